@@ -1,0 +1,13 @@
+#pragma once
+
+#include <filbert/export.h>
+
+#include <string>
+
+namespace filbert {
+
+// Checks the text of a config.json: strict JSON, a supported model_type, every field of the right type and range.
+// `source` (a path) appears in the messages. Throws ConfigError.
+FILBERT_API void validate_config(const std::string& config_json, const std::string& source = "config");
+
+}  // namespace filbert

@@ -1,0 +1,100 @@
+// A loaded encoder. Thread-safe: many threads may call one model at once.
+#pragma once
+
+#include <filbert/batch.h>
+#include <filbert/export.h>
+#include <filbert/weights.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace filbert {
+
+struct LoadOptions {
+  std::string device = "cpu";
+  DType dtype = DType::f32;
+  int threads = 0;  // 0: FILBERT_NUM_THREADS, else the cores this process may use
+  Pooler pooler = Pooler::optional;
+};
+
+struct ForwardOptions {
+  bool pooler = true;  // ignored by a model without one
+  bool hidden_states = false;
+  bool attentions = false;
+  // Called between micro-batches; returning true abandons the call with Interrupted.
+  std::function<bool()> interrupted;
+};
+
+enum class Pooling { cls, mean, max };
+
+struct Output {
+  std::vector<float> last_hidden_state;           // [tokens, hidden]
+  std::vector<float> pooler_output;               // [sequences, hidden], or empty
+  std::vector<std::vector<float>> hidden_states;  // layers + 1 times [tokens, hidden]
+  std::vector<std::vector<float>> attentions;     // layers times, per sequence in turn, [heads, length, length]
+};
+
+// Where a forward writes; every buffer is the caller's, row-major float32. Null or empty: not wanted.
+struct OutputBuffers {
+  float* last_hidden_state = nullptr;
+  float* pooler_output = nullptr;
+  std::vector<float*> hidden_states;
+  std::vector<float*> attentions;
+};
+
+struct ModelInfo {
+  std::string model_type;
+  std::string device;  // "cpu"
+  std::string isa;     // "avx512", ...
+  int threads = 0;
+  std::size_t hidden_size = 0;
+  std::size_t layers = 0;
+  std::size_t heads = 0;
+  std::size_t max_positions = 0;  // longest sequence
+  std::size_t parameters = 0;
+  bool pooler = false;
+};
+
+// ForwardOptions::interrupted asked to stop; the model stays usable.
+class FILBERT_API Interrupted : public Error {
+  using Error::Error;
+};
+
+class FILBERT_API Model {
+ public:
+  // Opens a folder as the hub serves it: config.json and model.safetensors (or its shards).
+  // Throws ConfigError, WeightsError, DeviceError, FileError, std::bad_alloc.
+  static Model load(const std::string& folder, const LoadOptions& options = {});
+
+  // The same from a configuration text and tensors. Keeps a reference to the weights' memory.
+  static Model create(const std::string& config_json, Weights weights, const LoadOptions& options = {});
+
+  Model(Model&&) noexcept;
+  Model& operator=(Model&&) noexcept;
+  ~Model();
+
+  // Runs the encoder on a ragged batch. The result for a sequence is bit-identical whatever else is in the batch.
+  // Throws InputError (ids, types or positions out of range: names sequence and position), std::bad_alloc.
+  Output forward(const TokenBatch& batch, const ForwardOptions& options = {}) const;
+  void forward(const TokenBatch& batch, const OutputBuffers& out, const ForwardOptions& options = {}) const;
+
+  // Runs it on a padded batch. Buffers are padded too: [rows, columns, hidden], attentions [rows, heads, columns,
+  // columns]. Only unmasked tokens are computed; what is at masked positions is zero.
+  void forward(const PaddedBatch& batch, const OutputBuffers& out, const ForwardOptions& options = {}) const;
+
+  // One vector a sequence, pooled from the last hidden state: out [sequences, hidden]. L2-normalised if asked
+  // (v / max(|v|, 1e-12)). An empty sequence gives zeros.
+  void embed(const TokenBatch& batch, Pooling pooling, bool normalize, float* out,
+             const ForwardOptions& options = {}) const;
+
+  const ModelInfo& info() const;
+
+ private:
+  struct Impl;
+  explicit Model(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace filbert

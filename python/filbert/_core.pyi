@@ -1,0 +1,93 @@
+"""The C++ engine. Everything raised here is a class of filbert.errors, OSError, MemoryError or KeyboardInterrupt."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__version__: str
+
+class Weights:
+    """Named tensors, memory-mapped or borrowed. Iteration order is by name."""
+    def __init__(self) -> None: ...
+    @staticmethod
+    def open(path: str, mmap: bool = True) -> Weights:
+        """Open a .safetensors file, a .safetensors.index.json (shards beside it) or a folder with either."""
+    def add(self, name: str, dtype: str, shape: Sequence[int], data: Any) -> None:
+        """Add a tensor; `data` is any C-contiguous buffer and is kept alive. dtype as in safetensors: "F32", "BF16"..."""
+    def names(self) -> list[str]: ...
+    def dtype(self, name: str) -> str: ...
+    def shape(self, name: str) -> tuple[int, ...]: ...
+    def data(self, name: str) -> npt.NDArray[np.uint8]:
+        """The tensor's bytes, read-only and without a copy; keeps this object alive."""
+    @property
+    def source(self) -> str: ...
+
+class TensorSpec:
+    name: str
+    shape: tuple[int, ...]
+    init: str  # "normal", "normal_padding_zero", "zeros", "ones"
+
+class TensorMatch:
+    tensors: list[tuple[str, str]]  # (name as transformers saves it, name in the weights)
+    unexpected: list[str]
+    pooler: bool
+
+class Model:
+    def __init__(
+        self,
+        config_json: str,
+        weights: Weights,
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        num_threads: int = 0,
+        pooler: str = "optional",  # "require", "optional", "none"
+    ) -> None: ...
+    def forward(
+        self,
+        input_ids: npt.NDArray[np.int64],  # [batch, seq], C-contiguous
+        attention_mask: npt.NDArray[np.uint8] | None = None,  # [batch, seq]
+        token_type_ids: npt.NDArray[np.int64] | None = None,  # [batch, seq]
+        position_ids: npt.NDArray[np.int64] | None = None,  # [batch, seq]
+        hidden_states: bool = False,
+        attentions: bool = False,
+    ) -> tuple[
+        npt.NDArray[np.float32],  # [batch, seq, hidden]
+        npt.NDArray[np.float32] | None,  # [batch, hidden]
+        list[npt.NDArray[np.float32]] | None,  # layers + 1 of [batch, seq, hidden]
+        list[npt.NDArray[np.float32]] | None,  # layers of [batch, heads, seq, seq]
+    ]: ...
+    def embed(
+        self,
+        input_ids: npt.NDArray[np.int64],  # [tokens]
+        cu_seqlens: npt.NDArray[np.int64],  # [sequences + 1]
+        pooling: str,  # "cls", "mean", "max"
+        normalize: bool,
+    ) -> npt.NDArray[np.float32]:  # [sequences, hidden]
+        ...
+    model_type: str
+    device: str
+    isa: str
+    threads: int
+    hidden_size: int
+    layers: int
+    heads: int
+    max_positions: int
+    parameters: int
+    pooler: bool
+
+class DeviceInfo:
+    name: str
+    description: str
+    available: bool
+    reason: str
+    isas: list[str]
+    threads: int
+
+def validate_config(config_json: str, source: str = "config") -> None: ...
+def shard_names(index_path: str) -> list[str]: ...
+def tensor_specs(config_json: str, pooler: bool = True) -> list[TensorSpec]: ...
+def match_tensors(config_json: str, weights: Weights, pooler: str = "optional") -> TensorMatch: ...
+def devices() -> list[DeviceInfo]: ...
