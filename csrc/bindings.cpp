@@ -1,0 +1,306 @@
+// The Python module filbert._core: the public C++ API over NumPy arrays. The GIL is released around all work.
+#include <filbert/filbert.h>
+#include <pybind11/functional.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+
+namespace py = pybind11;
+using namespace pybind11::literals;
+
+namespace {
+
+using Int64Array = py::array_t<std::int64_t, py::array::c_style>;
+using ByteArray = py::array_t<std::uint8_t, py::array::c_style>;
+using FloatArray = py::array_t<float, py::array::c_style>;
+
+// The exception classes live in filbert.errors.
+void raise_python(const char* name, const char* message) {
+  const py::object type = py::module_::import("filbert.errors").attr(name);
+  PyErr_SetString(type.ptr(), message);
+}
+
+void translate(std::exception_ptr pointer) {
+  try {
+    if (pointer) std::rethrow_exception(pointer);
+  } catch (const filbert::Interrupted&) {
+    if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
+  } catch (const filbert::ConfigError& error) {
+    raise_python("ConfigError", error.what());
+  } catch (const filbert::WeightsError& error) {
+    raise_python("WeightsError", error.what());
+  } catch (const filbert::InputError& error) {
+    raise_python("InputError", error.what());
+  } catch (const filbert::DeviceError& error) {
+    raise_python("DeviceError", error.what());
+  } catch (const filbert::FileError& error) {
+    // OSError(errno, text) picks FileNotFoundError, PermissionError ... by itself.
+    const py::object instance =
+        py::reinterpret_borrow<py::object>(PyExc_OSError)(error.error_number(), std::string(error.what()));
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(instance.ptr())), instance.ptr());
+  }
+}
+
+template <typename T>
+T named(const char* what, const std::string& name, std::initializer_list<std::pair<const char*, T>> names) {
+  std::string known;
+  for (const auto& [each, value] : names) {
+    if (name == each) return value;
+    known += (known.empty() ? "" : ", ") + std::string(each);
+  }
+  throw filbert::InputError(std::string(what) + " \"" + name + "\" is unknown; expected one of: " + known);
+}
+
+filbert::Pooler pooler_of(const std::string& name) {
+  using filbert::Pooler;
+  return named<Pooler>("pooler", name,
+                       {{"require", Pooler::require}, {"optional", Pooler::optional}, {"none", Pooler::none}});
+}
+
+filbert::DType dtype_of(const std::string& name) {
+  using filbert::DType;
+  if (name == "float32") return DType::f32;
+  if (name == "float16" || name == "bfloat16" || name == "int8")
+    throw filbert::DeviceError("dtype \"" + name + "\": this version computes in float32 only");
+  throw filbert::InputError("dtype \"" + name + "\" is unknown; expected \"float32\"");
+}
+
+filbert::Pooling pooling_of(const std::string& name) {
+  using filbert::Pooling;
+  return named<Pooling>("pooling", name, {{"cls", Pooling::cls}, {"mean", Pooling::mean}, {"max", Pooling::max}});
+}
+
+py::tuple shape_tuple(const std::vector<std::uint64_t>& shape) {
+  py::tuple result(shape.size());
+  for (std::size_t i = 0; i < shape.size(); ++i) result[i] = shape[i];
+  return result;
+}
+
+const filbert::TensorView& tensor(const filbert::Weights& weights, const std::string& name) {
+  const filbert::TensorView* found = weights.find(name);
+  if (!found) throw py::key_error(name);
+  return *found;
+}
+
+// Keeps a Python buffer alive from C++, and lets it go with the GIL held.
+std::shared_ptr<const void> hold(const py::buffer& buffer) {
+  return std::shared_ptr<const void>(new py::buffer(buffer), [](const void* held) {
+    const py::gil_scoped_acquire gil;
+    delete static_cast<const py::buffer*>(held);
+  });
+}
+
+void add_tensor(filbert::Weights& weights, const std::string& name, const std::string& dtype,
+                std::vector<std::uint64_t> shape, const py::buffer& data) {
+  const py::buffer_info info = data.request();
+  py::ssize_t stride = info.itemsize;
+  for (py::ssize_t i = info.ndim; i-- > 0; stride *= info.shape[static_cast<std::size_t>(i)])
+    if (info.size > 0 && info.shape[static_cast<std::size_t>(i)] > 1 && info.strides[static_cast<std::size_t>(i)] != stride)
+      throw filbert::WeightsError("tensor " + name + ": the buffer is not C-contiguous");
+  weights.add(name, dtype, std::move(shape), info.ptr, static_cast<std::size_t>(info.size * info.itemsize), hold(data));
+}
+
+py::array tensor_bytes(const py::object& self, const std::string& name) {
+  const filbert::TensorView& view = tensor(self.cast<const filbert::Weights&>(), name);
+  py::array bytes(py::dtype::of<std::uint8_t>(), {view.bytes}, {std::size_t{1}}, view.data, self);
+  bytes.attr("setflags")("write"_a = false);
+  return bytes;
+}
+
+// True if Python has a signal handler to run (Ctrl-C); it then has its exception set.
+bool python_interrupted() {
+  const py::gil_scoped_acquire gil;
+  return PyErr_CheckSignals() != 0;
+}
+
+FloatArray make_array(std::vector<py::ssize_t> shape) { return FloatArray(std::move(shape)); }
+
+void require_shape(const char* name, const py::array& array, const py::array& ids) {
+  if (array.ndim() == ids.ndim() && std::equal(array.shape(), array.shape() + array.ndim(), ids.shape())) return;
+  throw filbert::InputError(std::string(name) + " has shape " + py::str(array.attr("shape")).cast<std::string>() +
+                            "; expected that of input_ids, " + py::str(ids.attr("shape")).cast<std::string>());
+}
+
+template <typename T>
+const T* optional_data(const char* name, const std::optional<py::array_t<T, py::array::c_style>>& array,
+                       const py::array& ids) {
+  if (!array) return nullptr;
+  require_shape(name, *array, ids);
+  return array->data();
+}
+
+py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std::optional<ByteArray>& attention_mask,
+                  const std::optional<Int64Array>& token_type_ids, const std::optional<Int64Array>& position_ids,
+                  bool hidden_states, bool attentions) {
+  if (ids.ndim() != 2) throw filbert::InputError("input_ids has " + std::to_string(ids.ndim()) + " dimensions; expected 2");
+  const py::ssize_t rows = ids.shape(0), columns = ids.shape(1);
+  const filbert::ModelInfo& info = model.info();
+  const auto hidden = static_cast<py::ssize_t>(info.hidden_size);
+  filbert::PaddedBatch batch;
+  batch.ids = ids.data();
+  batch.rows = static_cast<std::size_t>(rows);
+  batch.columns = static_cast<std::size_t>(columns);
+  batch.attention_mask = optional_data("attention_mask", attention_mask, ids);
+  batch.token_type_ids = optional_data("token_type_ids", token_type_ids, ids);
+  batch.position_ids = optional_data("position_ids", position_ids, ids);
+
+  filbert::OutputBuffers buffers;
+  FloatArray last = make_array({rows, columns, hidden});
+  buffers.last_hidden_state = last.mutable_data();
+  py::object pooled = py::none(), states = py::none(), probabilities = py::none();
+  if (info.pooler) {
+    FloatArray array = make_array({rows, hidden});
+    buffers.pooler_output = array.mutable_data();
+    pooled = array;
+  }
+  const auto make_list = [](std::size_t count, const std::vector<py::ssize_t>& shape, std::vector<float*>& pointers) {
+    py::list list;
+    for (std::size_t i = 0; i < count; ++i) {
+      FloatArray array = make_array(shape);
+      pointers.push_back(array.mutable_data());
+      list.append(array);
+    }
+    return list;
+  };
+  if (hidden_states) states = make_list(info.layers + 1, {rows, columns, hidden}, buffers.hidden_states);
+  if (attentions)
+    probabilities = make_list(info.layers, {rows, static_cast<py::ssize_t>(info.heads), columns, columns}, buffers.attentions);
+  {
+    const py::gil_scoped_release release;
+    filbert::ForwardOptions options;
+    options.interrupted = python_interrupted;
+    model.forward(batch, buffers, options);
+  }
+  return py::make_tuple(last, pooled, states, probabilities);
+}
+
+FloatArray embed(const filbert::Model& model, const Int64Array& ids, const Int64Array& cu_seqlens,
+                 const std::string& pooling, bool normalize) {
+  if (ids.ndim() != 1 || cu_seqlens.ndim() != 1 || cu_seqlens.size() < 1 ||
+      cu_seqlens.data()[cu_seqlens.size() - 1] != ids.size())
+    throw filbert::InputError("embed takes ids [tokens] and cu_seqlens [sequences + 1] that ends with the number of tokens");
+  filbert::TokenBatch batch;
+  batch.ids = ids.data();
+  batch.cu_seqlens = cu_seqlens.data();
+  batch.sequences = static_cast<std::size_t>(cu_seqlens.size() - 1);
+  const filbert::Pooling mode = pooling_of(pooling);
+  FloatArray out = make_array({cu_seqlens.size() - 1, static_cast<py::ssize_t>(model.info().hidden_size)});
+  float* data = out.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    filbert::ForwardOptions options;
+    options.interrupted = python_interrupted;
+    model.embed(batch, mode, normalize, data, options);
+  }
+  return out;
+}
+
+filbert::Model make_model(const std::string& config_json, const filbert::Weights& weights, const std::string& device,
+                          const std::string& dtype, int num_threads, const std::string& pooler) {
+  filbert::LoadOptions options;
+  options.device = device;
+  options.dtype = dtype_of(dtype);
+  options.threads = num_threads;
+  options.pooler = pooler_of(pooler);
+  const py::gil_scoped_release release;
+  return filbert::Model::create(config_json, weights, options);
+}
+
+const char* init_name(filbert::TensorSpec::Init init) {
+  switch (init) {
+    case filbert::TensorSpec::Init::normal: return "normal";
+    case filbert::TensorSpec::Init::normal_padding_zero: return "normal_padding_zero";
+    case filbert::TensorSpec::Init::zeros: return "zeros";
+    case filbert::TensorSpec::Init::ones: return "ones";
+  }
+  return "";
+}
+
+void bind_weights(py::module_& module) {
+  using filbert::Weights;
+  py::class_<Weights>(module, "Weights")
+      .def(py::init<>())
+      .def_static("open", &Weights::open, "path"_a, "mmap"_a = true, py::call_guard<py::gil_scoped_release>())
+      .def("add", &add_tensor, "name"_a, "dtype"_a, "shape"_a, "data"_a)
+      .def("names",
+           [](const Weights& weights) {
+             std::vector<std::string> names;
+             for (const auto& [name, view] : weights.tensors()) names.push_back(name);
+             return names;
+           })
+      .def("dtype", [](const Weights& weights, const std::string& name) { return tensor(weights, name).dtype_name; },
+           "name"_a)
+      .def("shape", [](const Weights& weights, const std::string& name) { return shape_tuple(tensor(weights, name).shape); },
+           "name"_a)
+      .def("data", &tensor_bytes, "name"_a)
+      .def_property_readonly("source", &Weights::source);
+
+  py::class_<filbert::TensorSpec>(module, "TensorSpec")
+      .def_readonly("name", &filbert::TensorSpec::name)
+      .def_property_readonly("shape", [](const filbert::TensorSpec& spec) { return shape_tuple(spec.shape); })
+      .def_property_readonly("init", [](const filbert::TensorSpec& spec) { return init_name(spec.init); });
+
+  py::class_<filbert::TensorMatch>(module, "TensorMatch")
+      .def_property_readonly("tensors",
+                             [](const filbert::TensorMatch& match) {
+                               std::vector<std::pair<std::string, std::string>> pairs;
+                               for (const auto& each : match.tensors) pairs.emplace_back(each.spec.name, each.source_name);
+                               return pairs;
+                             })
+      .def_readonly("unexpected", &filbert::TensorMatch::unexpected)
+      .def_readonly("pooler", &filbert::TensorMatch::pooler);
+}
+
+void bind_model(py::module_& module) {
+  using filbert::Model;
+  const auto field = [](auto member) { return [member](const Model& model) { return model.info().*member; }; };
+  using Info = filbert::ModelInfo;
+  py::class_<Model>(module, "Model")
+      .def(py::init(&make_model), "config_json"_a, "weights"_a, py::kw_only(), "device"_a = "cpu",
+           "dtype"_a = "float32", "num_threads"_a = 0, "pooler"_a = "optional")
+      .def("forward", &forward, "input_ids"_a, "attention_mask"_a = py::none(), "token_type_ids"_a = py::none(),
+           "position_ids"_a = py::none(), "hidden_states"_a = false, "attentions"_a = false)
+      .def("embed", &embed, "input_ids"_a, "cu_seqlens"_a, "pooling"_a, "normalize"_a)
+      .def_property_readonly("model_type", field(&Info::model_type))
+      .def_property_readonly("device", field(&Info::device))
+      .def_property_readonly("isa", field(&Info::isa))
+      .def_property_readonly("threads", field(&Info::threads))
+      .def_property_readonly("hidden_size", field(&Info::hidden_size))
+      .def_property_readonly("layers", field(&Info::layers))
+      .def_property_readonly("heads", field(&Info::heads))
+      .def_property_readonly("max_positions", field(&Info::max_positions))
+      .def_property_readonly("parameters", field(&Info::parameters))
+      .def_property_readonly("pooler", field(&Info::pooler));
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
+  module.doc() = "The C++ engine of filbert.";
+  module.attr("__version__") = FILBERT_VERSION;
+  py::register_exception_translator(&translate);
+  bind_weights(module);
+  bind_model(module);
+
+  using filbert::DeviceInfo;
+  py::class_<DeviceInfo>(module, "DeviceInfo")
+      .def_readonly("name", &DeviceInfo::name)
+      .def_readonly("description", &DeviceInfo::description)
+      .def_readonly("available", &DeviceInfo::available)
+      .def_readonly("reason", &DeviceInfo::reason)
+      .def_readonly("isas", &DeviceInfo::isas)
+      .def_readonly("threads", &DeviceInfo::threads);
+
+  module.def("validate_config", &filbert::validate_config, "config_json"_a, "source"_a = "config");
+  module.def("shard_names", &filbert::shard_names, "index_path"_a);
+  module.def("tensor_specs", &filbert::tensor_specs, "config_json"_a, "pooler"_a = true);
+  module.def(
+      "match_tensors",
+      [](const std::string& config_json, const filbert::Weights& weights, const std::string& pooler) {
+        return filbert::match_tensors(config_json, weights, pooler_of(pooler));
+      },
+      "config_json"_a, "weights"_a, "pooler"_a = "optional");
+  module.def("devices", &filbert::devices);
+}

@@ -1,0 +1,224 @@
+// config -> weights -> architecture -> ops -> outputs
+#include <filbert/config.h>
+#include <filbert/model.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <mutex>
+
+#include "core/backend_loader.h"
+#include "core/outputs.h"
+#include "core/passes.h"
+#include "core/tensor_match.h"
+#include "models/registry.h"
+
+namespace filbert {
+namespace {
+
+// Forwards that wait for nobody each have a session; this many are kept when they are done.
+constexpr std::size_t kKeptSessions = 8;
+
+// One byte more than the parser's limit is enough for it to refuse the file.
+std::string read_config_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) throw FileError(path + ": cannot be opened: " + std::strerror(errno), errno);
+  const auto size = static_cast<std::size_t>(std::max<std::streamoff>(file.tellg(), 0));
+  std::string text(std::min(size, config_limits::kJson.bytes + 1), '\0');
+  file.seekg(0);
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
+}
+
+filbert_pooling pooling_op(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::cls: return FILBERT_POOL_FIRST;
+    case Pooling::mean: return FILBERT_POOL_MEAN;
+    case Pooling::max: return FILBERT_POOL_MAX;
+  }
+  throw InputError("unknown pooling");
+}
+
+void check_interrupted(const ForwardOptions& options) {
+  if (options.interrupted && options.interrupted()) throw Interrupted("the forward was interrupted");
+}
+
+}  // namespace
+
+struct Model::Impl {
+  Weights weights;  // tables are gathered from its memory
+  std::unique_ptr<Ops> ops;
+  std::unique_ptr<Architecture> architecture;
+  Dimensions size;
+  ModelInfo info;
+
+  std::mutex mutex;
+  std::vector<std::unique_ptr<Session>> idle;  // guarded by mutex
+
+  // A session for the length of one call. One that saw an exception is thrown away.
+  class Lease {
+   public:
+    explicit Lease(Impl& impl) : impl_(impl) {
+      const std::lock_guard lock(impl_.mutex);
+      if (impl_.idle.empty()) {
+        session_ = std::make_unique<Session>(*impl_.ops);
+      } else {
+        session_ = std::move(impl_.idle.back());
+        impl_.idle.pop_back();
+      }
+    }
+    ~Lease() {
+      if (std::uncaught_exceptions() > exceptions_) return;
+      const std::lock_guard lock(impl_.mutex);
+      if (impl_.idle.size() < kKeptSessions) impl_.idle.push_back(std::move(session_));
+    }
+    Session& operator*() { return *session_; }
+
+   private:
+    Impl& impl_;
+    std::unique_ptr<Session> session_;
+    int exceptions_ = std::uncaught_exceptions();
+  };
+
+  Impl(const std::string& config_json, const std::string& source, Weights given, const LoadOptions& options)
+      : weights(std::move(given)) {
+    if (options.dtype != DType::f32) throw DeviceError("dtype: this version computes in float32 only");
+    const JsonValue root = parse_config(config_json, source);
+    const ConfigReader config(root, source);
+    const ArchitectureEntry& entry = find_architecture(config);
+    const TensorMatch match = match_tensors(config_json, weights, options.pooler);
+    ops = open_device(options.device, options.threads);
+    architecture = entry.create(config, WeightLoader(*ops, weights, match), match.pooler);
+    weights.drop_pages();
+    size = architecture->dimensions();
+    describe(entry, match);
+    idle.reserve(kKeptSessions);
+  }
+
+  void describe(const ArchitectureEntry& entry, const TensorMatch& match) {
+    const filbert_device_description device = ops->describe();
+    info.model_type = entry.model_type;
+    info.device = "cpu";
+    info.isa = device.isa;
+    info.threads = device.threads;
+    info.hidden_size = size.hidden;
+    info.layers = size.layers;
+    info.heads = size.heads;
+    info.max_positions = size.inputs.positions;
+    info.pooler = match.pooler;
+    for (const MatchedTensor& tensor : match.tensors) {
+      std::size_t count = 1;
+      for (const std::uint64_t extent : tensor.spec.shape) count *= extent;
+      info.parameters += count;
+    }
+  }
+
+  // Calls body(pass, batch) for each pass of the packed batch.
+  template <typename Body>
+  void for_each_pass(Session& session, const ForwardOptions& options, const Body& body) {
+    for (std::size_t begin = 0; begin < session.packed.sequences();) {
+      check_interrupted(options);
+      session.arena.reset();
+      const Pass pass = next_pass(session.packed, begin);
+      body(pass, upload(*ops, pass, session));
+      begin = pass.end;
+    }
+    ops->sync();
+    session.arena.reset();
+  }
+
+  void forward(Session& session, const Layout& layout, const OutputBuffers& out, const ForwardOptions& options) {
+    if (out.pooler_output && !info.pooler) throw InputError("pooler_output is asked of a model without a pooler");
+    clear_unwritten(out, session.packed, layout, size);
+    for_each_pass(session, options, [&](const Pass& pass, const Batch& batch) {
+      OutputWriter writer(*ops, session, pass, layout, out, size);
+      const float* x = architecture->forward(*ops, batch, session.arena, writer);
+      if (out.last_hidden_state) writer.last_hidden_state(x);
+      if (out.pooler_output)
+        writer.sequence_rows(architecture->pooler(*ops, batch, x, session.arena), out.pooler_output);
+    });
+  }
+};
+
+Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(Model&&) noexcept = default;
+Model::~Model() = default;
+
+Model Model::load(const std::string& folder, const LoadOptions& options) {
+  const std::string path = folder + "/config.json";
+  const std::string config = read_config_file(path);
+  validate_config(config, path);
+  return Model(std::make_unique<Impl>(config, path, Weights::open(folder), options));
+}
+
+Model Model::create(const std::string& config_json, Weights weights, const LoadOptions& options) {
+  return Model(std::make_unique<Impl>(config_json, "config", std::move(weights), options));
+}
+
+void Model::forward(const TokenBatch& batch, const OutputBuffers& out, const ForwardOptions& options) const {
+  Impl::Lease session(*impl_);
+  (*session).packed.pack(batch, impl_->size.inputs);
+  impl_->forward(*session, {(*session).packed.tokens(), 0, batch.sequences}, out, options);
+}
+
+void Model::forward(const PaddedBatch& batch, const OutputBuffers& out, const ForwardOptions& options) const {
+  Impl::Lease session(*impl_);
+  (*session).packed.pack(batch, impl_->size.inputs, out.pooler_output != nullptr);
+  impl_->forward(*session, {batch.rows * batch.columns, batch.columns, batch.rows}, out, options);
+}
+
+Output Model::forward(const TokenBatch& batch, const ForwardOptions& options) const {
+  const std::size_t tokens = count_tokens(batch);
+  Output result;
+  OutputBuffers buffers;
+  const auto buffer = [](std::vector<float>& values, std::size_t count) {
+    values.resize(count);
+    return values.data();
+  };
+  buffers.last_hidden_state = buffer(result.last_hidden_state, tokens * impl_->size.hidden);
+  if (options.pooler && impl_->info.pooler)
+    buffers.pooler_output = buffer(result.pooler_output, batch.sequences * impl_->size.hidden);
+  if (options.hidden_states) {
+    result.hidden_states.resize(impl_->size.layers + 1);
+    for (auto& values : result.hidden_states)
+      buffers.hidden_states.push_back(buffer(values, tokens * impl_->size.hidden));
+  }
+  if (options.attentions) {
+    std::size_t squares = 0;
+    for (std::size_t s = 0; s < batch.sequences; ++s) {
+      const auto length = static_cast<std::size_t>(batch.cu_seqlens[s + 1] - batch.cu_seqlens[s]);
+      squares += length * length;
+    }
+    result.attentions.resize(impl_->size.layers);
+    for (auto& values : result.attentions)
+      buffers.attentions.push_back(buffer(values, squares * impl_->size.heads));
+  }
+  forward(batch, buffers, options);
+  return result;
+}
+
+void Model::embed(const TokenBatch& batch, Pooling pooling, bool normalize, float* out,
+                  const ForwardOptions& options) const {
+  Impl& impl = *impl_;
+  const filbert_pooling op = pooling_op(pooling);
+  Impl::Lease lease(impl);
+  Session& session = *lease;
+  session.packed.pack(batch, impl.size.inputs);
+  const Layout layout = {session.packed.tokens(), 0, batch.sequences};
+  clear_sequence_rows(out, session.packed, layout, impl.size);
+  static const OutputBuffers kNothing;
+  impl.for_each_pass(session, options, [&](const Pass& pass, const Batch& packed) {
+    OutputWriter writer(*impl.ops, session, pass, layout, kNothing, impl.size);
+    const float* x = impl.architecture->forward(*impl.ops, packed, session.arena, writer);
+    float* rows = session.arena.take<float>(packed.sequences, impl.size.hidden);
+    impl.ops->pool({x, packed.cu_seqlens, packed.sequences, impl.size.hidden, op, normalize, rows});
+    writer.sequence_rows(rows, out);
+  });
+}
+
+const ModelInfo& Model::info() const { return impl_->info; }
+
+}  // namespace filbert

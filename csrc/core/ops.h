@@ -1,0 +1,74 @@
+// RAII and exceptions over the op table.
+#pragma once
+
+#include <filbert/backend.h>
+#include <filbert/error.h>
+
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <string>
+
+namespace filbert {
+
+// A backend opened on one device. The ops are those of filbert/backend.h; a failed one throws.
+class Ops {
+ public:
+  // Throws DeviceError, InputError (threads out of range), std::bad_alloc.
+  Ops(const filbert_backend* table, int device_index, int threads) : table_(table) {
+    check(table->open(device_index, threads, &context_));
+  }
+  ~Ops() { table_->close(context_); }
+  Ops(const Ops&) = delete;
+  Ops& operator=(const Ops&) = delete;
+
+  filbert_device_description describe() const {
+    filbert_device_description description = {};
+    check(table_->describe(context_, &description));
+    return description;
+  }
+
+  void* alloc(std::size_t bytes) const {
+    void* memory = nullptr;
+    check(table_->alloc(context_, bytes, &memory));
+    return memory;
+  }
+  void free(void* memory) const { table_->free(context_, memory); }
+  void upload(void* device, const void* host, std::size_t bytes) const {
+    check(table_->upload(context_, device, host, bytes));
+  }
+  void download(void* host, const void* device, std::size_t bytes) const {
+    check(table_->download(context_, host, device, bytes));
+  }
+  void sync() const { check(table_->sync(context_)); }
+
+  filbert_weight* load_weight(filbert_weight_kind kind, const filbert_host_tensor* parts, std::size_t count) const {
+    filbert_weight* weight = nullptr;
+    check(table_->load_weight(context_, kind, parts, count, &weight));
+    return weight;
+  }
+  void free_weight(filbert_weight* weight) const { table_->free_weight(context_, weight); }
+
+  void embed_norm(const filbert_embed_norm_args& args) const { check(table_->embed_norm(context_, &args)); }
+  void linear(const filbert_linear_args& args) const { check(table_->linear(context_, &args)); }
+  void attention(const filbert_attention_args& args) const { check(table_->attention(context_, &args)); }
+  void norm(const filbert_norm_args& args) const { check(table_->norm(context_, &args)); }
+  void pool(const filbert_pool_args& args) const { check(table_->pool(context_, &args)); }
+
+ private:
+  void check(filbert_status status) const {
+    switch (status) {
+      case FILBERT_OK: return;
+      case FILBERT_OUT_OF_MEMORY: throw std::bad_alloc();
+      case FILBERT_INVALID_ARGUMENT: throw InputError(table_->error_message());
+      case FILBERT_UNAVAILABLE:
+      case FILBERT_FAILED: break;
+    }
+    throw DeviceError(std::string(table_->name) + ": " + table_->error_message());
+  }
+
+  const filbert_backend* table_;
+  filbert_context* context_ = nullptr;
+};
+
+}  // namespace filbert

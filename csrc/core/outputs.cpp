@@ -1,0 +1,100 @@
+#include "core/outputs.h"
+
+#include <algorithm>
+
+namespace filbert {
+namespace {
+
+std::size_t length_of(const PackedTokens& packed, std::size_t s) { return packed.cu_seqlens[s + 1] - packed.cu_seqlens[s]; }
+
+}  // namespace
+
+void clear_sequence_rows(float* rows, const PackedTokens& packed, const Layout& layout, const Dimensions& size) {
+  if (packed.sequences() < layout.sequences) std::fill_n(rows, layout.sequences * size.hidden, 0.0f);
+}
+
+void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const Layout& layout,
+                     const Dimensions& size) {
+  if (out.pooler_output) clear_sequence_rows(out.pooler_output, packed, layout, size);
+  if (packed.tokens() == layout.rows && std::find(packed.asks_first.begin(), packed.asks_first.end(), 1) == packed.asks_first.end()) return;
+  if (out.last_hidden_state) std::fill_n(out.last_hidden_state, layout.rows * size.hidden, 0.0f);
+  for (float* buffer : out.hidden_states) std::fill_n(buffer, layout.rows * size.hidden, 0.0f);
+  if (layout.columns > 0)
+    for (float* buffer : out.attentions) std::fill_n(buffer, layout.rows * size.heads * layout.columns, 0.0f);
+}
+
+OutputWriter::OutputWriter(const Ops& ops, Session& session, const Pass& pass, const Layout& layout,
+                           const OutputBuffers& out, const Dimensions& size)
+    : ops_(ops), session_(session), pass_(pass), layout_(layout), out_(out), size_(size) {
+  if (out.attentions.empty()) return;
+  const PackedTokens& packed = session.packed;
+  const auto floats = [&](std::size_t s) { return size.heads * length_of(packed, s) * length_of(packed, s); };
+  for (std::size_t s = 0; s < pass.begin; ++s) ragged_offset_ += floats(s);
+  session.offsets.clear();
+  for (std::size_t s = pass.begin; s < pass.end; ++s) {
+    session.offsets.push_back(static_cast<std::int64_t>(probability_count_));
+    probability_count_ += floats(s);
+  }
+  std::int64_t* offsets = session.arena.take<std::int64_t>(session.offsets.size());
+  ops.upload(offsets, session.offsets.data(), session.offsets.size() * sizeof(std::int64_t));
+  probabilities_ = {session.arena.take<float>(probability_count_), offsets};
+}
+
+// Runs of tokens whose rows follow each other go in one copy.
+void OutputWriter::write_rows(const float* x, float* to) {
+  const PackedTokens& packed = session_.packed;
+  const std::size_t first = packed.cu_seqlens[pass_.begin];
+  const std::size_t last = packed.cu_seqlens[pass_.end];
+  for (std::size_t token = first; token < last;) {
+    const std::size_t row = packed.row[token];
+    std::size_t run = 1;
+    while (token + run < last && packed.row[token + run] == row + run) ++run;
+    if (row != PackedTokens::kNowhere)
+      ops_.download(to + row * size_.hidden, x + (token - first) * size_.hidden, run * size_.hidden * sizeof(float));
+    token += run;
+  }
+}
+
+void OutputWriter::sequence_rows(const float* rows, float* to) {
+  for (std::size_t s = pass_.begin; s < pass_.end; ++s)
+    ops_.download(to + session_.packed.sequence_row[s] * size_.hidden, rows + (s - pass_.begin) * size_.hidden,
+                  size_.hidden * sizeof(float));
+}
+
+void OutputWriter::hidden_state(const float* x) {
+  if (!out_.hidden_states.empty()) write_rows(x, out_.hidden_states[hidden_states_++]);
+}
+
+Trace::Probabilities OutputWriter::next_attention() { return probabilities_; }
+
+void OutputWriter::attention_done() {
+  float* to = out_.attentions[attentions_++];
+  if (layout_.columns == 0) {
+    ops_.download(to + ragged_offset_, probabilities_.data, probability_count_ * sizeof(float));
+    return;
+  }
+  session_.staging.resize(probability_count_);
+  ops_.download(session_.staging.data(), probabilities_.data, probability_count_ * sizeof(float));
+  for (std::size_t s = pass_.begin; s < pass_.end; ++s) {
+    const auto offset = static_cast<std::size_t>(session_.offsets[s - pass_.begin]);
+    write_padded_attention(s, session_.staging.data() + offset, to);
+  }
+}
+
+void OutputWriter::write_padded_attention(std::size_t sequence, const float* from, float* to) const {
+  const PackedTokens& packed = session_.packed;
+  const std::size_t columns = layout_.columns;
+  const std::size_t first = packed.cu_seqlens[sequence];
+  const std::size_t length = length_of(packed, sequence);
+  const std::size_t row = packed.sequence_row[sequence];
+  for (std::size_t head = 0; head < size_.heads; ++head)
+    for (std::size_t q = 0; q < length; ++q) {
+      const float* scores = from + (head * length + q) * length;
+      if (packed.row[first + q] == PackedTokens::kNowhere) continue;
+      float* line = to + ((row * size_.heads + head) * columns + packed.row[first + q] % columns) * columns;
+      for (std::size_t k = 0; k < length; ++k)
+        if (packed.row[first + k] != PackedTokens::kNowhere) line[packed.row[first + k] % columns] = scores[k];
+    }
+}
+
+}  // namespace filbert

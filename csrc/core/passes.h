@@ -1,0 +1,38 @@
+// Cuts a packed batch into passes of a bounded number of tokens. Results do not depend on the cut, so memory is bounded
+// for any batch, and activations stay near the caches.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/arena.h"
+#include "core/packed_tokens.h"
+#include "models/architecture.h"
+
+namespace filbert {
+
+// What one forward needs beyond the weights. Kept between calls for its memory.
+struct Session {
+  explicit Session(const Ops& ops) : arena(ops) {}
+
+  PackedTokens packed;
+  Arena arena;
+  std::vector<std::int32_t> cu_seqlens;   // of the pass
+  std::vector<std::int32_t> key_begin;    // of the pass
+  std::vector<std::int64_t> offsets;      // of the pass: attention probabilities of each sequence
+  std::vector<float> staging;             // of the pass: rows on their way to the caller
+};
+
+// Sequences [begin, end) of the packed batch.
+struct Pass {
+  std::size_t begin;
+  std::size_t end;
+};
+
+// The pass that starts at sequence `begin`: as many whole sequences as fit, at least one.
+Pass next_pass(const PackedTokens& packed, std::size_t begin);
+
+// Uploads a pass into the session's arena.
+Batch upload(const Ops& ops, const Pass& pass, Session& session);
+
+}  // namespace filbert

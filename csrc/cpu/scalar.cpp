@@ -1,0 +1,135 @@
+// Plain loops: the oracle of every other implementation, and the fallback. Panels are one column wide, which is the
+// matrix [n, k] as it came.
+#include <cmath>
+#include <cstring>
+
+#include "cpu/kernels.h"
+
+namespace filbert::cpu {
+namespace {
+
+float activate(filbert_activation activation, float x) {
+  const auto sigmoid = [](float v) { return 1.0f / (1.0f + std::exp(-v)); };
+  const auto gelu_erf = [](float v) { return 0.5f * v * std::erfc(-v * 0.707106781f); };
+  switch (activation) {
+    case FILBERT_GELU_ERF: return gelu_erf(x);
+    case FILBERT_GELU_TANH: return 0.5f * x * (1.0f + std::tanh(0.797884561f * (x + 0.044715f * x * x * x)));
+    case FILBERT_GELU_ERF_CLIP: return std::fmin(std::fmax(gelu_erf(x), -10.0f), 10.0f);
+    case FILBERT_QUICK_GELU: return x * sigmoid(1.702f * x);
+    case FILBERT_RELU: return x < 0 ? 0.0f : x;
+    case FILBERT_RELU2: return x < 0 ? 0.0f : x * x;
+    case FILBERT_RELU6: return x < 0 ? 0.0f : (x > 6 ? 6.0f : x);
+    case FILBERT_SILU: return x * sigmoid(x);
+    case FILBERT_TANH: return std::tanh(x);
+    case FILBERT_SIGMOID: return sigmoid(x);
+    case FILBERT_LEAKY_RELU: return x < 0 ? 0.01f * x : x;
+    case FILBERT_MISH: return x * std::tanh(std::log1p(std::exp(x)));
+    case FILBERT_IDENTITY:
+    case FILBERT_ACTIVATIONS: break;
+  }
+  return x;
+}
+
+float dot(const float* a, const float* b, std::size_t k) {
+  float total = 0;
+  const std::size_t block = k_block(k);
+  for (std::size_t begin = 0; begin < k; begin += block) {
+    float sum = 0;
+    for (std::size_t i = begin; i < k && i < begin + block; ++i) sum += a[i] * b[i];
+    total += sum;
+  }
+  return total;
+}
+
+void linear(const LinearTask& task, std::size_t row_begin, std::size_t row_end, std::size_t panel_begin,
+            std::size_t panel_end) {
+  const std::size_t n = task.weight.n;
+  const std::size_t k = task.weight.k;
+  for (std::size_t row = row_begin; row < row_end; ++row)
+    for (std::size_t column = panel_begin; column < panel_end; ++column) {
+      float sum = dot(task.x + row * k, task.weight.panels + column * k, k);
+      if (task.bias) sum += task.bias[column];
+      sum = activate(task.activation, sum);
+      if (task.residual) sum += task.residual[row * n + column];
+      task.out[row * n + column] = sum;
+    }
+}
+
+std::size_t attention_scratch(std::size_t keys, std::size_t) { return keys; }
+
+void attention(const AttentionTask& task) {
+  float* p = task.scratch;
+  for (std::size_t query = 0; query < task.queries; ++query) {
+    const float* q = task.q + query * task.stride;
+    float top = -INFINITY;
+    for (std::size_t key = 0; key < task.keys; ++key) {
+      p[key] = task.scale * dot(q, task.k + key * task.stride, task.head_size);
+      top = std::fmax(top, p[key]);
+    }
+    float sum = 0;
+    for (std::size_t key = 0; key < task.keys; ++key) {
+      p[key] = std::exp(p[key] - top);
+      sum += p[key];
+    }
+    for (std::size_t key = 0; key < task.keys; ++key) {
+      p[key] /= sum;
+      if (task.probabilities) task.probabilities[query * task.probability_stride + key] = p[key];
+    }
+    for (std::size_t j = 0; j < task.head_size; ++j) {
+      float total = 0;
+      for (std::size_t key = 0; key < task.keys; ++key) total += p[key] * task.v[key * task.stride + j];
+      task.out[query * task.out_stride + j] = total;
+    }
+  }
+}
+
+void norm(const NormTask& task, const float* x, std::size_t row_begin, std::size_t row_end, float* out) {
+  const float count = static_cast<float>(task.width);
+  for (std::size_t row = row_begin; row < row_end; ++row) {
+    const float* in = x + row * task.width;
+    float mean = 0;
+    for (std::size_t j = 0; j < task.width; ++j) mean += in[j];
+    mean /= count;
+    float variance = 0;
+    for (std::size_t j = 0; j < task.width; ++j) variance += (in[j] - mean) * (in[j] - mean);
+    const float inverse = 1.0f / std::sqrt(variance / count + task.eps);
+    for (std::size_t j = 0; j < task.width; ++j)
+      out[row * task.width + j] = (in[j] - mean) * inverse * task.gamma[j] + task.beta[j];
+  }
+}
+
+void embed_norm(const EmbedTask& task, std::size_t row_begin, std::size_t row_end) {
+  const std::size_t n = task.norm.width;
+  for (std::size_t row = row_begin; row < row_end; ++row) {
+    float* out = task.out + row * n;
+    for (std::size_t j = 0; j < n; ++j) {
+      out[j] = task.word[static_cast<std::size_t>(task.ids[row]) * n + j];
+      if (task.type) out[j] += task.type[static_cast<std::size_t>(task.types[row]) * n + j];
+      if (task.position) out[j] += task.position[static_cast<std::size_t>(task.positions[row]) * n + j];
+    }
+    norm(task.norm, out, 0, 1, out);
+  }
+}
+
+void pool(const float* x, std::size_t tokens, std::size_t width, filbert_pooling pooling, bool normalize, float* out) {
+  float squares = 0;
+  for (std::size_t j = 0; j < width; ++j) {
+    float v = x[j];
+    for (std::size_t t = 1; t < tokens && pooling != FILBERT_POOL_FIRST; ++t)
+      v = pooling == FILBERT_POOL_MEAN ? v + x[t * width + j] : std::fmax(v, x[t * width + j]);
+    if (pooling == FILBERT_POOL_MEAN) v /= static_cast<float>(tokens);
+    out[j] = v;
+    squares += v * v;
+  }
+  const float length = std::fmax(std::sqrt(squares), 1e-12f);
+  for (std::size_t j = 0; j < width && normalize; ++j) out[j] /= length;
+}
+
+}  // namespace
+
+const Kernels& scalar_kernels() {
+  static constexpr Kernels kernels = {"scalar", 1, 1, linear, attention_scratch, attention, norm, embed_norm, pool};
+  return kernels;
+}
+
+}  // namespace filbert::cpu

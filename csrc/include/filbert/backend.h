@@ -1,0 +1,173 @@
+/* The op table: the contract between the engine and a backend (linked in, or a plug-in). C only.
+ *
+ * Activations are row-major float32 matrices [tokens, width] in the backend's memory ("device" below; for the CPU,
+ * plain memory). A batch is packed: sequence s is tokens [cu_seqlens[s], cu_seqlens[s+1]). Sizes are checked by the
+ * caller; every index was checked against its table before an op sees it. No op aliases its inputs with its output.
+ * The result of a row never depends on other rows, except inside its own sequence in attention and pool.
+ * Calls on one context may come from several threads at once. */
+#ifndef FILBERT_BACKEND_H
+#define FILBERT_BACKEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FILBERT_BACKEND_ABI 1
+
+typedef enum filbert_status {
+  FILBERT_OK = 0,
+  FILBERT_OUT_OF_MEMORY = 1,
+  FILBERT_UNAVAILABLE = 2,      /* no such device or instruction set; error_message says why */
+  FILBERT_INVALID_ARGUMENT = 3, /* an option out of range */
+  FILBERT_FAILED = 4            /* the device reported an error */
+} filbert_status;
+
+typedef enum filbert_dtype { FILBERT_F32 = 0, FILBERT_F16 = 1, FILBERT_BF16 = 2, FILBERT_F64 = 3 } filbert_dtype;
+
+typedef enum filbert_activation {
+  FILBERT_IDENTITY = 0,
+  FILBERT_GELU_ERF = 1,      /* x/2 (1 + erf(x/sqrt 2)); Hendrycks and Gimpel, arXiv:1606.08415 */
+  FILBERT_GELU_TANH = 2,     /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); the same paper */
+  FILBERT_GELU_ERF_CLIP = 3, /* GELU_ERF clipped to [-10, 10]; arXiv:2004.09602 */
+  FILBERT_QUICK_GELU = 4,    /* x sigmoid(1.702 x) */
+  FILBERT_RELU = 5,
+  FILBERT_RELU2 = 6, /* max(x, 0)^2 */
+  FILBERT_RELU6 = 7,
+  FILBERT_SILU = 8, /* x sigmoid(x) */
+  FILBERT_TANH = 9,
+  FILBERT_SIGMOID = 10,
+  FILBERT_LEAKY_RELU = 11, /* slope 0.01 */
+  FILBERT_MISH = 12,       /* x tanh(log(1 + e^x)) */
+  FILBERT_ACTIVATIONS = 13 /* how many there are */
+} filbert_activation;
+
+typedef enum filbert_pooling {
+  FILBERT_POOL_FIRST = 0,
+  FILBERT_POOL_MEAN = 1,
+  FILBERT_POOL_MAX = 2
+} filbert_pooling;
+
+typedef enum filbert_weight_kind {
+  FILBERT_MATRIX = 0, /* what linear multiplies by: [out, in]; packed at load */
+  FILBERT_VECTOR = 1, /* a bias or a scale */
+  FILBERT_TABLE = 2   /* rows are gathered; an aligned float32 source may be used in place */
+} filbert_weight_kind;
+
+typedef struct filbert_context filbert_context;
+typedef struct filbert_weight filbert_weight;
+
+/* A tensor in host memory, row-major, any alignment. A vector has cols == 1. */
+typedef struct filbert_host_tensor {
+  const void* data;
+  filbert_dtype dtype;
+  size_t rows;
+  size_t cols;
+} filbert_host_tensor;
+
+/* out[t] = norm(word[ids[t]] + type[types[t]] + position[positions[t]]); null tables are left out. */
+typedef struct filbert_embed_norm_args {
+  const int32_t* ids;       /* [tokens] */
+  const int32_t* types;     /* [tokens] */
+  const int32_t* positions; /* [tokens] */
+  const filbert_weight* word;
+  const filbert_weight* type;
+  const filbert_weight* position;
+  const filbert_weight* gamma; /* [width] */
+  const filbert_weight* beta;  /* [width] */
+  float eps;
+  size_t tokens;
+  size_t width;
+  float* out; /* [tokens, width] */
+} filbert_embed_norm_args;
+
+/* out = activation(x weight^T + bias) + residual. */
+typedef struct filbert_linear_args {
+  const float* x; /* [tokens, in] */
+  const filbert_weight* weight;
+  const filbert_weight* bias; /* [out] or null */
+  const float* residual;      /* [tokens, out] or null */
+  filbert_activation activation;
+  size_t tokens;
+  float* out; /* [tokens, out] */
+} filbert_linear_args;
+
+/* Per sequence and head: out = softmax(scale q k^T) v; Vaswani et al., arXiv:1706.03762. */
+typedef struct filbert_attention_args {
+  const float* qkv;          /* [tokens, 3, heads, head_size] */
+  const int32_t* cu_seqlens; /* [sequences + 1] */
+  const int32_t* key_begin;  /* [sequences] first key of each sequence, or null: cu_seqlens. Earlier tokens only ask. */
+  size_t sequences;
+  size_t max_length;
+  size_t heads;
+  size_t head_size;
+  float scale;
+  float* out;                     /* [tokens, heads * head_size] */
+  float* probabilities;           /* or null; sequence s at probability_offsets[s]: [heads, length, length] */
+  const int64_t* probability_offsets; /* [sequences], in floats */
+} filbert_attention_args;
+
+/* Layer normalisation, biased variance; Ba et al., arXiv:1607.06450. */
+typedef struct filbert_norm_args {
+  const float* x; /* [tokens, width] */
+  const filbert_weight* gamma;
+  const filbert_weight* beta;
+  float eps;
+  size_t tokens;
+  size_t width;
+  float* out; /* [tokens, width] */
+} filbert_norm_args;
+
+/* One row a sequence. normalize: v / max(|v|, 1e-12). No sequence is empty. */
+typedef struct filbert_pool_args {
+  const float* x; /* [tokens, width] */
+  const int32_t* cu_seqlens;
+  size_t sequences;
+  size_t width;
+  filbert_pooling pooling;
+  int normalize;
+  float* out; /* [sequences, width] */
+} filbert_pool_args;
+
+typedef struct filbert_device_description {
+  char name[128];  /* the processor */
+  char isa[32];    /* the instruction set in use */
+  char isas[128];  /* all that can be forced here, comma-separated, best first */
+  int threads;
+} filbert_device_description;
+
+typedef struct filbert_backend {
+  uint32_t abi; /* FILBERT_BACKEND_ABI */
+  const char* name;
+
+  /* threads: 0 for the backend's default. */
+  filbert_status (*open)(int device_index, int threads, filbert_context** out);
+  void (*close)(filbert_context*);
+  filbert_status (*describe)(filbert_context*, filbert_device_description* out);
+  const char* (*error_message)(void); /* of the calling thread's last failure */
+
+  filbert_status (*alloc)(filbert_context*, size_t bytes, void** out); /* aligned to 64 bytes */
+  void (*free)(filbert_context*, void*);
+  filbert_status (*upload)(filbert_context*, void* device, const void* host, size_t bytes);
+  filbert_status (*download)(filbert_context*, void* host, const void* device, size_t bytes);
+  filbert_status (*sync)(filbert_context*);
+
+  /* Parts are joined along their rows. The sources must outlive a TABLE. */
+  filbert_status (*load_weight)(filbert_context*, filbert_weight_kind, const filbert_host_tensor* parts, size_t count,
+                                filbert_weight** out);
+  void (*free_weight)(filbert_context*, filbert_weight*);
+
+  filbert_status (*embed_norm)(filbert_context*, const filbert_embed_norm_args*);
+  filbert_status (*linear)(filbert_context*, const filbert_linear_args*);
+  filbert_status (*attention)(filbert_context*, const filbert_attention_args*);
+  filbert_status (*norm)(filbert_context*, const filbert_norm_args*);
+  filbert_status (*pool)(filbert_context*, const filbert_pool_args*);
+} filbert_backend;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

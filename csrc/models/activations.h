@@ -1,0 +1,12 @@
+#pragma once
+
+#include "core/config.h"
+#include "filbert/backend.h"
+
+namespace filbert {
+
+// The activation that a configuration names as transformers does ("gelu", "gelu_new", ...). Throws ConfigError for an
+// unknown name.
+filbert_activation read_activation(const ConfigReader& config, std::string_view field, std::string_view fallback);
+
+}  // namespace filbert

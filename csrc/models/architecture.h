@@ -1,0 +1,76 @@
+// What a model family provides, and what it is given.
+#pragma once
+
+#include <filbert/weights.h>
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "core/arena.h"
+#include "core/config.h"
+#include "core/ops.h"
+#include "core/packed_tokens.h"
+#include "core/weight_loader.h"
+
+namespace filbert {
+
+// A packed batch in device memory.
+struct Batch {
+  std::size_t tokens = 0;
+  std::size_t sequences = 0;
+  std::size_t max_length = 0;
+  const std::int32_t* ids = nullptr;         // [tokens]
+  const std::int32_t* types = nullptr;       // [tokens]
+  const std::int32_t* positions = nullptr;   // [tokens]
+  const std::int32_t* cu_seqlens = nullptr;  // [sequences + 1]
+  const std::int32_t* key_begin = nullptr;   // [sequences], or null (filbert_attention_args)
+};
+
+// Takes what a forward computes on its way, where the caller asked for it.
+class Trace {
+ public:
+  virtual ~Trace() = default;
+  // The input of layer 0, then the output of each layer: [tokens, hidden] in device memory.
+  virtual void hidden_state(const float* x) = 0;
+  // Where the next layer's attention probabilities go; null members if they are not wanted.
+  struct Probabilities {
+    float* data = nullptr;
+    const std::int64_t* offsets = nullptr;
+  };
+  virtual Probabilities next_attention() = 0;
+  virtual void attention_done() = 0;
+};
+
+struct Dimensions {
+  InputLimits inputs;
+  std::size_t hidden = 0;
+  std::size_t layers = 0;
+  std::size_t heads = 0;
+};
+
+class Architecture {
+ public:
+  virtual ~Architecture() = default;
+
+  virtual Dimensions dimensions() const = 0;
+  virtual bool has_pooler() const = 0;
+
+  // Returns the last hidden state, [tokens, hidden], in the arena.
+  virtual float* forward(const Ops& ops, const Batch& batch, Arena& arena, Trace& trace) const = 0;
+
+  // From the last hidden state to the pooler's output, [sequences, hidden], in the arena.
+  virtual float* pooler(const Ops& ops, const Batch& batch, const float* x, Arena& arena) const = 0;
+};
+
+// One line of the registry.
+struct ArchitectureEntry {
+  std::string_view model_type;
+  std::string_view base_prefix;  // of tensor names in checkpoints with a head
+  // The tensors of the model: the one table that loading, checking, initialising and saving read. Throws ConfigError
+  // for a configuration that cannot be honoured.
+  std::vector<TensorSpec> (*tensors)(const ConfigReader& config, bool pooler);
+  std::unique_ptr<Architecture> (*create)(const ConfigReader& config, const WeightLoader& weights, bool pooler);
+};
+
+}  // namespace filbert

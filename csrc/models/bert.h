@@ -1,0 +1,9 @@
+#pragma once
+
+#include "models/architecture.h"
+
+namespace filbert {
+
+extern const ArchitectureEntry kBert;
+
+}  // namespace filbert

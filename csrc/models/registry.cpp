@@ -1,0 +1,49 @@
+#include "models/registry.h"
+
+#include <filbert/config.h>
+
+#include <string>
+
+#include "core/tensor_match.h"
+#include "models/bert.h"
+
+namespace filbert {
+namespace {
+
+const ArchitectureEntry* const kArchitectures[] = {&kBert};
+
+// The parts of the model that a checkpoint may lack.
+const std::vector<std::string> kOptional = {"pooler."};
+
+}  // namespace
+
+const ArchitectureEntry& find_architecture(const ConfigReader& config) {
+  std::string known;
+  for (const ArchitectureEntry* entry : kArchitectures) known += (known.empty() ? "" : ", ") + std::string(entry->model_type);
+  if (!config.has("model_type")) config.fail_with("model_type is missing; expected one of: " + known);
+  const std::string model_type = config.string("model_type");
+  for (const ArchitectureEntry* entry : kArchitectures)
+    if (entry->model_type == model_type) return *entry;
+  config.fail("model_type", "one of the supported: " + known);
+}
+
+void validate_config(const std::string& config_json, const std::string& source) {
+  const JsonValue root = parse_config(config_json, source);
+  const ConfigReader config(root, source);
+  find_architecture(config).tensors(config, false);
+}
+
+std::vector<TensorSpec> tensor_specs(const std::string& config_json, bool pooler) {
+  const JsonValue root = parse_config(config_json, "config");
+  const ConfigReader config(root, "config");
+  return find_architecture(config).tensors(config, pooler);
+}
+
+TensorMatch match_tensors(const std::string& config_json, const Weights& weights, Pooler pooler) {
+  const JsonValue root = parse_config(config_json, "config");
+  const ConfigReader config(root, "config");
+  const ArchitectureEntry& entry = find_architecture(config);
+  return match(entry.tensors(config, true), std::string(entry.base_prefix), kOptional, pooler, weights);
+}
+
+}  // namespace filbert

@@ -1,0 +1,296 @@
+"""Model configurations: the attributes, defaults and files of transformers."""
+
+import copy
+import json
+import os
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, TypeVar
+
+from .errors import ConfigError
+
+# Far above any real config.json; keeps a wrong file from being read whole.
+MAX_CONFIG_BYTES = 16 * 1024 * 1024
+
+# Of transformers' own making, and of no meaning here; transformers does not write them either.
+_DROPPED = frozenset(
+    {
+        "_attn_implementation_internal",
+        "_commit_hash",
+        "_experts_implementation_internal",
+        "attn_implementation",
+        "experts_implementation",
+    }
+)
+
+Config = TypeVar("Config", bound="PretrainedConfig")
+
+
+@dataclass(init=False, repr=False, eq=False)
+class PretrainedConfig:
+    """What every model's configuration has. Keys that filbert does not know become attributes and are written back.
+
+    `num_labels` is the length of `id2label`, and setting it renames the labels, as in transformers.
+    """
+
+    model_type: ClassVar[str] = ""
+
+    transformers_version: str | None = None
+    architectures: list[str] | None = None
+    output_hidden_states: bool | None = False
+    output_attentions: bool | None = False
+    return_dict: bool | None = True
+    dtype: str | None = None
+    chunk_size_feed_forward: int = 0
+    is_encoder_decoder: bool = False
+    id2label: dict[int, str] | None = None
+    label2id: dict[str, int] | None = None
+    problem_type: str | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._name_or_path = str(kwargs.pop("name_or_path", kwargs.pop("_name_or_path", "")))
+        model_type = kwargs.pop("model_type", self.model_type)
+        if self.model_type and model_type != self.model_type:
+            raise ConfigError(
+                f"{type(self).__name__} describes model_type {self.model_type!r}, found {model_type!r}; "
+                "use AutoConfig to choose the class by model_type"
+            )
+        legacy_dtype = kwargs.pop("torch_dtype", None)
+        if kwargs.get("dtype") is None:
+            kwargs["dtype"] = legacy_dtype
+        num_labels = kwargs.pop("num_labels", None)
+        for field in fields(self):
+            setattr(self, field.name, kwargs.pop(field.name, field.default))
+        for key, value in kwargs.items():
+            if hasattr(type(self), key) or (key.startswith("__") and key.endswith("__")):
+                raise ConfigError(f"key {key!r} cannot be kept: {type(self).__name__} has an attribute of that name")
+            if key not in _DROPPED:
+                setattr(self, key, value)
+        if self.id2label is None:
+            self.num_labels = 2 if num_labels is None else num_labels
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        if key == "dtype" and value is not None:
+            value = str(value).removeprefix("torch.")
+        elif key == "id2label" and value is not None:
+            value = _integer_keys(value)
+        super().__setattr__(key, value)
+
+    @property
+    def name_or_path(self) -> str:
+        """What `from_pretrained` was given, or ""."""
+        return self._name_or_path
+
+    @name_or_path.setter
+    def name_or_path(self, value: str) -> None:
+        self._name_or_path = str(value)
+
+    @property
+    def num_labels(self) -> int | None:
+        return None if self.id2label is None else len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, count: int) -> None:
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= 1_000_000:
+            raise ConfigError(f"num_labels: found {count!r}, expected an integer from 0 to 1000000")
+        if self.num_labels != count:
+            self.id2label = {i: f"LABEL_{i}" for i in range(count)}
+            self.label2id = {label: i for i, label in self.id2label.items()}
+
+    @classmethod
+    def from_dict(cls: type[Config], config_dict: dict[str, Any], **overrides: Any) -> Config:
+        """From the contents of a config.json; `overrides` win over it. Raises ConfigError."""
+        return cls(**{**config_dict, **overrides})
+
+    @classmethod
+    def from_json_file(cls: type[Config], json_file: str | os.PathLike[str]) -> Config:
+        """From a config.json. Raises ConfigError (with path, line and column) and OSError."""
+        return cls(**read_config(json_file))
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Config],
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        subfolder: str = "",
+        cache_dir: str | os.PathLike[str] | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        trust_remote_code: bool | None = None,
+        return_unused_kwargs: bool = False,
+        **overrides: Any,
+    ) -> Any:
+        """The configuration of a model on the hub, of a folder, or of one JSON file.
+
+        `overrides` replace attributes; with `return_unused_kwargs` the ones that name no attribute come back
+        beside the configuration, otherwise they are a TypeError. No code of the repository is ever run:
+        `trust_remote_code` has no effect. Raises ConfigError, InputError and OSError.
+        """
+        from .hub import Source
+
+        if os.path.isfile(pretrained_model_name_or_path):
+            path = os.fspath(pretrained_model_name_or_path)
+        else:
+            path = Source(
+                pretrained_model_name_or_path,
+                revision=revision,
+                subfolder=subfolder,
+                cache_dir=cache_dir,
+                token=token,
+                local_files_only=local_files_only,
+                force_download=force_download,
+            ).get("config.json")
+        config = cls.from_json_file(path)
+        config.name_or_path = os.fspath(pretrained_model_name_or_path)
+        unused = config._override(overrides)
+        if return_unused_kwargs:
+            return config, unused
+        if unused:
+            raise TypeError(f"from_pretrained() got unexpected keyword arguments: {', '.join(sorted(unused))}")
+        return config
+
+    def _override(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        """Replaces attributes, and gives back the entries that name none."""
+        unused = {}
+        for key, value in overrides.items():
+            key = "dtype" if key == "torch_dtype" else key
+            if key in _DROPPED or (key == "dtype" and value == "auto"):
+                continue
+            if hasattr(self, key) and not callable(getattr(self, key)):
+                setattr(self, key, value)
+            else:
+                unused[key] = value
+        return unused
+
+    def update(self, config_dict: dict[str, Any]) -> None:
+        """Sets attributes."""
+        for key, value in config_dict.items():
+            setattr(self, key, value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every attribute."""
+        return {**copy.deepcopy(self.__dict__), "model_type": self.model_type}
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """The attributes that config.json should hold: all but the common ones left at their defaults."""
+        common = PretrainedConfig().to_dict()
+        return {
+            key: value
+            for key, value in self.to_dict().items()
+            if key != "_name_or_path" and (key not in common or value != common[key])
+        }
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """`to_diff_dict` (or `to_dict`) as JSON. Raises ConfigError for a value that JSON cannot hold."""
+        values = self.to_diff_dict() if use_diff else self.to_dict()
+        try:
+            return json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n"
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigError(f"the configuration cannot be written as JSON: {error}") from None
+
+    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
+        """Writes `to_json_string` to a file, atomically."""
+        from .atomic import write_text
+
+        write_text(json_file_path, self.to_json_string(use_diff))
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Writes config.json into the folder, which is created if need be. Raises OSError; an old file survives."""
+        os.makedirs(save_directory, exist_ok=True)
+        self.to_json_file(os.path.join(save_directory, "config.json"))
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+
+@dataclass(init=False, repr=False, eq=False)
+class BertConfig(PretrainedConfig):
+    """BERT (https://arxiv.org/abs/1810.04805), with the defaults of bert-base-uncased."""
+
+    model_type: ClassVar[str] = "bert"
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int | None = 0
+    use_cache: bool = True
+    classifier_dropout: float | None = None
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    tie_word_embeddings: bool = True
+
+
+CONFIGS: dict[str, type[PretrainedConfig]] = {config.model_type: config for config in (BertConfig,)}
+
+
+class AutoConfig:
+    """Chooses the configuration class by the `model_type` of config.json."""
+
+    def __init__(self) -> None:
+        raise TypeError("AutoConfig is not instantiated: use AutoConfig.from_pretrained or AutoConfig.for_model")
+
+    @staticmethod
+    def for_model(model_type: str | None, **kwargs: Any) -> PretrainedConfig:
+        """A configuration of that type. Raises ConfigError if filbert does not have it."""
+        config_class = CONFIGS.get(model_type) if isinstance(model_type, str) else None
+        if config_class is None:
+            raise ConfigError(f"model_type: found {model_type!r}, supported: {', '.join(sorted(CONFIGS))}")
+        return config_class(**kwargs)
+
+    @staticmethod
+    def from_json_file(json_file: str | os.PathLike[str]) -> PretrainedConfig:
+        """See `PretrainedConfig.from_json_file`."""
+        values = read_config(json_file)
+        return AutoConfig.for_model(values.pop("model_type", None), **values)
+
+    @staticmethod
+    def from_pretrained(pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
+        """See `PretrainedConfig.from_pretrained`."""
+        return _AnyConfig.from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+
+class _AnyConfig(PretrainedConfig):
+    @classmethod
+    def from_json_file(cls, json_file: str | os.PathLike[str]) -> Any:
+        return AutoConfig.from_json_file(json_file)
+
+
+def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The contents of a config.json, checked by the engine. Raises ConfigError and OSError."""
+    from . import _core
+
+    path = os.fspath(path)
+    with open(path, "rb") as file:
+        data = file.read(MAX_CONFIG_BYTES + 1)
+    if len(data) > MAX_CONFIG_BYTES:
+        size = os.path.getsize(path)
+        raise ConfigError(f"{path}: found {size} bytes, a config.json has at most {MAX_CONFIG_BYTES}")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
+    _core.validate_config(text, path)
+    values: dict[str, Any] = json.loads(text)
+    return values
+
+
+def _integer_keys(labels: Any) -> dict[int, str]:
+    try:
+        return {int(key): label for key, label in labels.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise ConfigError(f"id2label: found {labels!r:.200}, expected an object with integers as keys") from None

@@ -1,0 +1,59 @@
+"""What a model returns: a mapping, a tuple and an object with attributes at once, as in transformers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, NoReturn
+
+
+class ModelOutput(dict[str, Any]):
+    """Base of the outputs. Subclasses are dataclasses; fields that are None are attributes but not items.
+
+    `out.name`, `out["name"]`, `out[0]`, `out[:2]` and `out.to_tuple()` read it. Iterating gives the keys.
+    """
+
+    @classmethod
+    def _names(cls) -> tuple[str, ...]:
+        return tuple(field.name for field in fields(cls))  # type: ignore[arg-type]
+
+    def __getitem__(self, key: str | int | slice) -> Any:
+        return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        setattr(self, key, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self._names():
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(self._names())}")
+        super().__setattr__(name, value)
+        if value is not None:
+            super().__setitem__(name, value)
+        elif name in self:
+            super().__delitem__(name)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return type(self), tuple(getattr(self, name) for name in self._names())
+
+    def _no_removal(self, *args: object, **kwargs: object) -> NoReturn:
+        raise TypeError(f"the fields of {type(self).__name__} are fixed; set one to None to drop it")
+
+    __delitem__ = pop = popitem = setdefault = update = clear = _no_removal
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The values that are not None, in the order of the fields."""
+        return tuple(value for name in self._names() if (value := getattr(self, name)) is not None)
+
+
+@dataclass(eq=False)
+class BaseModelOutputWithPooling(ModelOutput):
+    """Outputs of an encoder: float32 NumPy arrays, or PyTorch tensors if the ids were one.
+
+    last_hidden_state: [batch, seq, hidden]; rows at masked positions are zero.
+    pooler_output: [batch, hidden], or None for a model without a pooler.
+    hidden_states: layers + 1 arrays [batch, seq, hidden] if asked for; [0] is the embeddings, [-1] last_hidden_state.
+    attentions: one array [batch, heads, seq, seq] a layer if asked for.
+    """
+
+    last_hidden_state: Any = None
+    pooler_output: Any = None
+    hidden_states: tuple[Any, ...] | None = None
+    attentions: tuple[Any, ...] | None = None

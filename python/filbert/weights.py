@@ -1,0 +1,177 @@
+"""Weights on the way in (files, random numbers) and out (arrays, safetensors files)."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from .atomic import FileSet
+from .errors import InputError, WeightsError
+
+if sys.byteorder != "little":
+    raise ImportError("filbert needs a little-endian machine: weights are used as they lie in the file")
+
+# Storage in memory of each dtype of safetensors that NumPy has; BF16 is widened.
+_NUMPY = {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1", "U8": "u1"}
+_MAX_INDEX_BYTES = 64 * 1024 * 1024
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+
+
+class Entry(NamedTuple):
+    """A tensor to be written: its name there, dtype as safetensors spells it, shape, and bytes."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    data: npt.NDArray[np.uint8]
+
+
+def open_weights(path: str, mmap: bool = True) -> _core.Weights:
+    """Opens a safetensors or pytorch_model.bin file, or the index of shards of either.
+
+    With `mmap=False` the bytes are copied, for files that another program may truncate.
+    Raises WeightsError and OSError.
+    """
+    if _is_safetensors(path):
+        return _core.Weights.open(path, mmap)
+    from .unpickle import read_pickle
+
+    files = [path]
+    if path.endswith(".json"):
+        files = [os.path.join(os.path.dirname(path), shard) for shard in shard_names(path)]
+    weights = _core.Weights()
+    for file in files:
+        for name, tensor in read_pickle(file, mmap).items():
+            weights.add(name, tensor.dtype, tensor.shape, tensor.data)
+    return weights
+
+
+def shard_names(index: str) -> list[str]:
+    """The shards that an index names, sorted. Raises WeightsError for names that are not of files beside it."""
+    if _is_safetensors(index):
+        return _core.shard_names(index)
+    with open(index, "rb") as file:
+        data = file.read(_MAX_INDEX_BYTES + 1)
+    try:
+        if len(data) > _MAX_INDEX_BYTES:
+            raise ValueError(f"over {_MAX_INDEX_BYTES} bytes")
+        names = set(json.loads(data)["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise WeightsError(f"{index}: not an index of shards: {error!r:.200}") from None
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+\.bin", name):
+            raise WeightsError(f"{index}: found shard {name!r:.200}, expected the name of a .bin file beside the index")
+    return sorted(names)
+
+
+def _is_safetensors(path: str) -> bool:
+    return ".safetensors" in os.path.basename(path)
+
+
+def random_weights(config: Any, seed: int | None, pooler: bool) -> _core.Weights:
+    """New float32 weights, drawn as transformers draws them; the same for the same seed. Raises ConfigError."""
+    generator = np.random.default_rng(seed)
+    weights = _core.Weights()
+    for spec in _core.tensor_specs(config.to_json_string(), pooler):
+        if spec.init == "zeros":
+            values = np.zeros(spec.shape, np.float32)
+        elif spec.init == "ones":
+            values = np.ones(spec.shape, np.float32)
+        else:
+            values = generator.standard_normal(spec.shape, np.float32)
+            values *= np.float32(config.initializer_range)
+        if spec.init == "normal_padding_zero":
+            values[config.pad_token_id] = 0
+        weights.add(spec.name, "F32", spec.shape, values)
+    return weights
+
+
+def as_array(weights: _core.Weights, name: str) -> npt.NDArray[Any]:
+    """A tensor as a read-only view; BF16, which NumPy lacks, as a float32 copy with the same values."""
+    dtype, shape, data = weights.dtype(name), weights.shape(name), weights.data(name)
+    if dtype == "BF16":
+        return (data.view("u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
+    if dtype not in _NUMPY:
+        raise WeightsError(f"tensor {name!r} has dtype {dtype}, which NumPy does not have")
+    return data.view(_NUMPY[dtype]).reshape(shape)
+
+
+def parse_size(size: int | str) -> int:
+    """Bytes from 1000, "5GB" or "200MiB". Raises InputError."""
+    units = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+    if isinstance(size, str) and (match := re.fullmatch(r"(\d+)\s*([KMGT]I?B)", size.strip().upper())):
+        size = int(match[1]) * units.get(match[2], 0)
+    if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
+        raise InputError(f"max_shard_size: found {size!r}, expected bytes above 0, or text such as '5GB'")
+    return size
+
+
+def save_weights(files: FileSet, entries: list[Entry], max_shard_size: int | str) -> list[str]:
+    """Writes model.safetensors, or shards of at most that size each and then model.safetensors.index.json.
+
+    Returns the names of the files.
+    """
+    shards = _split(entries, parse_size(max_shard_size))
+    if len(shards) == 1:
+        with files.create("model.safetensors") as file:
+            write_safetensors(file, shards[0])
+        return ["model.safetensors"]
+    weight_map = {}
+    for number, shard in enumerate(shards, 1):
+        name = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        with files.create(name) as file:
+            write_safetensors(file, shard)
+        weight_map.update({entry.name: name for entry in shard})
+    total_size = sum(entry.data.nbytes for entry in entries)
+    index = {"metadata": {"total_size": total_size}, "weight_map": weight_map}
+    with files.create("model.safetensors.index.json") as file:
+        file.write((json.dumps(index, indent=2, sort_keys=True) + "\n").encode())
+    return sorted({*weight_map.values(), "model.safetensors.index.json"})
+
+
+def remove_stale_weights(folder: str, kept: Iterable[str]) -> None:
+    """Removes safetensors weights of an earlier save, the index first."""
+    kept = set(kept)
+    stale = [name for name in os.listdir(folder) if _SHARD.fullmatch(name) or name == "model.safetensors"]
+    for name in ["model.safetensors.index.json", *sorted(stale)]:
+        if name not in kept and os.path.lexists(os.path.join(folder, name)):
+            os.unlink(os.path.join(folder, name))
+
+
+def write_safetensors(file: BinaryIO, entries: list[Entry]) -> None:
+    """Writes the bytes of the tensors as they are: https://github.com/huggingface/safetensors#format"""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for entry in entries:
+        end = offset + entry.data.nbytes
+        header[entry.name] = {"dtype": entry.dtype, "shape": entry.shape, "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for entry in entries:
+        file.write(entry.data.data)
+
+
+def _split(entries: list[Entry], limit: int) -> list[list[Entry]]:
+    """Fills shards in turn. A tensor above the limit has one of its own. Widest elements first, for alignment."""
+    shards: list[list[Entry]] = [[]]
+    size = 0
+    for entry in entries:
+        if shards[-1] and size + entry.data.nbytes > limit:
+            shards.append([])
+            size = 0
+        shards[-1].append(entry)
+        size += entry.data.nbytes
+    return [sorted(shard, key=_alignment) for shard in shards]
+
+
+def _alignment(entry: Entry) -> tuple[int, str]:
+    bits = re.search(r"\d+", entry.dtype)
+    return -int(bits[0]) if bits else -8, entry.name

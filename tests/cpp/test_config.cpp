@@ -1,0 +1,144 @@
+#include <doctest/doctest.h>
+#include <filbert/error.h>
+
+#include <string>
+
+#include "core/config.h"
+#include "make_safetensors.h"
+
+using namespace filbert;
+using filbert::testing::contains;
+using filbert::testing::message_of;
+
+namespace {
+
+// The ConfigError of reading from `text`.
+template <typename Read>
+std::string error_of(std::string_view text, Read&& read) {
+  const JsonValue root = parse_config(text, "m/config.json");
+  const ConfigReader reader(root, "m/config.json");
+  return message_of<ConfigError>([&] { read(reader); });
+}
+
+std::string parse_error(std::string_view text) {
+  return message_of<ConfigError>([&] { parse_config(text, "m/config.json"); });
+}
+
+std::string hidden_size_error(const std::string& value) {
+  return error_of("{\"hidden_size\": " + value + "}",
+                  [](const ConfigReader& c) { c.positive_int("hidden_size", 768, config_limits::kHiddenSize); });
+}
+
+}  // namespace
+
+TEST_CASE("config: typed fields and their fallbacks") {
+  const JsonValue root =
+      parse_config(R"({"n": 12, "zero": 0, "eps": 1e-12, "one": 1, "flag": false, "act": "gelu", "gone": null})", "c");
+  const ConfigReader c(root, "c");
+  CHECK(c.positive_int("n", 100) == 12);
+  CHECK(c.positive_int("n", 5, 100) == 12);
+  CHECK(c.positive_int("absent", 5, 100) == 5);
+  CHECK(c.positive_int("gone", 5, 100) == 5);
+  CHECK(c.non_negative_int("zero", 7, 100) == 0);
+  CHECK(c.optional_int("zero", 0, 10) == 0);
+  CHECK(c.optional_int("gone", 0, 10) == std::nullopt);
+  CHECK(c.positive_number("eps", 1.0) == 1e-12);
+  CHECK(c.positive_number("one", 2.0) == 1.0);
+  CHECK(c.number("absent", 0.1, 0, 1) == 0.1);
+  CHECK(c.boolean("flag", true) == false);
+  CHECK(c.boolean("absent", true) == true);
+  CHECK(c.string("act") == "gelu");
+  CHECK(c.string("gone", "relu") == "relu");
+  CHECK(c.one_of("act", "relu", {"relu", "gelu"}) == "gelu");
+  CHECK(c.has("zero"));
+  CHECK_FALSE(c.has("gone"));
+}
+
+TEST_CASE("config: case 1, empty or not JSON: path, line, column") {
+  CHECK(contains(parse_error(""), "m/config.json: line 1, column 1: the file is empty"));
+  CHECK(contains(parse_error(" \n"), "the file is empty"));
+  CHECK(contains(parse_error("hello"), "m/config.json: line 1, column 1: expected a value"));
+  CHECK(contains(parse_error("{\n\"a\": 1,\n}"), "m/config.json: line 3, column 1: expected a key"));
+  CHECK(contains(parse_error("[1]"), "found an array, expected a JSON object"));
+  CHECK(contains(parse_error("3"), "found 3 (integer), expected a JSON object"));
+  CHECK(contains(parse_error(R"({"a":1,"a":2})"), "repeated"));
+}
+
+TEST_CASE("config: cases 2 and 3, dimensions out of range or of another type") {
+  const char* const kExpected = "expected an integer from 1 to 1048576";
+  const std::pair<const char*, const char*> kBad[] = {
+      {"2147483648", "found 2147483648 (integer)"},
+      {"9223372036854775808", "found 9223372036854775808 (integer)"},
+      {"1e30", "found 1e+30 (number)"},
+      {"1048577", "found 1048577 (integer)"},
+      {"-1", "found -1 (integer)"},
+      {"0", "found 0 (integer)"},
+      {"768.0", "found 768 (number)"},
+      {"\"768\"", "found \"768\" (string)"},
+      {"true", "found true (boolean)"},
+      {"[768]", "found an array"},
+      {"{}", "found an object"},
+  };
+  for (const auto& [value, found] : kBad) {
+    const std::string message = hidden_size_error(value);
+    CAPTURE(message);
+    CHECK(contains(message, std::string("m/config.json: hidden_size: ") + found + ", " + kExpected));
+  }
+  CHECK(hidden_size_error("1048576") == "");
+  CHECK(hidden_size_error("null") == "");
+  CHECK(contains(error_of("{}", [](const ConfigReader& c) { c.positive_int("hidden_size", 10); }),
+                 "m/config.json: hidden_size: missing, expected an integer from 1 to 10"));
+  CHECK(contains(error_of(R"({"hidden_size":null})", [](const ConfigReader& c) { c.positive_int("hidden_size", 10); }),
+                 "hidden_size: found null, expected an integer"));
+}
+
+TEST_CASE("config: case 4, both values of a failed division") {
+  const auto check = [](std::int64_t size, std::int64_t heads) {
+    return error_of(
+        "{}", [&](const ConfigReader& c) { c.require_divisible("hidden_size", size, "num_attention_heads", heads); });
+  };
+  CHECK(check(768, 12) == "");
+  CHECK(check(768, 13) == "m/config.json: hidden_size: found 768, expected a multiple of num_attention_heads (13)");
+  CHECK(check(768, 0) != "");
+}
+
+TEST_CASE("config: case 6, a choice is never replaced by a default") {
+  const std::string message = error_of(R"({"hidden_act": "gelu_fancy"})",
+                                       [](const ConfigReader& c) { c.one_of("hidden_act", "gelu", {"gelu", "relu"}); });
+  CHECK(message == "m/config.json: hidden_act: found \"gelu_fancy\" (string), expected one of \"gelu\", \"relu\"");
+  CHECK(error_of(R"({"hidden_act": 3})", [](const ConfigReader& c) { c.one_of("hidden_act", "gelu", {"gelu"}); }) !=
+        "");
+}
+
+TEST_CASE("config: case 8, eps") {
+  const auto check = [](const char* value) {
+    return error_of(std::string("{\"layer_norm_eps\": ") + value + "}",
+                    [](const ConfigReader& c) { c.positive_number("layer_norm_eps", 1e-12); });
+  };
+  CHECK(check("1e-5") == "");
+  CHECK(check("1") == "");
+  for (const char* bad : {"0", "0.0", "-0.0", "-1e-5", "\"1e-5\"", "true", "[]"}) {
+    CAPTURE(bad);
+    CHECK(contains(check(bad), "layer_norm_eps: found"));
+  }
+  CHECK(contains(parse_error(R"({"layer_norm_eps": NaN})"), "line 1, column 20"));
+  CHECK(parse_error(R"({"layer_norm_eps": 1e999})") != "");
+}
+
+TEST_CASE("config: numbers, booleans and strings of another type or range") {
+  CHECK(contains(error_of(R"({"p": 1.5})", [](const ConfigReader& c) { c.number("p", 0.1, 0, 1); }),
+                 "p: found 1.5 (number), expected a number from 0 to 1"));
+  CHECK(contains(error_of(R"({"b": 1})", [](const ConfigReader& c) { c.boolean("b", true); }),
+                 "b: found 1 (integer), expected true or false"));
+  CHECK(contains(error_of(R"({"s": 1})", [](const ConfigReader& c) { c.string("s"); }), "expected a string"));
+  CHECK(contains(error_of("{}", [](const ConfigReader& c) { c.string("s"); }), "s: missing, expected a string"));
+}
+
+TEST_CASE("config: case 9, depth and size") {
+  CHECK(contains(parse_error(std::string(100'000, '[')), "nested deeper than the limit of 64"));
+  std::string objects;
+  for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
+  CHECK(contains(parse_error(objects), "nested deeper than the limit of 64"));
+  // Nothing is read beyond the size: a 65 MB text is refused as a 1 GB one would be.
+  CHECK(contains(parse_error(std::string((std::size_t{64} << 20) + 1, ' ')), "over the limit of 67108864"));
+}

@@ -1,0 +1,166 @@
+#include <doctest/doctest.h>
+#include <filbert/error.h>
+
+#include <string>
+#include <vector>
+
+#include "core/tensor_match.h"
+#include "make_safetensors.h"
+
+using namespace filbert;
+using namespace filbert::testing;
+
+namespace {
+
+struct Held {
+  std::string name;
+  std::vector<std::uint64_t> shape = {2};
+  const char* dtype = "F32";
+};
+
+Weights weights_with(const std::vector<Held>& tensors) {
+  static const std::vector<std::byte> zeros(1024);
+  Weights weights;
+  for (const Held& tensor : tensors) {
+    std::size_t bytes = std::string(tensor.dtype) == "F32" ? 4 : std::string(tensor.dtype) == "I64" ? 8 : 1;
+    for (const std::uint64_t dimension : tensor.shape) bytes *= static_cast<std::size_t>(dimension);
+    weights.add(tensor.name, tensor.dtype, tensor.shape, zeros.data(), bytes, nullptr);
+  }
+  return weights;
+}
+
+const std::vector<TensorSpec> kSpecs = {
+    {"embeddings.LayerNorm.weight", {2}, TensorSpec::Init::ones},
+    {"embeddings.LayerNorm.bias", {2}, TensorSpec::Init::zeros},
+    {"pooler.dense.weight", {2, 2}, TensorSpec::Init::normal},
+    {"pooler.dense.bias", {2}, TensorSpec::Init::zeros},
+};
+
+std::vector<Held> held(const std::string& prefix, const char* weight = "weight", const char* bias = "bias",
+                       bool pooler = true) {
+  std::vector<Held> tensors = {{prefix + "embeddings.LayerNorm." + weight}, {prefix + "embeddings.LayerNorm." + bias}};
+  if (pooler) {
+    tensors.push_back({prefix + "pooler.dense.weight", {2, 2}});
+    tensors.push_back({prefix + "pooler.dense.bias"});
+  }
+  return tensors;
+}
+
+TensorMatch match_bert(const std::vector<Held>& tensors, Pooler pooler = Pooler::require) {
+  return match(kSpecs, "bert.", {"pooler."}, pooler, weights_with(tensors));
+}
+
+std::string error_of(const std::vector<Held>& tensors, Pooler pooler = Pooler::require) {
+  return message_of<WeightsError>([&] { match_bert(tensors, pooler); });
+}
+
+std::vector<Held> operator+(std::vector<Held> tensors, const Held& more) {
+  tensors.push_back(more);
+  return tensors;
+}
+
+}  // namespace
+
+TEST_CASE("match: names with and without prefixes, today's and legacy") {
+  for (const char* prefix : {"", "bert.", "module.", "module.bert."}) {
+    for (const bool legacy : {false, true}) {
+      CAPTURE(prefix);
+      const auto tensors = legacy ? held(prefix, "gamma", "beta") : held(prefix);
+      const TensorMatch result = match_bert(tensors);
+      REQUIRE(result.tensors.size() == kSpecs.size());
+      for (std::size_t i = 0; i < kSpecs.size(); ++i) {  // in the order of the specs
+        CHECK(result.tensors[i].spec.name == kSpecs[i].name);
+        CHECK(result.tensors[i].source_name == tensors[i].name);
+      }
+      CHECK(result.unexpected.empty());
+      CHECK(result.pooler);
+    }
+  }
+}
+
+TEST_CASE("match: only LayerNorm has gamma and beta") {
+  const std::vector<TensorSpec> specs = {{"dense.weight", {2}, TensorSpec::Init::normal}};
+  CHECK_THROWS_AS(match(specs, "bert.", {}, Pooler::none, weights_with({{"dense.gamma"}})), WeightsError);
+}
+
+TEST_CASE("match: heads and buffers") {
+  const auto tensors = held("bert.") + Held{"cls.predictions.bias"} + Held{"classifier.weight", {3, 2}} +
+                       Held{"bert.embeddings.position_ids", {1, 4}, "I64"} + Held{"position_ids", {1, 4}, "I64"} +
+                       Held{"bert.other.position_ids", {1, 4}, "F32"} + Held{"fp8", {2}, "F8_E4M3"};
+  const TensorMatch result = match_bert(tensors);
+  CHECK(result.unexpected ==
+        std::vector<std::string>{"bert.other.position_ids", "classifier.weight", "cls.predictions.bias", "fp8"});
+}
+
+TEST_CASE("match: the pooler") {
+  const auto with = held("bert.");
+  const auto without = held("bert.", "weight", "bias", false);
+  CHECK(match_bert(with, Pooler::optional).pooler);
+  CHECK_FALSE(match_bert(without, Pooler::optional).pooler);
+  CHECK(match_bert(without, Pooler::optional).tensors.size() == 2);
+  const TensorMatch none = match_bert(with, Pooler::none);
+  CHECK_FALSE(none.pooler);
+  CHECK(none.tensors.size() == 2);
+  CHECK(none.unexpected == std::vector<std::string>{"bert.pooler.dense.bias", "bert.pooler.dense.weight"});
+  const std::string message = error_of(without);
+  CHECK(contains(message, "memory: 2 of 4 tensors do not fit the model:"));
+  CHECK(contains(message, "pooler.dense.weight: missing, expected [2, 2]"));
+  CHECK(contains(message, "add_pooling_layer=False"));
+  // Half a pooler is no pooler that can be left out.
+  CHECK(contains(error_of(without + Held{"bert.pooler.dense.bias"}, Pooler::optional), "pooler.dense.weight: missing"));
+}
+
+TEST_CASE("match: beside a prefix, names without it belong to a head") {
+  const auto without = held("bert.", "weight", "bias", false);
+  const auto tensors = without + Held{"pooler.dense.weight", {2, 2}} + Held{"pooler.dense.bias"};
+  CHECK_FALSE(match_bert(tensors, Pooler::optional).pooler);
+  CHECK(match_bert(tensors, Pooler::optional).unexpected.size() == 2);
+  CHECK(contains(error_of(tensors), "pooler.dense.weight: missing"));
+}
+
+TEST_CASE("match: two names for one tensor") {
+  const std::pair<const char*, const char*> kTwice[] = {
+      {"bert.embeddings.LayerNorm.gamma", "bert."},
+      {"embeddings.LayerNorm.weight", "bert."},
+      {"module.bert.embeddings.LayerNorm.weight", "bert."},
+      {"module.embeddings.LayerNorm.gamma", ""},
+  };
+  for (const auto& [name, prefix] : kTwice) {
+    const std::string message = error_of(held(prefix) + Held{name});
+    CAPTURE(message);
+    CHECK(contains(message, "tensor \"embeddings.LayerNorm.weight\": found both \""));
+    CHECK(contains(message, std::string("\"") + name + "\""));
+    CHECK(contains(message, std::string("\"") + prefix + "embeddings.LayerNorm.weight\""));
+  }
+}
+
+TEST_CASE("match: cases 18 and 19, every problem in one message") {
+  std::vector<Held> tensors = held("");
+  tensors[0].shape = {3};
+  tensors[1].dtype = "F8_E4M3";
+  tensors.pop_back();
+  const std::string message = error_of(tensors);
+  CHECK(contains(message, "3 of 4 tensors do not fit the model:"));
+  CHECK(contains(message, "embeddings.LayerNorm.weight: found [3], expected [2]"));
+  CHECK(contains(message, "embeddings.LayerNorm.bias: found dtype F8_E4M3, expected F32, F16, BF16 or F64"));
+  CHECK(contains(message, "pooler.dense.bias: missing, expected [2]"));
+  CHECK_FALSE(contains(message, "pooler.dense.weight"));
+  // The same number of elements in another shape is another tensor.
+  tensors = held("");
+  tensors[2].shape = {4};
+  CHECK(contains(error_of(tensors), "pooler.dense.weight: found [4], expected [2, 2]"));
+  // A transposed or truncated one too (CVE-2026-53923).
+  tensors[2].shape = {2, 2, 1};
+  CHECK(contains(error_of(tensors), "found [2, 2, 1], expected [2, 2]"));
+}
+
+TEST_CASE("match: the first ten problems are listed") {
+  std::vector<TensorSpec> specs;
+  for (int i = 0; i < 25; ++i) specs.push_back({"t" + std::to_string(i), {2}, TensorSpec::Init::normal});
+  const std::string message =
+      message_of<WeightsError>([&] { match(specs, "bert.", {}, Pooler::none, weights_with({{"x"}})); });
+  CHECK(contains(message, "25 of 25 tensors do not fit"));
+  CHECK(contains(message, "t9: missing"));
+  CHECK_FALSE(contains(message, "t10: missing"));
+  CHECK(contains(message, "and 15 more"));
+}

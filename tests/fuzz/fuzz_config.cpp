@@ -1,0 +1,24 @@
+// config.json: accepted, or ConfigError.
+#include <filbert/config.h>
+#include <filbert/error.h>
+
+#include "fuzz_target.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  try {
+    filbert::validate_config(std::string(fuzz_text(data, size)), "fuzz");
+  } catch (const filbert::ConfigError&) {
+  }
+  return 0;
+}
+
+std::vector<std::string> fuzz_seeds() {
+  return {
+      R"({"model_type":"bert"})",
+      R"({"architectures":["BertModel"],"attention_probs_dropout_prob":0.1,"classifier_dropout":null,"hidden_act":"gelu",)"
+      R"("hidden_dropout_prob":0.1,"hidden_size":384,"initializer_range":0.02,"intermediate_size":1536,)"
+      R"("layer_norm_eps":1e-12,"max_position_embeddings":512,"model_type":"bert","num_attention_heads":12,)"
+      R"("num_hidden_layers":6,"pad_token_id":0,"position_embedding_type":"absolute","type_vocab_size":2,)"
+      R"("use_cache":true,"vocab_size":30522,"is_decoder":false,"add_cross_attention":false,"id2label":{"0":"A"}})",
+  };
+}

@@ -1,0 +1,38 @@
+// The JSON tree: parses or throws JsonError; whatever parses finds each of its keys.
+#include <cstdlib>
+
+#include "core/json.h"
+#include "fuzz_target.h"
+
+namespace {
+
+void visit(const filbert::JsonValue& value) {
+  value.describe();
+  if (value.array() != nullptr) {
+    for (const filbert::JsonValue& element : *value.array()) visit(element);
+  }
+  if (value.object() != nullptr) {
+    for (const auto& [key, member] : value.object()->members()) {
+      if (value.object()->find(key) != &member) std::abort();
+      visit(member);
+    }
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  try {
+    visit(filbert::parse_json(fuzz_text(data, size)));
+  } catch (const filbert::JsonError&) {
+  }
+  return 0;
+}
+
+std::vector<std::string> fuzz_seeds() {
+  return {
+      R"({"a":[1,-2.5e3,"\u00e9\ud83d\ude00x\n"],"b":{"c":null,"d":[true,false]},"é":""})",
+      R"([[[[{"a":{"b":[18446744073709551615,-9223372036854775808,1e-300]}}]]]])",
+      R"({"0":"LABEL_0","1":"LABEL_1","2":"LABEL_2","3":"LABEL_3","10":"LABEL_10"})",
+  };
+}

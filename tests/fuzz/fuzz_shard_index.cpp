@@ -1,0 +1,26 @@
+// The shard index: WeightsError, or names that stay beside it.
+#include <filbert/error.h>
+
+#include <cstdlib>
+
+#include "core/shard_index.h"
+#include "fuzz_target.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  try {
+    for (const std::string& shard : filbert::parse_shard_index(fuzz_text(data, size), "fuzz").shards) {
+      if (shard.find_first_of(std::string("/\\\0", 3)) != std::string::npos || shard == "." || shard == "..")
+        std::abort();
+    }
+  } catch (const filbert::WeightsError&) {
+  }
+  return 0;
+}
+
+std::vector<std::string> fuzz_seeds() {
+  return {
+      R"({"metadata":{"total_size":16},"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}})",
+      R"({"weight_map":{"a":"../x.safetensors"}})",
+      R"({"weight_map":{"a":"x\u0000.safetensors","a":"\u002e\u002e/y.safetensors"}})",
+  };
+}
