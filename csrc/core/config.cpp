@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
+#include <limits>
 #include <utility>
 
 #include "core/text.h"
@@ -91,7 +91,9 @@ double ConfigReader::positive_number(std::string_view field, double fallback) co
   const JsonValue* value = find(field);
   if (value == nullptr) return fallback;
   const std::optional<double> number = value->number();
-  if (!number || !(*number > 0) || !std::isfinite(*number)) fail(field, "a finite number above 0");
+  constexpr double kMin = std::numeric_limits<float>::min();
+  constexpr double kMax = std::numeric_limits<float>::max();
+  if (!number || !(*number >= kMin && *number <= kMax)) fail(field, "a number above 0 that fits in float32");
   return *number;
 }
 

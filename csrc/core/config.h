@@ -45,6 +45,7 @@ class ConfigReader {
   std::int64_t non_negative_int(std::string_view field, std::int64_t fallback, std::int64_t max) const;
   std::optional<std::int64_t> optional_int(std::string_view field, std::int64_t min, std::int64_t max) const;
 
+  // Above 0, and neither 0, subnormal nor infinite as a float.
   double positive_number(std::string_view field, double fallback) const;
   double number(std::string_view field, double fallback, double min, double max) const;
 

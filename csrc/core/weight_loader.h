@@ -15,13 +15,13 @@ namespace filbert {
 // A weight in the backend's memory.
 class Weight {
  public:
-  Weight() = default;
+  Weight() : handle_(nullptr, Free{nullptr}) {}
   Weight(const Ops& ops, filbert_weight* handle) : handle_(handle, Free{&ops}) {}
   operator const filbert_weight*() const { return handle_.get(); }
 
  private:
   struct Free {
-    const Ops* ops = nullptr;
+    const Ops* ops;
     void operator()(filbert_weight* weight) const { ops->free_weight(weight); }
   };
   std::unique_ptr<filbert_weight, Free> handle_;

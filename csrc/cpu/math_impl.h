@@ -59,7 +59,7 @@ inline Vec gelu_tanh(Vec x) {
 
 // tanh(log(1 + e^x)) = (u^2 + 2u) / (u^2 + 2u + 2) with u = e^x; beyond 20 it is 1 in float32.
 inline Vec mish(Vec x) {
-  const Vec u = exp(min(x, set(20.0f)));
+  const Vec u = exp(min(set(20.0f), x));
   const Vec w = u * (u + set(2.0f));
   return x * (w / (w + set(2.0f)));
 }
@@ -68,7 +68,7 @@ template <filbert_activation A>
 inline Vec activate(Vec x) {
   if constexpr (A == FILBERT_GELU_ERF) return gelu_erf(x);
   if constexpr (A == FILBERT_GELU_TANH) return gelu_tanh(x);
-  if constexpr (A == FILBERT_GELU_ERF_CLIP) return min(max(gelu_erf(x), set(-10.0f)), set(10.0f));
+  if constexpr (A == FILBERT_GELU_ERF_CLIP) return min(set(10.0f), max(set(-10.0f), gelu_erf(x)));
   if constexpr (A == FILBERT_QUICK_GELU) return x * sigmoid(set(1.702f) * x);
   if constexpr (A == FILBERT_RELU) return max(set(0.0f), x);
   if constexpr (A == FILBERT_RELU2) return max(set(0.0f), x) * max(set(0.0f), x);
@@ -76,7 +76,7 @@ inline Vec activate(Vec x) {
   if constexpr (A == FILBERT_SILU) return x * sigmoid(x);
   if constexpr (A == FILBERT_TANH) return tanh(x);
   if constexpr (A == FILBERT_SIGMOID) return sigmoid(x);
-  if constexpr (A == FILBERT_LEAKY_RELU) return max(x, set(0.0f)) + set(0.01f) * min(x, set(0.0f));
+  if constexpr (A == FILBERT_LEAKY_RELU) return max(set(0.0f), x) + set(0.01f) * min(set(0.0f), x);
   if constexpr (A == FILBERT_MISH) return mish(x);
   return x;
 }

@@ -1,5 +1,6 @@
 // Plain loops: the oracle of every other implementation, and the fallback. Panels are one column wide, which is the
 // matrix [n, k] as it came.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -14,7 +15,7 @@ float activate(filbert_activation activation, float x) {
   switch (activation) {
     case FILBERT_GELU_ERF: return gelu_erf(x);
     case FILBERT_GELU_TANH: return 0.5f * x * (1.0f + std::tanh(0.797884561f * (x + 0.044715f * x * x * x)));
-    case FILBERT_GELU_ERF_CLIP: return std::fmin(std::fmax(gelu_erf(x), -10.0f), 10.0f);
+    case FILBERT_GELU_ERF_CLIP: return std::clamp(gelu_erf(x), -10.0f, 10.0f);
     case FILBERT_QUICK_GELU: return x * sigmoid(1.702f * x);
     case FILBERT_RELU: return x < 0 ? 0.0f : x;
     case FILBERT_RELU2: return x < 0 ? 0.0f : x * x;

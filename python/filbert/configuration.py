@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -46,7 +47,7 @@ class PretrainedConfig:
     label2id: dict[str, int] | None = None
     problem_type: str | None = None
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, /, **kwargs: Any) -> None:
         self._name_or_path = str(kwargs.pop("name_or_path", kwargs.pop("_name_or_path", "")))
         model_type = kwargs.pop("model_type", self.model_type)
         if self.model_type and model_type != self.model_type:
@@ -104,7 +105,7 @@ class PretrainedConfig:
     @classmethod
     def from_json_file(cls: type[Config], json_file: str | os.PathLike[str]) -> Config:
         """From a config.json. Raises ConfigError (with path, line and column) and OSError."""
-        return cls(**read_config(json_file))
+        return _from_file(cls, json_file)
 
     @classmethod
     def from_pretrained(
@@ -245,7 +246,7 @@ class AutoConfig:
         raise TypeError("AutoConfig is not instantiated: use AutoConfig.from_pretrained or AutoConfig.for_model")
 
     @staticmethod
-    def for_model(model_type: str | None, **kwargs: Any) -> PretrainedConfig:
+    def for_model(model_type: str | None, /, **kwargs: Any) -> PretrainedConfig:
         """A configuration of that type. Raises ConfigError if filbert does not have it."""
         config_class = CONFIGS.get(model_type) if isinstance(model_type, str) else None
         if config_class is None:
@@ -255,8 +256,7 @@ class AutoConfig:
     @staticmethod
     def from_json_file(json_file: str | os.PathLike[str]) -> PretrainedConfig:
         """See `PretrainedConfig.from_json_file`."""
-        values = read_config(json_file)
-        return AutoConfig.for_model(values.pop("model_type", None), **values)
+        return _from_file(_new_config, json_file)
 
     @staticmethod
     def from_pretrained(pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
@@ -268,6 +268,18 @@ class _AnyConfig(PretrainedConfig):
     @classmethod
     def from_json_file(cls, json_file: str | os.PathLike[str]) -> Any:
         return AutoConfig.from_json_file(json_file)
+
+
+def _new_config(**values: Any) -> PretrainedConfig:
+    return AutoConfig.for_model(values.pop("model_type", None), **values)
+
+
+def _from_file(make: Callable[..., Config], path: str | os.PathLike[str]) -> Config:
+    values = read_config(path)
+    try:
+        return make(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{os.fspath(path)}: {error}") from None
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -285,7 +297,10 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
     _core.validate_config(text, path)
-    values: dict[str, Any] = json.loads(text)
+    try:
+        values: dict[str, Any] = json.loads(text)
+    except ValueError as error:  # an integer of thousands of digits
+        raise ConfigError(f"{path}: {error}") from None
     return values
 
 

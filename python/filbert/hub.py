@@ -20,8 +20,8 @@ class Source:
 
     The first file that is found fixes the commit, so that all files come from one; with a commit id as `revision`
     a file in the cache costs no request. Only the files asked for are fetched. The HF_* variables of
-    `huggingface_hub` hold. Raises InputError, before any I/O, for a name, revision or subfolder that could lead
-    out of the cache.
+    `huggingface_hub` hold. Raises InputError, before any I/O, for a name, revision, subfolder or variant
+    that could lead out of the cache.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Source:
         token: str | bool | None = None,
         local_files_only: bool = False,
         force_download: bool = False,
+        variant: str | None = None,
     ) -> None:
         self.name = os.fspath(name_or_path)
         if not isinstance(self.name, str) or not self.name or "\0" in self.name:
@@ -42,6 +43,11 @@ class Source:
             _check("revision", revision)
         if subfolder:
             _check("subfolder", subfolder)
+        if variant is not None:
+            _check("variant", variant)
+            if "/" in variant:
+                raise InputError(f"variant: found {variant!r}, expected a name such as 'fp16'")
+        self._variant = variant
         self._subfolder = subfolder or ""
         self._revision = revision
         self._commit = revision if revision is not None and _is_commit(revision) else None
@@ -80,13 +86,9 @@ class Source:
             raise self.missing(name)
         return path
 
-    def weights(self, variant: str | None = None) -> str:
+    def weights(self) -> str:
         """The weights file, or the index of its shards, which are fetched too. Raises OSError if there is none."""
-        if variant is not None:
-            _check("variant", variant)
-            if "/" in variant:
-                raise InputError(f"variant: found {variant!r}, expected a name such as 'fp16'")
-        infix = f".{variant}" if variant else ""
+        infix = f".{self._variant}" if self._variant else ""
         candidates = [
             f"{stem}{suffix}{index}{infix}.json" if index else f"{stem}{infix}{suffix}"
             for stem, suffix, index in _WEIGHTS

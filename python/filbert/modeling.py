@@ -18,7 +18,7 @@ from .weights import Entry, as_array, open_weights, random_weights, remove_stale
 
 Model = TypeVar("Model", bound="EncoderModel")
 
-_HUB_KEYWORDS = ("revision", "subfolder", "cache_dir", "token", "local_files_only", "force_download")
+_HUB_KEYWORDS = ("revision", "subfolder", "cache_dir", "token", "local_files_only", "force_download", "variant")
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
 _NO_TRAINING = "filbert runs models and does not train them"
@@ -119,6 +119,7 @@ class EncoderModel:
             token=token,
             local_files_only=local_files_only,
             force_download=force_download,
+            variant=variant,
         )
         dtype = config_overrides.pop("torch_dtype", None) if dtype is None else dtype
         if config is None:
@@ -131,7 +132,7 @@ class EncoderModel:
         unknown = config._override(config_overrides)
         if unknown:
             raise TypeError(f"from_pretrained() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
-        weights = open_weights(source.weights(variant), mmap)
+        weights = open_weights(source.weights(), mmap)
         pooler = {True: "require", False: "none", None: "optional"}[add_pooling_layer]
         model = cls.__new__(cls)
         model._open(config, weights, pooler, dtype, device, num_threads)

@@ -357,8 +357,6 @@ def _read_zip(data: memoryview, path: str) -> dict[str, _Strided]:
     if len(pickles) != 1 or pickles[0].count("/") != 1:
         raise WeightsError(f"{path}: found {len(pickles)} records named */data.pkl, a file of torch.save has one")
     root = pickles[0].removesuffix("data.pkl")
-    if root + "constants.pkl" in records:
-        raise UnsafePickleError(f"{path}: this is a TorchScript program, not a file of weights")
     if root + "byteorder" in records and (order := bytes(records.read(root + "byteorder")[:16])) != b"little":
         raise WeightsError(f"{path}: byteorder is {order!r}; only little-endian files are read")
     if records.size(pickles[0]) > MAX_PICKLE_BYTES:

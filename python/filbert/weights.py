@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from . import _core
 from .atomic import FileSet
-from .errors import InputError, WeightsError
+from .errors import ConfigError, InputError, WeightsError
 
 if sys.byteorder != "little":
     raise ImportError("filbert needs a little-endian machine: weights are used as they lie in the file")
@@ -86,10 +86,16 @@ def random_weights(config: Any, seed: int | None, pooler: bool) -> _core.Weights
         else:
             values = generator.standard_normal(spec.shape, np.float32)
             values *= np.float32(config.initializer_range)
-        if spec.init == "normal_padding_zero":
-            values[config.pad_token_id] = 0
+        if spec.init == "normal_padding_zero" and config.pad_token_id is not None:
+            values[_padding_row(config.pad_token_id, spec.shape[0])] = 0
         weights.add(spec.name, "F32", spec.shape, values)
     return weights
+
+
+def _padding_row(pad_token_id: Any, rows: int) -> int:
+    if isinstance(pad_token_id, bool) or not isinstance(pad_token_id, int) or not -rows <= pad_token_id < rows:
+        raise ConfigError(f"pad_token_id: found {pad_token_id!r}, expected an integer below vocab_size ({rows})")
+    return pad_token_id
 
 
 def as_array(weights: _core.Weights, name: str) -> npt.NDArray[Any]:

@@ -117,7 +117,7 @@ TEST_CASE("config: case 8, eps") {
   };
   CHECK(check("1e-5") == "");
   CHECK(check("1") == "");
-  for (const char* bad : {"0", "0.0", "-0.0", "-1e-5", "\"1e-5\"", "true", "[]"}) {
+  for (const char* bad : {"0", "0.0", "-0.0", "-1e-5", "1e-46", "1e39", "\"1e-5\"", "true", "[]"}) {
     CAPTURE(bad);
     CHECK(contains(check(bad), "layer_norm_eps: found"));
   }

@@ -85,7 +85,9 @@ TEST_CASE("safetensors: every dtype and its size") {
       {"BF16", 16},   {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I32", 32},    {"U32", 32}, {"F32", 32},
       {"C64", 64},    {"F64", 64},        {"I64", 64},        {"U64", 64},
   };
-  for (const auto& [dtype, bits] : kSizes) {
+  for (const auto& size : kSizes) {
+    const char* const dtype = size.first;
+    const unsigned bits = size.second;
     CAPTURE(dtype);
     CHECK(error_of(one(dtype, "[2,4]", bits)) == "");
     CHECK(contains(error_of(one(dtype, "[2,4]", bits + 1)), "expected " + std::to_string(bits) + " for"));

@@ -149,9 +149,14 @@ TEST_CASE("match: cases 18 and 19, every problem in one message") {
   tensors = held("");
   tensors[2].shape = {4};
   CHECK(contains(error_of(tensors), "pooler.dense.weight: found [4], expected [2, 2]"));
-  // A transposed or truncated one too (CVE-2026-53923).
   tensors[2].shape = {2, 2, 1};
   CHECK(contains(error_of(tensors), "found [2, 2, 1], expected [2, 2]"));
+}
+
+TEST_CASE("match: dimensions are compared in 64 bits (CVE-2026-53923)") {
+  const std::vector<TensorSpec> specs = {{"t", {2, 0}, TensorSpec::Init::normal}};
+  const Weights weights = weights_with({{"t", {(std::uint64_t{1} << 32) + 2, 0}}});
+  CHECK_THROWS_AS(match(specs, "bert.", {}, Pooler::none, weights), WeightsError);
 }
 
 TEST_CASE("match: the first ten problems are listed") {

@@ -1,0 +1,489 @@
+"""Tokenizers with the interface of transformers' fast ones, on the `tokenizers` package."""
+
+import copy
+import json
+import os
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tokenizers import Encoding as Tokens
+from tokenizers import Tokenizer as Backend
+
+from . import tokenizer_files
+from .atomic import FileSet
+from .encoding import BatchEncoding, as_tensors, pad_columns
+from .errors import ConfigError, InputError
+from .hub import Source
+from .tokenizer_files import SPECIAL_TOKENS, TokenizerFiles
+
+Pair = tuple[str, str] | list[str]
+
+# What model_max_length is where the files set no limit; transformers writes it into tokenizer_config.json.
+NO_LIMIT = int(1e30)
+
+# The models of these classes have no token types.
+_WITHOUT_TYPES = frozenset({"DistilBert", "Roberta", "XLMRoberta", "Camembert", "MPNet", "Albert"})
+_TRUNCATIONS = ("longest_first", "only_first", "only_second")
+_ENDINGS = ("n't", "'m", "'s", "'ve", "'re")
+# How many truncation settings are kept ready at a time.
+_KEPT = 4
+_CLEAN_UP = {" .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'", **{f" {end}": end for end in _ENDINGS}}
+
+
+def _special(name: str) -> tuple[property, property]:
+    """The properties `pad_token` and `pad_token_id` for "pad_token"; None if the tokenizer has no such token."""
+
+    def get(self: "Tokenizer") -> str | None:
+        return self._special_tokens.get(name)
+
+    def put(self: "Tokenizer", token: str) -> None:
+        if self._backend.token_to_id(token) is None:
+            raise InputError(f"{name}: found {token!r}, which is not in the vocabulary")
+        self._special_tokens[name] = token
+
+    def get_id(self: "Tokenizer") -> int | None:
+        token = self._special_tokens.get(name)
+        return None if token is None else self._backend.token_to_id(token)
+
+    return property(get, put), property(get_id)
+
+
+class Tokenizer:
+    """Text to token ids and back. Made by `AutoTokenizer.from_pretrained`; many threads may call one.
+
+    model_max_length: tokens a model of this tokenizer takes; where `truncation` and "max_length" padding cut and fill
+    up to if no `max_length` is given. padding_side, truncation_side: "right" or "left". pad_token, pad_token_id,
+    cls_token, cls_token_id, ... (sep, unk, mask, bos, eos): the special tokens, None where there is none.
+    """
+
+    bos_token, bos_token_id = _special("bos_token")
+    eos_token, eos_token_id = _special("eos_token")
+    unk_token, unk_token_id = _special("unk_token")
+    sep_token, sep_token_id = _special("sep_token")
+    pad_token, pad_token_id = _special("pad_token")
+    cls_token, cls_token_id = _special("cls_token")
+    mask_token, mask_token_id = _special("mask_token")
+
+    is_fast = True
+    pad_token_type_id = 0
+
+    def __init__(self, files: TokenizerFiles, name_or_path: str = "") -> None:
+        """Raises ConfigError for a setting of tokenizer_config.json that makes no sense."""
+        self._backend, self._special_tokens, self._config = files
+        self.name_or_path = name_or_path
+        self.model_max_length = _limit(self._config.get("model_max_length"))
+        self.padding_side = _side(self._config, "padding_side")
+        self.truncation_side = _side(self._config, "truncation_side")
+        self.clean_up_tokenization_spaces = bool(self._config.get("clean_up_tokenization_spaces"))
+        typed = (tokenizer_files.class_name(self._config) or "").removesuffix("Tokenizer") not in _WITHOUT_TYPES
+        names = ["input_ids", *(["token_type_ids"] if typed else []), "attention_mask"]
+        self.model_input_names: list[str] = self._config.get("model_input_names") or names
+        self._truncating: dict[tuple[str, int, str], Backend] = {}
+        self._lock = threading.Lock()
+        self._warned = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_truncating")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._truncating = {}
+        self._lock = threading.Lock()
+
+    def __call__(
+        self,
+        text: str | Sequence[str] | Sequence[Pair],
+        text_pair: str | Sequence[str] | None = None,
+        *,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """Tokenises one text or pair, or a batch of them.
+
+        text, text_pair: strings, or lists of equal length; a list of pairs is taken too.
+        padding: False; True or "longest", to the longest of the batch; "max_length".
+        truncation: False; True or "longest_first", which cuts the longer of a pair; "only_first", "only_second".
+            None truncates if `max_length` is given and nothing is padded, as in transformers.
+        max_length: tokens, special ones included; None takes model_max_length.
+        return_tensors: None for lists, "np" for int64 arrays [batch, seq], "pt" for PyTorch tensors.
+
+        Returns input_ids, and as the model takes them or as asked, token_type_ids and attention_mask (1 at tokens, 0
+        at padding): lists for a single text without `return_tensors`, else one row a text. Raises InputError.
+        """
+        batch, inputs = _inputs(text, text_pair)
+        pad, cut, limit = self._strategies(padding, truncation, max_length, pad_to_multiple_of, verbose)
+        encodings = self._encode(inputs, add_special_tokens, cut, limit, return_offsets_mapping)
+        columns: dict[str, list[Any]] = {"input_ids": [tokens.ids for tokens in encodings]}
+        if self._wants("token_type_ids", return_token_type_ids):
+            columns["token_type_ids"] = [tokens.type_ids for tokens in encodings]
+        if self._wants("attention_mask", return_attention_mask):
+            columns["attention_mask"] = [tokens.attention_mask for tokens in encodings]
+        if return_special_tokens_mask:
+            columns["special_tokens_mask"] = [tokens.special_tokens_mask for tokens in encodings]
+        if return_offsets_mapping:
+            columns["offset_mapping"] = [tokens.offsets for tokens in encodings]
+        if max_length is None and verbose:
+            self._warn_if_too_long(columns["input_ids"])
+        if pad is not None:
+            columns = self._pad(columns, pad, limit, pad_to_multiple_of, padding_side)
+        if return_tensors is not None:
+            return as_tensors(columns, return_tensors)
+        return BatchEncoding(columns if batch else {name: rows[0] for name, rows in columns.items()})
+
+    def encode(self, text: str | Sequence[str], text_pair: str | None = None, **kwargs: Any) -> Any:
+        """The input_ids alone; the keywords are those of the call."""
+        return self(text, text_pair, **kwargs)["input_ids"]
+
+    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
+        """The tokens of a text as strings."""
+        _, inputs = _inputs(text, pair)
+        tokens: list[str] = self._encode(inputs, add_special_tokens, None, None, False)[0].tokens
+        return tokens
+
+    def pad(
+        self,
+        encoded_inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+    ) -> BatchEncoding:
+        """Pads what calls have returned: an encoding, or a list of encodings of single texts. Raises InputError."""
+        if not isinstance(encoded_inputs, Mapping):
+            items = list(encoded_inputs)
+            encoded_inputs = {key: [item[key] for item in items] for key in (items[0] if items else ("input_ids",))}
+        columns = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in encoded_inputs.items()}
+        if "input_ids" not in columns:
+            raise InputError(f"pad: found {', '.join(columns) or 'nothing'}, expected input_ids among them")
+        ids = columns["input_ids"]
+        single = bool(ids) and isinstance(ids[0], int)
+        if single:
+            columns = {key: [value] for key, value in columns.items()}
+        if "attention_mask" not in columns and self._wants("attention_mask", return_attention_mask):
+            columns["attention_mask"] = [[1] * len(row) for row in columns["input_ids"]]
+        pad, _, limit = self._strategies(padding, False, max_length, pad_to_multiple_of, False)
+        if pad is not None:
+            columns = self._pad(columns, pad, limit, pad_to_multiple_of, padding_side)
+        if return_tensors is not None:
+            return as_tensors(columns, return_tensors)
+        return BatchEncoding({key: value[0] for key, value in columns.items()} if single else columns)
+
+    def decode(
+        self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
+    ) -> Any:
+        """The text of some ids: an integer, a list, array or tensor [seq]; a list of texts for [batch, seq]."""
+        ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
+        ids = [ids] if isinstance(ids, int) else list(ids)
+        if ids and not isinstance(ids[0], int):
+            return self.batch_decode(ids, skip_special_tokens, clean_up_tokenization_spaces)
+        try:
+            text: str = self._backend.decode(ids, skip_special_tokens=skip_special_tokens)
+        except (TypeError, OverflowError) as error:
+            raise InputError(f"token_ids: found {ids!r:.100}, expected integers from 0 ({error})") from None
+        if clean_up_tokenization_spaces is None:
+            clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
+        # The clean-up was made for word pieces; byte pairs carry their own spaces.
+        if clean_up_tokenization_spaces and type(self._backend.model).__name__ != "BPE":
+            for found, replacement in _CLEAN_UP.items():
+                text = text.replace(found, replacement)
+        return text
+
+    def batch_decode(
+        self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
+    ) -> list[str]:
+        """The texts of a batch of ids: lists, or an array or tensor [batch, seq]."""
+        return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in sequences]
+
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
+        """The token of an id, or the list of tokens of a list, array or tensor of ids; None for an id outside."""
+        if isinstance(ids, int):
+            return self._backend.id_to_token(ids)
+        skipped = set(self.all_special_ids) if skip_special_tokens else set()
+        return [self._backend.id_to_token(int(index)) for index in ids if int(index) not in skipped]
+
+    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
+        """The id of a token, or the list of ids of a list; unk_token_id for what is not in the vocabulary."""
+        if not isinstance(tokens, str):
+            return [self.convert_tokens_to_ids(token) for token in tokens]
+        index = self._backend.token_to_id(tokens)
+        return self.unk_token_id if index is None else index
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        """The text that tokens stand for."""
+        decoder = self._backend.decoder
+        text: str = " ".join(tokens) if decoder is None else decoder.decode(tokens)
+        return text
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """How many special tokens a text, or a pair, gets."""
+        count: int = self._backend.num_special_tokens_to_add(pair)
+        return count
+
+    def get_vocab(self) -> dict[str, int]:
+        """Every token with its id, added tokens included."""
+        vocabulary: dict[str, int] = self._backend.get_vocab(with_added_tokens=True)
+        return vocabulary
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        return self.get_vocab()
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens in the vocabulary, without those added to it; `len(tokenizer)` counts them too."""
+        size: int = self._backend.get_vocab_size(with_added_tokens=False)
+        return size
+
+    def __len__(self) -> int:
+        size: int = self._backend.get_vocab_size(with_added_tokens=True)
+        return size
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def special_tokens_map(self) -> dict[str, str]:
+        """The special tokens by their roles."""
+        return {name: self._special_tokens[name] for name in SPECIAL_TOKENS if name in self._special_tokens}
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        extra = [token.content for token in self._backend.get_added_tokens_decoder().values() if token.special]
+        return list(dict.fromkeys([*self.special_tokens_map.values(), *extra]))
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        ids: list[int] = self.convert_tokens_to_ids(self.all_special_tokens)
+        return ids
+
+    @property
+    def backend_tokenizer(self) -> Backend:
+        """The `tokenizers.Tokenizer`, with neither padding nor truncation; not to be changed."""
+        return self._backend
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Writes tokenizer.json and tokenizer_config.json, for transformers too, and returns their paths.
+
+        The folder is created if need be. Raises OSError; old files survive it.
+        """
+        fields = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **self._config,
+            **self.special_tokens_map,
+            "added_tokens_decoder": {
+                str(index): {field: getattr(token, field) for field in fields}
+                for index, token in sorted(self._backend.get_added_tokens_decoder().items())
+            },
+            "model_max_length": self.model_max_length,
+            "padding_side": self.padding_side,
+            "truncation_side": self.truncation_side,
+        }
+        contents = {
+            "tokenizer.json": self._backend.to_str(pretty=True),
+            "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
+        }
+        os.makedirs(save_directory, exist_ok=True)
+        with FileSet(save_directory) as files:
+            for name, text in contents.items():
+                with files.create(name) as file:
+                    file.write(text.encode())
+            files.commit()
+        return tuple(os.path.join(save_directory, name) for name in contents)
+
+    def __repr__(self) -> str:
+        limit = "no limit" if self.model_max_length >= NO_LIMIT else f"model_max_length={self.model_max_length}"
+        tokens = ", ".join(f"{name}={token!r}" for name, token in self.special_tokens_map.items())
+        model = type(self._backend.model).__name__
+        return f"Tokenizer({self.name_or_path!r}, {model}, {len(self)} tokens, {limit}, {tokens})"
+
+    def _wants(self, name: str, asked: bool | None) -> bool:
+        return name in self.model_input_names if asked is None else asked
+
+    def _strategies(
+        self,
+        padding: bool | str,
+        truncation: bool | str | None,
+        max_length: int | None,
+        multiple: int | None,
+        verbose: bool,
+    ) -> tuple[str | None, str | None, int | None]:
+        """Padding ("longest" or "max_length"), truncation and maximum length, as transformers takes these arguments."""
+        for name, value in (("max_length", max_length), ("pad_to_multiple_of", multiple)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise InputError(f"{name}: found {value!r}, expected an integer above 0")
+        if max_length is not None and padding is False and truncation is None:
+            truncation = "longest_first"
+        pad = {True: "longest", False: None, "do_not_pad": None}.get(padding, padding)
+        cut = {True: "longest_first", False: None, None: None, "do_not_truncate": None}.get(truncation, truncation)
+        if pad not in (None, "longest", "max_length"):
+            raise InputError(f"padding: found {padding!r}, expected True, False, 'longest' or 'max_length'")
+        if cut not in (None, *_TRUNCATIONS):
+            raise InputError(f"truncation: found {truncation!r}, expected True, False or one of {_TRUNCATIONS}")
+        if max_length is None and (cut or pad == "max_length"):
+            if self.model_max_length < NO_LIMIT:
+                max_length = self.model_max_length
+            else:
+                if verbose:
+                    what = "truncated" if cut else "padded"
+                    warnings.warn(f"nothing is {what}: give max_length, the tokenizer has no maximum", stacklevel=3)
+                cut, pad = None, None if pad == "max_length" else pad
+        if pad and self.pad_token_id is None:
+            raise InputError("padding: the tokenizer has no padding token; set tokenizer.pad_token to a token it has")
+        if cut and pad and multiple and max_length is not None and max_length % multiple:
+            raise InputError(f"pad_to_multiple_of: {multiple} does not divide the length truncated to, {max_length}")
+        return pad, cut, max_length
+
+    def _encode(
+        self,
+        inputs: Sequence[str | Pair],
+        add_special_tokens: bool,
+        truncation: str | None,
+        max_length: int | None,
+        offsets: bool,
+    ) -> list[Tokens]:
+        backend = self._backend
+        if truncation is not None and max_length is not None:
+            added = self.num_special_tokens_to_add(any(not isinstance(item, str) for item in inputs))
+            if add_special_tokens and max_length < added:
+                raise InputError(f"max_length: found {max_length}, but {added} special tokens are added")
+            backend = self._truncating_to(truncation, max_length)
+        encode = backend.encode_batch if offsets else backend.encode_batch_fast
+        try:
+            encodings: list[Tokens] = encode(inputs, add_special_tokens=add_special_tokens)
+        except BaseException as error:  # the Rust library raises bare exceptions, and panics outside of Exception
+            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+                raise InputError(_why_not(inputs, error)) from None
+            raise
+        return encodings
+
+    def _truncating_to(self, strategy: str, max_length: int) -> Backend:
+        """A backend that truncates so. Each is never changed again, so that threads cannot disturb each other."""
+        key = (strategy, max_length, self.truncation_side)
+        with self._lock:
+            backend = self._truncating.pop(key, None)
+            if backend is None:
+                backend = copy.deepcopy(self._backend)
+                backend.enable_truncation(max_length, strategy=strategy, direction=self.truncation_side)
+            self._truncating[key] = backend
+            if len(self._truncating) > _KEPT:
+                del self._truncating[next(iter(self._truncating))]
+        return backend
+
+    def _pad(
+        self, columns: dict[str, list[Any]], pad: str, limit: int | None, multiple: int | None, side: str | None
+    ) -> dict[str, list[Any]]:
+        side = self.padding_side if side is None else side
+        if side not in ("left", "right"):
+            raise InputError(f"padding_side: found {side!r}, expected 'left' or 'right'")
+        length = limit if pad == "max_length" else max(map(len, columns["input_ids"]), default=0)
+        assert length is not None
+        assert self.pad_token_id is not None
+        if multiple:
+            length = -(-length // multiple) * multiple
+        return pad_columns(columns, length, side, self.pad_token_id, self.pad_token_type_id)
+
+    def _warn_if_too_long(self, rows: list[list[int]]) -> None:
+        longest = max(map(len, rows), default=0)
+        if longest > self.model_max_length and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"a text has {longest} tokens, and the model takes {self.model_max_length}: truncation=True cuts it",
+                stacklevel=3,
+            )
+
+
+class AutoTokenizer:
+    """Loads the tokenizer of a model."""
+
+    def __init__(self) -> None:
+        raise TypeError("AutoTokenizer is not instantiated: use AutoTokenizer.from_pretrained")
+
+    @staticmethod
+    def from_pretrained(
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        subfolder: str = "",
+        cache_dir: str | os.PathLike[str] | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        use_fast: bool = True,
+        trust_remote_code: bool | None = None,
+        **overrides: Any,
+    ) -> Tokenizer:
+        """The tokenizer of a folder, or of a model on the hub: tokenizer.json, or BERT's vocab.txt.
+
+        Further keywords replace keys of tokenizer_config.json (`model_max_length=256`, `do_lower_case=False`,
+        `padding_side="left"`). use_fast and trust_remote_code change nothing: there is one tokenizer, and code of a
+        repository is never run. Raises ConfigError, InputError and OSError.
+        """
+        source = Source(
+            pretrained_model_name_or_path,
+            revision=revision,
+            subfolder=subfolder,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
+        return Tokenizer(tokenizer_files.load(source, overrides), source.name)
+
+
+def _inputs(text: Any, text_pair: Any) -> tuple[bool, list[str | Pair]]:
+    """Whether it is a batch, and its texts or pairs."""
+    if isinstance(text, str):
+        if text_pair is not None and not isinstance(text_pair, str):
+            raise InputError(f"text_pair: found {type(text_pair).__name__}, expected a string as text is one")
+        # transformers takes an empty second text of a single pair for none; of a batch it does not.
+        return False, [(text, text_pair) if text_pair else text]
+    if not isinstance(text, (list, tuple)):
+        raise InputError(f"text: found {type(text).__name__}, expected a string or a list of strings")
+    if text_pair is None:
+        return True, list(text)
+    if not isinstance(text_pair, (list, tuple)) or len(text) != len(text_pair):
+        found = f"{len(text_pair)}" if isinstance(text_pair, (list, tuple)) else type(text_pair).__name__
+        raise InputError(f"text_pair: found {found}, expected a list of {len(text)} strings as text has")
+    return True, list(zip(text, text_pair, strict=True))
+
+
+def _why_not(inputs: Sequence[Any], error: BaseException) -> str:
+    for index, item in enumerate(inputs):
+        for part in [item] if isinstance(item, str) else item if isinstance(item, (list, tuple)) else [None]:
+            if not isinstance(part, str):
+                return f"text {index}: found {item!r:.100}, expected a string or a pair of strings"
+            try:
+                part.encode()
+            except UnicodeEncodeError as unencodable:
+                return f"text {index}: character {unencodable.start} is a lone surrogate and has no UTF-8 form"
+    return str(error)
+
+
+def _limit(value: Any) -> int:
+    if value is None:
+        return NO_LIMIT
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 1:
+        raise ConfigError(f"tokenizer_config.json: model_max_length: found {value!r}, expected an integer above 0")
+    return min(int(min(value, 1e30)), NO_LIMIT)
+
+
+def _side(config: dict[str, Any], key: str) -> str:
+    side = config.get(key) or "right"
+    if side not in ("left", "right", "Left", "Right"):
+        raise ConfigError(f"tokenizer_config.json: {key}: found {side!r}, expected 'left' or 'right'")
+    return str(side).lower()

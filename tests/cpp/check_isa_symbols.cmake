@@ -1,0 +1,18 @@
+# Fails if an isa_*.o defines anything beyond its one entry point: a weak symbol there could replace the portable copy of
+# the same function, a static initialiser would run on every machine.
+foreach(object IN LISTS OBJECTS)
+  if(NOT object MATCHES "/isa_[a-z0-9]+\\.cpp\\.o$")
+    continue()
+  endif()
+  execute_process(COMMAND ${NM} --defined-only ${object} OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX MATCHALL "[^\n]* [A-Zuvw] [^\n]*" visible "${symbols}")
+  list(FILTER visible EXCLUDE REGEX "7filbert3cpu[0-9]+[a-z0-9]+_kernelsEv")
+  list(FILTER visible EXCLUDE REGEX " [ABDR] __(asan|odr_asan)")
+  if(visible)
+    message(FATAL_ERROR "${object} lets out: ${visible}")
+  endif()
+  if(symbols MATCHES "_GLOBAL__sub_I_(.ZN|[a-z])")
+    message(FATAL_ERROR "${object} has a static initialiser")
+  endif()
+  message(STATUS "${object}: one entry point")
+endforeach()

@@ -1,0 +1,280 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <numeric>
+#include <thread>
+
+#include "count_allocations.h"
+#include "make_safetensors.h"
+#include "tiny_model.h"
+
+using namespace filbert;
+using namespace filbert::testing;
+
+namespace {
+
+Output run_one(const Model& model, const std::vector<std::int64_t>& text, bool everything = false) {
+  Texts texts;
+  texts.add(text);
+  ForwardOptions options;
+  options.hidden_states = options.attentions = everything;
+  return model.forward(texts.batch(), options);
+}
+
+std::vector<float> slice(const std::vector<float>& values, std::size_t begin, std::size_t count) {
+  const auto first = values.begin() + static_cast<std::ptrdiff_t>(begin);
+  return {first, first + static_cast<std::ptrdiff_t>(count)};
+}
+
+constexpr std::size_t kHidden = 36, kHeads = 3, kLayers = 2;
+
+}  // namespace
+
+TEST_CASE("model: a text has the same bits alone, in any batch, at any place, with any threads") {
+  const auto texts = random_texts(200, 1);  // about 6,500 tokens: several passes
+  const Model one = tiny_model(1);
+  std::vector<Output> alone;
+  for (const auto& text : texts) alone.push_back(run_one(one, text, true));
+  for (const int threads : {1, 2, 5}) {
+    const Model model = tiny_model(threads);
+    std::vector<std::size_t> order(texts.size());
+    std::iota(order.begin(), order.end(), 0u);
+    std::shuffle(order.begin(), order.end(), std::mt19937(static_cast<unsigned>(threads)));
+    Texts batch;
+    for (const std::size_t i : order) batch.add(texts[i]);
+    ForwardOptions options;
+    options.hidden_states = options.attentions = true;
+    const Output together = model.forward(batch.batch(), options);
+    std::size_t square = 0;
+    for (std::size_t place = 0; place < order.size(); ++place) {
+      const Output& expected = alone[order[place]];
+      const std::size_t length = texts[order[place]].size();
+      const auto begin = static_cast<std::size_t>(batch.cu_seqlens[place]) * kHidden;
+      REQUIRE(slice(together.last_hidden_state, begin, length * kHidden) == expected.last_hidden_state);
+      REQUIRE(slice(together.pooler_output, place * kHidden, kHidden) == expected.pooler_output);
+      for (std::size_t layer = 0; layer <= kLayers; ++layer)
+        REQUIRE(slice(together.hidden_states[layer], begin, length * kHidden) == expected.hidden_states[layer]);
+      for (std::size_t layer = 0; layer < kLayers; ++layer)
+        REQUIRE(slice(together.attentions[layer], square, kHeads * length * length) == expected.attentions[layer]);
+      square += kHeads * length * length;
+    }
+  }
+}
+
+TEST_CASE("model: padding on either side of a batch changes no bit, and its rows are zero") {
+  const Model model = tiny_model();
+  const auto texts = random_texts(40, 2, 20);
+  constexpr std::size_t kColumns = 25;
+  for (const bool left : {false, true}) {
+    std::vector<std::int64_t> ids(texts.size() * kColumns, 7), positions(ids.size(), 0);
+    std::vector<std::uint8_t> mask(ids.size(), 0);
+    for (std::size_t r = 0; r < texts.size(); ++r) {
+      const std::size_t offset = r * kColumns + (left ? kColumns - texts[r].size() : 0);
+      for (std::size_t i = 0; i < texts[r].size(); ++i) {
+        ids[offset + i] = texts[r][i];
+        positions[offset + i] = static_cast<std::int64_t>(i);
+        mask[offset + i] = 1;
+      }
+    }
+    std::vector<float> out(ids.size() * kHidden, NAN), attention(texts.size() * kHeads * kColumns * kColumns, NAN);
+    std::vector<float> other = attention;
+    OutputBuffers buffers;
+    buffers.last_hidden_state = out.data();
+    buffers.attentions = {attention.data(), other.data()};
+    PaddedBatch batch;
+    batch.ids = ids.data();
+    batch.rows = texts.size();
+    batch.columns = kColumns;
+    batch.attention_mask = mask.data();
+    batch.position_ids = positions.data();
+    model.forward(batch, buffers);
+    for (std::size_t r = 0; r < texts.size(); ++r) {
+      const Output expected = run_one(model, texts[r], true);
+      const std::size_t first = left ? kColumns - texts[r].size() : 0;
+      std::size_t token = 0;
+      for (std::size_t c = 0; c < kColumns; ++c) {
+        const std::vector<float> row = slice(out, (r * kColumns + c) * kHidden, kHidden);
+        if (mask[r * kColumns + c])
+          REQUIRE(row == slice(expected.last_hidden_state, token++ * kHidden, kHidden));
+        else
+          REQUIRE(row == std::vector<float>(kHidden, 0.0f));
+      }
+      const std::size_t length = texts[r].size();
+      for (std::size_t h = 0; h < kHeads; ++h)
+        for (std::size_t q = 0; q < kColumns; ++q)
+          for (std::size_t k = 0; k < kColumns; ++k) {
+            const bool inside = q >= first && q < first + length && k >= first && k < first + length;
+            const float probability = attention[((r * kHeads + h) * kColumns + q) * kColumns + k];
+            if (inside)
+              REQUIRE(probability == expected.attentions[0][(h * length + q - first) * length + k - first]);
+            else
+              REQUIRE(probability == 0.0f);
+          }
+    }
+  }
+}
+
+TEST_CASE("model: hidden states begin at the embeddings and end at the output; attention rows sum to one") {
+  const Model model = tiny_model();
+  const Output out = run_one(model, {3, 1, 4, 1, 5, 9, 2, 6}, true);
+  CHECK(out.hidden_states.size() == kLayers + 1);
+  CHECK(out.hidden_states.back() == out.last_hidden_state);
+  CHECK(out.hidden_states.front() != out.last_hidden_state);
+  for (const auto& layer : out.attentions)
+    for (std::size_t row = 0; row < kHeads * 8; ++row)
+      CHECK(std::accumulate(&layer[row * 8], &layer[row * 8] + 8, 0.0f) == doctest::Approx(1.0).epsilon(1e-6));
+}
+
+TEST_CASE("model: steady state allocates nothing") {
+  const Model model = tiny_model();
+  Texts texts;
+  for (const auto& text : random_texts(100, 3)) texts.add(text);
+  std::vector<float> last(texts.ids.size() * kHidden), pooled(100 * kHidden), embedded(100 * kHidden);
+  std::vector<std::uint8_t> mask(texts.ids.size(), 1);
+  OutputBuffers buffers;
+  buffers.last_hidden_state = last.data();
+  buffers.pooler_output = pooled.data();
+  PaddedBatch padded;
+  padded.ids = texts.ids.data();
+  padded.rows = texts.ids.size() / 50;
+  padded.columns = 50;
+  padded.attention_mask = mask.data();
+  const auto call = [&] {
+    model.forward(texts.batch(), buffers);
+    model.forward(padded, buffers);
+    model.embed(texts.batch(), Pooling::mean, true, embedded.data());
+  };
+  mask[0] = 0;
+  call();
+  call();
+  const std::size_t before = allocation_count();
+  for (int i = 0; i < 5; ++i) call();
+  CHECK(allocation_count() == before);
+}
+
+TEST_CASE("model: embed pools what forward gives") {
+  const Model model = tiny_model();
+  Texts texts;
+  for (const auto& text : random_texts(30, 4)) texts.add(text);
+  texts.add({});  // an empty sequence gives zeros
+  const Output out = model.forward(texts.batch());
+  std::vector<float> mean(31 * kHidden, NAN), first = mean, unit = mean;
+  model.embed(texts.batch(), Pooling::mean, false, mean.data());
+  model.embed(texts.batch(), Pooling::cls, false, first.data());
+  model.embed(texts.batch(), Pooling::mean, true, unit.data());
+  for (std::size_t s = 0; s < 30; ++s) {
+    const auto begin = static_cast<std::size_t>(texts.cu_seqlens[s]), end = static_cast<std::size_t>(texts.cu_seqlens[s + 1]);
+    CHECK(slice(first, s * kHidden, kHidden) == slice(out.last_hidden_state, begin * kHidden, kHidden));
+    double length = 0;
+    for (std::size_t j = 0; j < kHidden; ++j) {
+      double sum = 0;
+      for (std::size_t t = begin; t < end; ++t) sum += out.last_hidden_state[t * kHidden + j];
+      CHECK(mean[s * kHidden + j] == doctest::Approx(sum / static_cast<double>(end - begin)).epsilon(1e-5));
+      length += static_cast<double>(unit[s * kHidden + j]) * unit[s * kHidden + j];
+    }
+    CHECK(length == doctest::Approx(1.0).epsilon(1e-6));
+  }
+  CHECK(slice(mean, 30 * kHidden, kHidden) == std::vector<float>(kHidden, 0.0f));
+}
+
+TEST_CASE("model: empty batches and sequences") {
+  const Model model = tiny_model();
+  Texts nothing;
+  CHECK(model.forward(nothing.batch()).last_hidden_state.empty());
+  TokenBatch null;
+  CHECK(model.forward(null).pooler_output.empty());
+  Texts texts;
+  texts.add({});
+  texts.add({5, 6});
+  texts.add({});
+  const Output out = model.forward(texts.batch());
+  CHECK(slice(out.pooler_output, 0, kHidden) == std::vector<float>(kHidden, 0.0f));
+  CHECK(slice(out.pooler_output, kHidden, kHidden) == run_one(model, {5, 6}).pooler_output);
+}
+
+TEST_CASE("model: bad inputs are named, and the model works afterwards") {
+  const Model model = tiny_model();
+  const Output before = run_one(model, {1, 2, 3});
+  const auto message = [&](const TokenBatch& batch) {
+    return message_of<InputError>([&] { model.forward(batch); });
+  };
+  Texts texts;
+  texts.add({1, 2});
+  texts.add({3, 101, 4});
+  CHECK(message(texts.batch()) == "token id 101 at sequence 1, position 1 is out of range; expected 0 to 100");
+  texts.ids[3] = -1;
+  CHECK(contains(message(texts.batch()), "token id -1 at sequence 1, position 1"));
+  texts.ids[3] = std::int64_t{1} << 40;
+  CHECK(contains(message(texts.batch()), "token id 1099511627776"));
+  texts.ids[3] = 1;
+  TokenBatch batch = texts.batch();
+  const std::vector<std::int64_t> ones = {0, 1, 2, 0, 0};
+  batch.token_type_ids = ones.data();
+  CHECK(contains(message(batch), "token type 2 at sequence 1, position 0 is out of range; expected 0 to 1"));
+  batch.token_type_ids = nullptr;
+  const std::vector<std::int64_t> positions = {0, 63, 64, 0, 0};
+  batch.position_ids = positions.data();
+  CHECK(contains(message(batch), "position id 64 at sequence 1, position 0"));
+  Texts long_text;
+  long_text.add(std::vector<std::int64_t>(65, 1));
+  CHECK(contains(message(long_text.batch()), "has 65 tokens, but the model has 64 positions; truncate"));
+  for (const auto& bounds : {std::vector<std::int64_t>{0, 3, 2}, {1, 2, 5}, {0, -1, 5}, {0, INT64_MAX, INT64_MIN}}) {
+    TokenBatch wrong = texts.batch();
+    wrong.cu_seqlens = bounds.data();
+    CHECK(contains(message(wrong), "cu_seqlens"));
+  }
+  CHECK(run_one(model, {1, 2, 3}).last_hidden_state == before.last_hidden_state);
+}
+
+TEST_CASE("model: many threads on one model get the serial bits") {
+  const Model model = tiny_model();
+  const auto texts = random_texts(64, 5);
+  std::vector<std::vector<float>> serial;
+  for (const auto& text : texts) serial.push_back(run_one(model, text).last_hidden_state);
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> callers;
+  for (std::size_t caller = 0; caller < 64; ++caller)
+    callers.emplace_back([&, caller] {
+      for (std::size_t i = 0; i < 8; ++i) {
+        const std::size_t text = (caller + i * 7) % texts.size();
+        if (run_one(model, texts[text]).last_hidden_state != serial[text]) wrong.fetch_add(1);
+      }
+    });
+  for (std::thread& caller : callers) caller.join();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("model: an interrupted forward stops between passes and leaves the model usable") {
+  const Model model = tiny_model();
+  Texts texts;
+  for (const auto& text : random_texts(200, 6)) texts.add(text);
+  int calls = 0;
+  ForwardOptions options;
+  options.interrupted = [&] { return ++calls == 3; };
+  CHECK_THROWS_AS(model.forward(texts.batch(), options), Interrupted);
+  CHECK(calls == 3);
+  CHECK(run_one(model, {1, 2}).last_hidden_state == run_one(model, {1, 2}).last_hidden_state);
+}
+
+TEST_CASE("model: loads from a folder, with the pooler as asked") {
+  const TemporaryFolder folder;
+  folder.write("config.json", kTinyConfig);
+  std::vector<MadeTensor> tensors;
+  for (const TensorSpec& spec : tensor_specs(kTinyConfig, false)) tensors.push_back({"bert." + spec.name, spec.shape});
+  folder.write("model.safetensors", make_safetensors(tensors));
+  const Model model = Model::load(folder.path());
+  CHECK_FALSE(model.info().pooler);
+  CHECK(model.info().hidden_size == kHidden);
+  CHECK(model.forward(TokenBatch{}).pooler_output.empty());
+  LoadOptions options;
+  options.pooler = Pooler::require;
+  CHECK_THROWS_WITH_AS(Model::load(folder.path(), options), doctest::Contains("pooler.dense.weight"), WeightsError);
+  options = {};
+  options.device = "cuda";
+  CHECK_THROWS_WITH_AS(Model::load(folder.path(), options), doctest::Contains("no CUDA backend"), DeviceError);
+  options.device = "tpu";
+  CHECK_THROWS_AS(Model::load(folder.path(), options), DeviceError);
+  CHECK_THROWS_AS(Model::load(folder.path() + "/absent"), FileError);
+}

@@ -1,0 +1,27 @@
+import os
+from pathlib import Path
+from types import ModuleType
+
+import checkpoints
+import pytest
+
+# Nothing here talks to a real hub; test_hub.py points the library at its own.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+@pytest.fixture
+def tiny_folder(tmp_path: Path) -> Path:
+    """A folder with a small BERT: config.json and model.safetensors."""
+    return checkpoints.write_folder(tmp_path / "tiny")
+
+
+@pytest.fixture
+def torch() -> ModuleType:
+    return pytest.importorskip("torch", reason="the reference extra is not installed")
+
+
+@pytest.fixture
+def transformers(torch: ModuleType) -> ModuleType:
+    return pytest.importorskip("transformers", reason="the reference extra is not installed")

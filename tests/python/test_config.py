@@ -1,0 +1,149 @@
+import copy
+import json
+
+import pytest
+from checkpoints import TINY
+
+from filbert import AutoConfig, BertConfig, ConfigError
+
+VARIANTS = [
+    {},
+    {"num_labels": 3},
+    {"hidden_size": 96, "unknown": {"a": [1, None]}},
+    {"id2label": {"0": "A", "1": "B", "2": "C"}, "label2id": {"A": 0, "B": 1, "C": 2}},
+    {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}},
+    {"output_attentions": True},
+    {"output_hidden_states": True, "return_dict": False, "dtype": "float16"},
+    {"torch_dtype": "bfloat16"},
+    {"torch_dtype": "bfloat16", "dtype": "float32"},
+    {"problem_type": "regression", "architectures": ["BertForSequenceClassification"]},
+    {"position_embedding_type": "absolute", "gradient_checkpointing": False, "pad_token_id": None},
+]
+
+
+def without_version(values: dict) -> dict:
+    return {key: value for key, value in values.items() if key != "transformers_version"}
+
+
+@pytest.mark.parametrize("values", VARIANTS)
+def test_attributes_and_files_are_those_of_transformers(transformers, values):
+    ours, theirs = BertConfig(**values), transformers.BertConfig(**values)
+    assert without_version(ours.to_dict()) == without_version(theirs.to_dict())
+    assert without_version(ours.to_diff_dict()) == without_version(theirs.to_diff_dict())
+    assert ours.num_labels == theirs.num_labels
+    for use_diff in (True, False):
+        ours_json, theirs_json = ours.to_json_string(use_diff), theirs.to_json_string(use_diff)
+        assert without_version(json.loads(ours_json)) == without_version(json.loads(theirs_json))
+
+
+@pytest.mark.parametrize("values", VARIANTS)
+def test_files_go_both_ways(transformers, tmp_path, values):
+    transformers.BertConfig(**values).save_pretrained(tmp_path / "theirs")
+    ours = BertConfig.from_pretrained(tmp_path / "theirs")
+    ours.save_pretrained(tmp_path / "ours")
+    back = transformers.BertConfig.from_pretrained(tmp_path / "ours")
+    assert back.to_dict() == transformers.BertConfig.from_pretrained(tmp_path / "theirs").to_dict() | {
+        "_name_or_path": back._name_or_path
+    }
+    assert ours == AutoConfig.from_pretrained(tmp_path / "theirs")
+
+
+def test_defaults():
+    config = BertConfig()
+    assert (config.vocab_size, config.hidden_size, config.num_hidden_layers) == (30522, 768, 12)
+    assert (config.layer_norm_eps, config.hidden_act, config.pad_token_id) == (1e-12, "gelu", 0)
+    assert (config.return_dict, config.output_attentions, config.dtype) == (True, False, None)
+    with pytest.raises(TypeError):
+        BertConfig(30522)
+
+
+def test_unknown_keys_are_kept_and_written_back(tmp_path):
+    values = TINY | {"my_key": {"nested": [1, 2.5, None, "é", {"deep": True}]}, "auto_map": {"AutoModel": "x.Y"}}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    config = AutoConfig.from_pretrained(tmp_path)
+    assert config.my_key == values["my_key"]
+    config.save_pretrained(tmp_path / "again")
+    written = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert {key: written[key] for key in values} == values
+
+
+def test_labels():
+    config = BertConfig(num_labels=3)
+    assert config.id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}
+    assert config.label2id == {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}
+    config.num_labels = 1
+    assert (config.id2label, config.label2id) == ({0: "LABEL_0"}, {"LABEL_0": 0})
+    config = BertConfig(id2label={"0": "cat", "1": "dog"}, label2id={"cat": 0, "dog": 1})
+    config.num_labels = 2
+    assert config.id2label == {0: "cat", 1: "dog"}, "setting the same number keeps the names"
+    assert json.loads(config.to_json_string())["id2label"] == {"0": "cat", "1": "dog"}
+    for bad in ({"x": "cat"}, ["cat"], "cat", {None: "cat"}):
+        with pytest.raises(ConfigError, match="id2label: found"):
+            BertConfig(id2label=bad)
+    for bad in (-1, True, 2.0, "2", 10**9):
+        with pytest.raises(ConfigError, match="num_labels: found"):
+            BertConfig(num_labels=bad)
+
+
+def test_equality_copies_and_repr():
+    config = BertConfig(hidden_size=64, extra=[1])
+    assert config == BertConfig(hidden_size=64, extra=[1])
+    assert config != BertConfig(hidden_size=64)
+    assert config != {"hidden_size": 64}
+    twin = copy.deepcopy(config)
+    twin.extra.append(2)
+    assert config.extra == [1]
+    assert repr(config).startswith('BertConfig {\n  "add_cross_attention": false,')
+    assert BertConfig.from_dict(config.to_dict()) == config
+    assert BertConfig.from_dict({"hidden_size": 64}, hidden_size=32).hidden_size == 32
+
+
+def test_overrides(tmp_path):
+    BertConfig(**TINY).save_pretrained(tmp_path)
+    config = AutoConfig.from_pretrained(tmp_path, num_labels=5, output_attentions=True, dtype="auto")
+    assert (config.num_labels, config.output_attentions, config.dtype) == (5, True, None)
+    assert config.name_or_path == str(tmp_path)
+    config, unused = BertConfig.from_pretrained(tmp_path, hidden_act="relu", colour=1, return_unused_kwargs=True)
+    assert (config.hidden_act, unused) == ("relu", {"colour": 1})
+    for wrong in ("colour", "to_dict", "from_pretrained"):
+        with pytest.raises(TypeError, match=f"unexpected keyword arguments: {wrong}"):
+            BertConfig.from_pretrained(tmp_path, **{wrong: 1})
+    assert AutoConfig.from_pretrained(tmp_path, trust_remote_code=True) == AutoConfig.from_pretrained(tmp_path)
+
+
+def test_auto_config():
+    assert isinstance(AutoConfig.for_model("bert", hidden_size=48), BertConfig)
+    for unknown in ("gpt2", "", None, ["bert"]):
+        with pytest.raises(ConfigError, match="supported: bert"):
+            AutoConfig.for_model(unknown)
+    with pytest.raises(TypeError, match="AutoConfig is not instantiated"):
+        AutoConfig()
+
+
+def test_the_wrong_class():
+    with pytest.raises(ConfigError, match="BertConfig describes model_type 'bert', found 'roberta'; use AutoConfig"):
+        BertConfig.from_dict({"model_type": "roberta"})
+
+
+@pytest.mark.parametrize("key", ["to_dict", "__class__", "__dict__", "num_labels_", "_override", "from_pretrained"])
+def test_keys_cannot_replace_methods(key):
+    if key == "num_labels_":
+        assert BertConfig(num_labels_=1).num_labels_ == 1
+        return
+    with pytest.raises(ConfigError, match=f"key '{key}' cannot be kept"):
+        BertConfig(**{key: 1})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object()])
+def test_values_that_json_cannot_hold(tmp_path, value):
+    config = BertConfig(extra=value)
+    with pytest.raises(ConfigError, match="cannot be written as JSON"):
+        config.save_pretrained(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_torch_dtypes(torch):
+    assert BertConfig(dtype=torch.float16).dtype == "float16"
+    config = BertConfig()
+    config.dtype = torch.bfloat16
+    assert json.loads(config.to_json_string())["dtype"] == "bfloat16"

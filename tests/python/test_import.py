@@ -1,0 +1,42 @@
+"""`import filbert` stays cheap: what it brings in is checked in a fresh interpreter."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("numpy", "torch", "tokenizers", "huggingface_hub", "safetensors", "transformers", "tqdm")
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("statement", "allowed"),
+    [
+        ("import filbert", ()),
+        ("import filbert; dir(filbert); filbert.errors.InputError; filbert.ConfigError", ()),
+        ("from filbert import BertConfig; BertConfig().to_json_string()", ()),
+        ("import filbert.interop", ("numpy",)),
+        ("from filbert import BertModel, AutoModel", ("numpy",)),
+    ],
+)
+def test_what_an_import_brings_in(statement, allowed):
+    loaded = run(f"{statement}\nimport sys; print(*[name for name in {HEAVY} if name in sys.modules])")
+    assert loaded.split() == list(allowed)
+
+
+def test_names():
+    import filbert
+
+    assert set(filbert.__all__) <= set(dir(filbert))
+    with pytest.raises(AttributeError, match="no attribute 'Bert'"):
+        filbert.Bert  # noqa: B018
+
+
+def test_every_public_name_resolves():
+    import filbert
+
+    for name in filbert.__all__:
+        assert getattr(filbert, name) is not None

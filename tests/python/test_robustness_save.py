@@ -1,0 +1,203 @@
+"""ROBUSTNESS cases 40 and 41: saving never loses what was on disk, and may go onto the files that are mapped."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import checkpoints
+import numpy as np
+import pytest
+
+from filbert import AutoModel, BertConfig, BertModel
+from filbert.atomic import FileSet, write_text
+
+IDS = [[1, 2, 3]]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def other():
+    """A model whose files differ from those of tiny_folder."""
+    return BertModel(BertConfig(**checkpoints.TINY | {"note": "new"}), seed=5)
+
+
+SAVES = {"one": "50GB", "shards": 5000}
+
+
+@pytest.mark.parametrize("limit", SAVES.values(), ids=SAVES)
+@pytest.mark.parametrize("function", ["open", "fsync", "write"])
+def test_40_any_failing_call_leaves_the_old_files(tiny_folder, other, monkeypatch, function, limit):
+    """The Nth call of a kind fails, for every N up to the end of the save."""
+    before = contents(tiny_folder)
+    for failing in range(200):
+        calls = 0
+
+        def count(*args, call, failing=failing):
+            nonlocal calls
+            calls += 1
+            if calls == failing + 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return call(*args)
+
+        with monkeypatch.context() as patch:
+            if function == "write":
+                patch.setattr("filbert.weights.write_safetensors", _failing_writer(failing))
+            elif function == "fsync":
+                patch.setattr(os, "fsync", lambda fd, count=count, call=os.fsync: count(fd, call=call))
+            else:
+                create = FileSet.create
+                patch.setattr(FileSet, "create", lambda self, name, count=count: count(self, name, call=create))
+            try:
+                other.save_pretrained(tiny_folder, max_shard_size=limit)
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+            else:
+                break
+        after = contents(tiny_folder)
+        if function == "fsync" and calls > 1 and "note" in after["config.json"].decode():
+            break  # the folder itself, after everything is in place
+        assert after == before
+    assert failing > 1
+    other.save_pretrained(tiny_folder, max_shard_size=limit)
+    np.testing.assert_array_equal(AutoModel.from_pretrained(tiny_folder)(IDS)[0], other(IDS)[0])
+
+
+def _failing_writer(failing):
+    """write_safetensors, on a disk with room for `failing` * 3000 bytes of each file."""
+    from filbert.weights import write_safetensors
+
+    class Full:
+        def __init__(self, file):
+            self._file, self._room = file, failing * 3000
+
+        def write(self, data):
+            self._room -= memoryview(data).nbytes
+            if self._room < 0:
+                self._file.write(memoryview(data)[: max(0, self._room)])
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return self._file.write(data)
+
+    return lambda file, entries: write_safetensors(Full(file), entries)
+
+
+KILLED = """
+import os, signal, sys
+from filbert import BertModel, BertConfig
+model = BertModel(BertConfig.from_pretrained(sys.argv[1], note="new"), seed=5)
+function, number, real, calls = sys.argv[2], int(sys.argv[3]), getattr(os, sys.argv[2]), 0
+def counted(*args):
+    global calls
+    calls += 1
+    if calls == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*args)
+setattr(os, function, counted)
+model.save_pretrained(sys.argv[1], max_shard_size=int(sys.argv[4]))
+"""
+
+
+@pytest.mark.parametrize("limit", [10**9, 20_000])
+@pytest.mark.parametrize(("function", "number"), [("fsync", 1), ("fsync", 2), ("replace", 1)])
+def test_40_killed_before_the_renames(tiny_folder, function, number, limit):
+    """SIGKILL at a flush or before the first rename: the old files are as they were."""
+    before = contents(tiny_folder)
+    config = dict(checkpoints.TINY, note="old")
+    (tiny_folder / "config.json").write_text(checkpoints.json.dumps(config))
+    before = contents(tiny_folder)
+    command = [sys.executable, "-c", KILLED, str(tiny_folder), function, str(number), str(limit)]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    after = contents(tiny_folder)
+    assert {name: after[name] for name in before} == before
+    assert all(name.startswith(".") and name.endswith(".tmp") for name in set(after) - set(before))
+    BertModel.from_pretrained(tiny_folder)
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_40_killed_between_the_renames(tiny_folder, number):
+    """SIGKILL between two renames of a sharded save over a sharded save: the folder still loads."""
+    BertModel.from_pretrained(tiny_folder).save_pretrained(tiny_folder, max_shard_size=20_000)
+    (tiny_folder / "config.json").write_text(checkpoints.json.dumps(dict(checkpoints.TINY, note="old")))
+    command = [sys.executable, "-c", KILLED, str(tiny_folder), "replace", str(number), "20000"]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    BertModel.from_pretrained(tiny_folder)
+
+
+LIMITED = """
+import resource, signal, sys
+from filbert import BertModel
+model = BertModel.from_pretrained(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    model.save_pretrained(sys.argv[2])
+except OSError as error:
+    print(type(error).__name__, error.errno)
+print(model([[1, 2, 3]])[0].shape)
+"""
+
+
+def test_40_the_system_refuses_to_write(tiny_folder, tmp_path):
+    """A real failing write: the limit on the size of a file."""
+    target = tmp_path / "target"
+    shutil.copytree(tiny_folder, target)
+    before = contents(target)
+    run = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tiny_folder), str(target)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split("\n")[:2] == [f"OSError {errno.EFBIG}", "(1, 3, 32)"]
+    assert contents(target) == before
+
+
+def test_40_a_file_where_the_folder_should_be(tmp_path, other):
+    (tmp_path / "x").write_text("mine")
+    with pytest.raises(OSError, match="x"):
+        other.save_pretrained(tmp_path / "x")
+    assert (tmp_path / "x").read_text() == "mine"
+
+
+def test_40_an_interrupt_leaves_nothing_behind(tmp_path):
+    write_text(tmp_path / "a", "old")
+    with pytest.raises(KeyboardInterrupt), FileSet(tmp_path) as files, files.create("a") as file:
+        file.write(b"new")
+        raise KeyboardInterrupt
+    assert contents(tmp_path) == {"a": b"old"}
+
+
+def test_files_get_the_usual_permissions(tmp_path):
+    old = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a", "x")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("limit", [10**9, 20_000])
+@pytest.mark.parametrize("mmap", [True, False])
+def test_41_saving_onto_the_folder_that_is_mapped(tiny_folder, limit, mmap):
+    model = BertModel.from_pretrained(tiny_folder, mmap=mmap)
+    expected = model(IDS)[1].copy()
+    state = {name: array.copy() for name, array in model.state_dict().items()}
+    for _ in range(3):
+        model.save_pretrained(tiny_folder, max_shard_size=limit)
+        np.testing.assert_array_equal(model(IDS)[1], expected)
+        for name, array in model.state_dict().items():
+            np.testing.assert_array_equal(array, state[name])
+        model = BertModel.from_pretrained(tiny_folder, mmap=mmap)
+    np.testing.assert_array_equal(model(IDS)[1], expected)
+
+
+def test_41_a_folder_that_is_gone(tiny_folder):
+    """Unlinking the mapped file is harmless; the model can even put it back."""
+    model = BertModel.from_pretrained(tiny_folder)
+    expected = model(IDS)[1].copy()
+    shutil.rmtree(tiny_folder)
+    np.testing.assert_array_equal(model(IDS)[1], expected)
+    model.save_pretrained(tiny_folder)
+    np.testing.assert_array_equal(BertModel.from_pretrained(tiny_folder)(IDS)[1], expected)
