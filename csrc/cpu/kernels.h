@@ -86,7 +86,7 @@ const Kernels& neon_kernels();
 
 // Sums over K longer than this are taken in equal blocks, each from zero: the order of a sum then depends on K alone,
 // never on tile, batch or threads, and long sums lose less.
-constexpr std::size_t kMaxKBlock = 512;
+constexpr std::size_t kMaxKBlock = 128;
 
 static inline std::size_t k_block(std::size_t k) {
   const std::size_t blocks = (k + kMaxKBlock - 1) / kMaxKBlock;

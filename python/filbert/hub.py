@@ -48,7 +48,7 @@ class Source:
             if "/" in variant:
                 raise InputError(f"variant: found {variant!r}, expected a name such as 'fp16'")
         self._variant = variant
-        self._subfolder = subfolder or ""
+        self._subfolder = (subfolder or "").rstrip("/")
         self._revision = revision
         self._commit = revision if revision is not None and _is_commit(revision) else None
         self._options: dict[str, Any] = {

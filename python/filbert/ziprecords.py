@@ -12,6 +12,7 @@ from itertools import pairwise
 from .errors import WeightsError
 
 _MAX_RECORDS = 100_000
+_MAX_NAME_BYTES = 512
 _LOCAL, _CENTRAL, _END, _END64, _LOCATOR64 = 0x04034B50, 0x02014B50, 0x06054B50, 0x06064B50, 0x07064B50
 _ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 _SIZES_FOLLOW = 0x0008
@@ -98,6 +99,8 @@ class ZipRecords:
         )
         if signature != _CENTRAL:
             raise self._error("a record of the zip directory has a wrong signature")
+        if name_length > _MAX_NAME_BYTES:
+            raise self._error(f"a record has a name of {name_length} bytes, the limit is {_MAX_NAME_BYTES}")
         raw_name = bytes(self._data[position + 46 : position + 46 + name_length])
         name = raw_name.decode("utf-8", "backslashreplace")
         extra = position + 46 + name_length

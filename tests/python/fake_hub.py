@@ -53,7 +53,9 @@ class FakeHub:
         revisions = self.files.get(repo)
         allowed = self.tokens.get(repo) in (None, request.headers.get("Authorization", "").removeprefix("Bearer "))
         if revisions is None or not allowed:
-            return self._send(request, 401 if revisions is None else 403, "RepoNotFound" if revisions is None else "GatedRepo")
+            return self._send(
+                request, 401 if revisions is None else 403, "RepoNotFound" if revisions is None else "GatedRepo"
+            )
         revision = max((name for name in revisions if rest.startswith(name + "/")), key=len, default=None)
         if revision is None:
             return self._send(request, 404, "RevisionNotFound")

@@ -1,5 +1,6 @@
 """The hub and its cache, against a server on loopback: ROBUSTNESS cases 28, 29 and 31."""
 
+import json
 import os
 
 import checkpoints
@@ -12,7 +13,7 @@ from safetensors.numpy import save
 from filbert import AutoConfig, AutoModel, BertConfig, BertModel, InputError
 from filbert.hub import Source
 
-CONFIG = checkpoints.json.dumps(checkpoints.TINY).encode()
+CONFIG = json.dumps(checkpoints.TINY).encode()
 WEIGHTS = save(checkpoints.tensors(), {"format": "pt"})
 REPO = "org/tiny"
 
@@ -89,13 +90,17 @@ def test_shards_of_both_formats(hub):
     tensors = checkpoints.tensors()
     names = sorted(tensors)
     halves = [{name: tensors[name] for name in names[::2]}, {name: tensors[name] for name in names[1::2]}]
+
+    def pickled(half):
+        return torch_files.zip_bytes(*torch_files.dense(half))
+
     for repo, suffix, index, encode in (
         ("org/safe", ".safetensors", "model.safetensors.index.json", save),
-        ("org/pickled", ".bin", "pytorch_model.bin.index.json", lambda half: torch_files.zip_bytes(*torch_files.dense(half))),
-    ):  # fmt: skip
+        ("org/pickled", ".bin", "pytorch_model.bin.index.json", pickled),
+    ):
         weight_map = {name: f"part{i}{suffix}" for i, half in enumerate(halves) for name in half}
         files = {f"part{i}{suffix}": encode(half) for i, half in enumerate(halves)}
-        files |= {"config.json": CONFIG, index: checkpoints.json.dumps({"weight_map": weight_map}).encode()}
+        files |= {"config.json": CONFIG, index: json.dumps({"weight_map": weight_map}).encode()}
         hub.add(repo, files)
         state = BertModel.from_pretrained(repo).state_dict()
         assert sorted(state) == names
@@ -105,7 +110,7 @@ def test_shards_of_both_formats(hub):
 
 def test_29_a_shard_that_is_not_there(hub):
     index = {"weight_map": {"a": "part1.safetensors", "b": "part2.safetensors"}}
-    hub.add(REPO, {"model.safetensors.index.json": checkpoints.json.dumps(index).encode()})
+    hub.add(REPO, {"model.safetensors.index.json": json.dumps(index).encode()})
     with pytest.raises(OSError, match=r"shards are missing: part1\.safetensors, part2\.safetensors"):
         Source(REPO).weights()
 
@@ -214,8 +219,8 @@ def test_a_folder_without_the_files(tmp_path, tiny_folder):
 @pytest.mark.parametrize("value", ["..", "../x", "a/../../x", "/etc", "a\0b", "\\\\server\\x", "..\\x", "c:\\x", ""])
 @pytest.mark.parametrize("keyword", ["revision", "subfolder", "variant"])
 def test_31_names_that_lead_out(hub, tiny_folder, keyword, value):
-    if (keyword, value) == ("subfolder", ""):
-        pytest.skip("the folder itself")
+    if (keyword, value) == ("subfolder", ""):  # the folder itself
+        return
     for name in (REPO, tiny_folder):
         with pytest.raises(InputError, match=f"{keyword}: found .* expected a "):
             BertModel.from_pretrained(name, **{keyword: value})

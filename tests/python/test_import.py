@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import filbert
 
 HEAVY = ("numpy", "torch", "tokenizers", "huggingface_hub", "safetensors", "transformers", "tqdm")
 
@@ -28,15 +31,22 @@ def test_what_an_import_brings_in(statement, allowed):
 
 
 def test_names():
-    import filbert
-
     assert set(filbert.__all__) <= set(dir(filbert))
     with pytest.raises(AttributeError, match="no attribute 'Bert'"):
         filbert.Bert  # noqa: B018
 
 
 def test_every_public_name_resolves():
-    import filbert
-
     for name in filbert.__all__:
         assert getattr(filbert, name) is not None
+
+
+def test_the_cmake_folder_is_beside_the_engine():
+    from filbert import _core
+
+    printed = subprocess.run(
+        [sys.executable, "-m", "filbert", "--cmake-dir"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    assert printed == filbert.cmake_dir()
+    assert Path(printed) == Path(_core.__file__).resolve().parent / "lib" / "cmake" / "filbert"
+    assert (Path(printed) / "filbert-config.cmake").is_file() or (Path(printed) / "filbertConfig.cmake").is_file()

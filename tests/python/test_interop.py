@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from filbert.errors import InputError
 from filbert.interop import is_torch, prepare, to_torch
@@ -189,3 +191,23 @@ def test_results_for_torch_share_memory(torch):
     array[0, 0] = 4
     assert tensor[0, 0] == 4
 
+
+numbers = st.integers() | st.floats() | st.booleans() | st.none() | st.text(max_size=2)
+nested = st.recursive(numbers, lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner), max_leaves=12)
+arrays = st.builds(
+    lambda shape, dtype: np.ones(shape, dtype),
+    st.lists(st.integers(0, 3), max_size=4),
+    st.sampled_from(["i1", "u8", "f2", "f8", "?", "c8", "U1", "O", "M8[s]", "V4"]),
+)
+
+
+@given(ids=nested | arrays, mask=st.none() | nested | arrays, positions=st.none() | nested | arrays)
+def test_anything_is_taken_or_is_an_input_error(ids, mask, positions):
+    try:
+        inputs = ids_of(ids, attention_mask=mask, position_ids=positions)
+    except InputError:
+        return
+    assert inputs.input_ids.dtype == np.int64
+    for array in filter(lambda array: array is not None, inputs):
+        assert array.shape == inputs.input_ids.shape
+        assert array.flags.c_contiguous

@@ -166,6 +166,14 @@ json_values = st.recursive(
 )
 
 
+def outcome(path):
+    """The configuration, or the one kind of error that a bad file may give."""
+    try:
+        return AutoConfig.from_pretrained(path.parent)
+    except ConfigError as error:
+        return error
+
+
 SPECIAL_KEYS = ["id2label", "label2id", "dtype", "torch_dtype", "name_or_path", "self", "cls", "to_dict", "__dict__"]
 
 
@@ -174,10 +182,9 @@ SPECIAL_KEYS = ["id2label", "label2id", "dtype", "torch_dtype", "name_or_path", 
 def test_any_values_load_or_are_config_errors(tmp_path, changes):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(TINY | changes))
-    try:
-        config = AutoConfig.from_pretrained(tmp_path)
-    except ConfigError as error:
-        assert str(path) in str(error)
+    config = outcome(path)
+    if isinstance(config, ConfigError):
+        assert str(path) in str(config)
     else:
         assert BertConfig.from_dict(json.loads(config.to_json_string())).to_diff_dict() == config.to_diff_dict()
 
@@ -189,8 +196,7 @@ def test_any_bytes_load_or_are_config_errors(tmp_path, data):
     for _ in range(data.draw(st.integers(1, 5))):
         at = data.draw(st.integers(0, len(text)))
         text[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
-    (tmp_path / "config.json").write_bytes(text)
-    try:
-        AutoConfig.from_pretrained(tmp_path)
-    except ConfigError as error:
-        assert "config.json" in str(error)
+    path = tmp_path / "config.json"
+    path.write_bytes(text)
+    config = outcome(path)
+    assert isinstance(config, BertConfig) or str(path) in str(config)

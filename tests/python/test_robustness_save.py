@@ -1,6 +1,7 @@
 """ROBUSTNESS cases 40 and 41: saving never loses what was on disk, and may go onto the files that are mapped."""
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from filbert import AutoModel, BertConfig, BertModel
 from filbert.atomic import FileSet, write_text
+from filbert.weights import write_safetensors
 
 IDS = [[1, 2, 3]]
 
@@ -30,60 +32,68 @@ def other():
 SAVES = {"one": "50GB", "shards": 5000}
 
 
-@pytest.mark.parametrize("limit", SAVES.values(), ids=SAVES)
-@pytest.mark.parametrize("function", ["open", "fsync", "write"])
-def test_40_any_failing_call_leaves_the_old_files(tiny_folder, other, monkeypatch, function, limit):
+class Disk:
+    """Makes the Nth call of a kind fail, as on a full disk."""
+
+    def __init__(self, failing: int) -> None:
+        self.failing = failing
+        self.calls = 0
+
+    def wrap(self, function):
+        def call(*args):
+            self.calls += 1
+            if self.calls == self.failing:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return function(*args)
+
+        return call
+
+    def writer(self, file, entries):
+        """write_safetensors, with every write of it counted."""
+
+        class File:
+            @staticmethod
+            def write(data, disk=self):
+                return disk.wrap(file.write)(data)
+
+        return write_safetensors(File, entries)
+
+
+def save_on(model, folder, limit):
+    """The number of the error that saving gave, or None."""
+    try:
+        model.save_pretrained(folder, max_shard_size=limit)
+    except OSError as error:
+        return error.errno
+    return None
+
+
+@pytest.mark.parametrize("limit", [10**9, 5000], ids=["one", "shards"])
+@pytest.mark.parametrize("kind", ["create", "write", "fsync"])
+def test_40_any_failing_call_leaves_the_old_files(tiny_folder, other, monkeypatch, kind, limit):
     """The Nth call of a kind fails, for every N up to the end of the save."""
     before = contents(tiny_folder)
-    for failing in range(200):
-        calls = 0
-
-        def count(*args, call, failing=failing):
-            nonlocal calls
-            calls += 1
-            if calls == failing + 1:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return call(*args)
-
+    failing, result = 0, errno.ENOSPC
+    while result == errno.ENOSPC:
+        failing += 1
+        disk = Disk(failing)
         with monkeypatch.context() as patch:
-            if function == "write":
-                patch.setattr("filbert.weights.write_safetensors", _failing_writer(failing))
-            elif function == "fsync":
-                patch.setattr(os, "fsync", lambda fd, count=count, call=os.fsync: count(fd, call=call))
+            if kind == "create":
+                patch.setattr(FileSet, "create", disk.wrap(FileSet.create))
+            elif kind == "write":
+                patch.setattr("filbert.weights.write_safetensors", disk.writer)
             else:
-                create = FileSet.create
-                patch.setattr(FileSet, "create", lambda self, name, count=count: count(self, name, call=create))
-            try:
-                other.save_pretrained(tiny_folder, max_shard_size=limit)
-            except OSError as error:
-                assert error.errno == errno.ENOSPC
-            else:
-                break
+                patch.setattr(os, "fsync", disk.wrap(os.fsync))
+            result = save_on(other, tiny_folder, limit)
         after = contents(tiny_folder)
-        if function == "fsync" and calls > 1 and "note" in after["config.json"].decode():
-            break  # the folder itself, after everything is in place
-        assert after == before
-    assert failing > 1
+        if b"note" in after["config.json"]:
+            break
+        assert (result, after) == (errno.ENOSPC, before)
+    # All calls but that on the folder itself, after the renames, come before anything is replaced.
+    assert failing == disk.calls + (result is None)
+    assert failing > 2
     other.save_pretrained(tiny_folder, max_shard_size=limit)
     np.testing.assert_array_equal(AutoModel.from_pretrained(tiny_folder)(IDS)[0], other(IDS)[0])
-
-
-def _failing_writer(failing):
-    """write_safetensors, on a disk with room for `failing` * 3000 bytes of each file."""
-    from filbert.weights import write_safetensors
-
-    class Full:
-        def __init__(self, file):
-            self._file, self._room = file, failing * 3000
-
-        def write(self, data):
-            self._room -= memoryview(data).nbytes
-            if self._room < 0:
-                self._file.write(memoryview(data)[: max(0, self._room)])
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return self._file.write(data)
-
-    return lambda file, entries: write_safetensors(Full(file), entries)
 
 
 KILLED = """
@@ -106,9 +116,8 @@ model.save_pretrained(sys.argv[1], max_shard_size=int(sys.argv[4]))
 @pytest.mark.parametrize(("function", "number"), [("fsync", 1), ("fsync", 2), ("replace", 1)])
 def test_40_killed_before_the_renames(tiny_folder, function, number, limit):
     """SIGKILL at a flush or before the first rename: the old files are as they were."""
-    before = contents(tiny_folder)
     config = dict(checkpoints.TINY, note="old")
-    (tiny_folder / "config.json").write_text(checkpoints.json.dumps(config))
+    (tiny_folder / "config.json").write_text(json.dumps(config))
     before = contents(tiny_folder)
     command = [sys.executable, "-c", KILLED, str(tiny_folder), function, str(number), str(limit)]
     assert subprocess.run(command).returncode == -signal.SIGKILL
@@ -122,7 +131,7 @@ def test_40_killed_before_the_renames(tiny_folder, function, number, limit):
 def test_40_killed_between_the_renames(tiny_folder, number):
     """SIGKILL between two renames of a sharded save over a sharded save: the folder still loads."""
     BertModel.from_pretrained(tiny_folder).save_pretrained(tiny_folder, max_shard_size=20_000)
-    (tiny_folder / "config.json").write_text(checkpoints.json.dumps(dict(checkpoints.TINY, note="old")))
+    (tiny_folder / "config.json").write_text(json.dumps(dict(checkpoints.TINY, note="old")))
     command = [sys.executable, "-c", KILLED, str(tiny_folder), "replace", str(number), "20000"]
     assert subprocess.run(command).returncode == -signal.SIGKILL
     BertModel.from_pretrained(tiny_folder)
@@ -163,9 +172,14 @@ def test_40_a_file_where_the_folder_should_be(tmp_path, other):
 
 def test_40_an_interrupt_leaves_nothing_behind(tmp_path):
     write_text(tmp_path / "a", "old")
-    with pytest.raises(KeyboardInterrupt), FileSet(tmp_path) as files, files.create("a") as file:
-        file.write(b"new")
-        raise KeyboardInterrupt
+
+    def save():
+        with FileSet(tmp_path) as files, files.create("a") as file:
+            file.write(b"new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        save()
     assert contents(tmp_path) == {"a": b"old"}
 
 

@@ -2,9 +2,11 @@
 
 import collections
 import io
+import os
 import pickle
 import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import torch_files as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filbert import unpickle
+from filbert import picklecode
 from filbert.errors import UnsafePickleError, WeightsError
 from filbert.unpickle import read_pickle
 
@@ -110,7 +112,7 @@ class Evil:
     [
         (Evil(exec, "raise SystemExit(1)"), "exec"),
         (Evil(eval, "1/0"), "eval"),
-        (Evil(__import__("os").system, "exit 1"), "system"),
+        (Evil(os.system, "exit 1"), "system"),
         (Evil(getattr, "x", "y"), "getattr"),
         (collections.Counter("ab"), "collections.Counter"),
         (np.zeros(2), "numpy"),
@@ -256,25 +258,25 @@ def test_bombs_are_small_and_quick(read):
     for body in (
         doubling + b"R",
         doubling + b"Q",
-        tf.name("torch._utils", "_rebuild_tensor_v2") + b"(" + tf.storage("0", "Float", 1) + doubling + doubling + b"NtR",
+        tf.name("torch._utils", "_rebuild_tensor_v2") + b"(" + tf.storage("0", "Float", 1) + doubling * 2 + b"NtR",
         b"}" + doubling + b"Ns",
         b"]" * 200_000,
         b"(" * 200_000 + b"t" * 200_000,
         b"}q\x00" * 600_000,
-    ):  # fmt: skip
+    ):
         with pytest.raises(WeightsError) as caught:
             read(tf.zip_bytes(tf.program(body), {}))
         assert len(str(caught.value)) < 1000
 
 
 def test_the_budget_of_opcodes(read, monkeypatch):
-    monkeypatch.setattr(unpickle, "MAX_OPCODES", 50)
+    monkeypatch.setattr(picklecode, "MAX_OPCODES", 50)
     with pytest.raises(WeightsError, match="more than 50 opcodes"):
         read(tf.zip_bytes(*tf.dense(ARRAYS)))
 
 
 def test_the_budget_of_the_pickle(read, monkeypatch):
-    monkeypatch.setattr(unpickle, "MAX_PICKLE_BYTES", 50)
+    monkeypatch.setattr(picklecode, "MAX_PICKLE_BYTES", 50)
     with pytest.raises(WeightsError, match="the limit is 50"):
         read(tf.zip_bytes(*tf.dense(ARRAYS)))
     with pytest.raises(WeightsError, match="exceeds 50 bytes"):
@@ -292,19 +294,12 @@ def edit(offset: int, replacement: bytes, marker: bytes = b"PK\x01\x02") -> byte
 
 def with_extra_record(name: str) -> bytes:
     target = io.BytesIO(GOOD)
-    with pytest.warns(UserWarning) if name == "archive/data/0" else _nothing(), zipfile.ZipFile(target, "a") as file:
+    with zipfile.ZipFile(target, "a") as file:
         file.writestr(name, bytes(20))
     return target.getvalue()
 
 
-class _nothing:  # noqa: N801
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *args):
-        return None
-
-
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -347,8 +342,16 @@ def test_26_overlapping_records(read):
 
 def test_crc_zero_means_that_torch_computed_none(read):
     values = np.arange(5, dtype=np.float32)
-    data = GOOD.replace(struct.pack("<I", __import__("zlib").crc32(values)), bytes(4))
+    data = GOOD.replace(struct.pack("<I", zlib.crc32(values)), bytes(4))
     assert raw(read(data)["a"]) == values.tobytes()
+
+
+def outcome(path):
+    """The tensors, or the one kind of error that a bad file may give."""
+    try:
+        return read_pickle(path)
+    except WeightsError as error:
+        return error
 
 
 @settings(max_examples=400, deadline=None)
@@ -361,13 +364,11 @@ def test_mutated_files_raise_or_load(data, tmp_path_factory):
         mutated[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     path = tmp_path_factory.mktemp("mutated") / "pytorch_model.bin"
     path.write_bytes(mutated)
-    try:
-        tensors = read_pickle(path)
-    except WeightsError as error:
-        assert str(path) in str(error)
+    result = outcome(path)
+    if isinstance(result, WeightsError):
+        assert str(path) in str(result)
     else:
-        for tensor in tensors.values():
-            assert len(raw(tensor)) <= len(mutated)
+        assert all(len(raw(tensor)) <= len(mutated) for tensor in result.values())
 
 
 @settings(max_examples=300, deadline=None)
@@ -375,10 +376,8 @@ def test_mutated_files_raise_or_load(data, tmp_path_factory):
 def test_any_pickle_raises_or_loads(body, tmp_path_factory):
     path = tmp_path_factory.mktemp("pickle") / "pytorch_model.bin"
     path.write_bytes(tf.zip_bytes(tf.program(body), {}))
-    try:
-        assert read_pickle(path) == {}
-    except WeightsError as error:
-        assert str(path) in str(error)
+    result = outcome(path)
+    assert result == {} or str(path) in str(result)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

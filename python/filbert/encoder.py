@@ -1,0 +1,392 @@
+"""What every model does: loading, calling, saving, and the methods people expect of `transformers.PreTrainedModel`."""
+
+import copy
+import os
+import warnings
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core, interop
+from .atomic import FileSet
+from .configuration import PretrainedConfig
+from .errors import InputError, WeightsError
+from .hub import Source
+from .outputs import BaseModelOutputWithPooling
+from .weights import Entry, as_array, open_weights, random_weights, remove_stale_weights, save_weights
+
+Model = TypeVar("Model", bound="EncoderModel")
+
+_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
+
+# How the engine begins messages about weights that it did not open itself, those of pytorch_model.bin.
+_NO_FILE = "memory: "
+
+_NO_TRAINING = "filbert runs models and does not train them"
+_NO_MODULES = "the layers live in C++ and are not Python modules; state_dict() gives the weights as arrays"
+# What people call by habit and filbert does not have: raised as the message of the AttributeError.
+_ABSENT = {
+    **dict.fromkeys(("parameters", "named_parameters", "buffers", "modules", "children", "apply"), _NO_MODULES),
+    **dict.fromkeys(("encoder", "embeddings", "pooler", "get_input_embeddings"), _NO_MODULES),
+    **dict.fromkeys(("requires_grad_", "zero_grad", "gradient_checkpointing_enable"), _NO_TRAINING),
+    **dict.fromkeys(
+        ("load_state_dict", "set_input_embeddings", "resize_token_embeddings"),
+        "weights are fixed once loaded; change the files and load them with from_pretrained",
+    ),
+    "generate": "filbert runs encoders, which do not generate text",
+    "push_to_hub": "save_pretrained, then upload the folder with huggingface_hub",
+}
+# Arguments of BertModel.forward in transformers that filbert cannot honour.
+_REFUSED_INPUTS = {
+    "inputs_embeds": "only input_ids are taken",
+    "head_mask": "heads cannot be masked",
+    "encoder_hidden_states": "cross-attention is for decoders, filbert runs encoders",
+    "encoder_attention_mask": "cross-attention is for decoders, filbert runs encoders",
+    "past_key_values": "caching is for decoders, filbert runs encoders",
+    "use_cache": "caching is for decoders, filbert runs encoders",
+}
+
+
+class EncoderModel:
+    """An encoder with the interface of `transformers.PreTrainedModel`, for inference.
+
+    Immutable apart from `to`, and safe to call from many threads. A subclass sets `config_class`.
+    """
+
+    config_class: ClassVar[type[PretrainedConfig]]
+    main_input_name: ClassVar[str] = "input_ids"
+    training: ClassVar[bool] = False
+
+    config: PretrainedConfig
+
+    def __init__(
+        self,
+        config: PretrainedConfig,
+        add_pooling_layer: bool = True,
+        seed: int | None = None,
+        dtype: Any = None,
+        device: Any = "cpu",
+        num_threads: int | None = None,
+    ) -> None:
+        """A model with random weights, drawn as transformers draws them; the same weights for the same `seed`.
+
+        dtype: what the model computes in; None is float32, "auto" the dtype of the weights.
+        device: "cpu", "cuda", "cuda:1" or "auto". num_threads: None for FILBERT_NUM_THREADS or all usable cores.
+        Raises ConfigError, DeviceError and MemoryError.
+        """
+        if not isinstance(config, self.config_class):
+            raise TypeError(
+                f"{type(self).__name__} takes a {self.config_class.__name__}, found {type(config).__name__}; "
+                f"use {type(self).__name__}.from_pretrained(name) to load weights"
+            )
+        weights = random_weights(config, seed, add_pooling_layer)
+        self._open(config, weights, "require" if add_pooling_layer else "none", dtype, device, num_threads)
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Model],
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        config: PretrainedConfig | None = None,
+        add_pooling_layer: bool | None = True,
+        dtype: Any = None,
+        device: Any = "cpu",
+        num_threads: int | None = None,
+        revision: str | None = None,
+        subfolder: str = "",
+        cache_dir: str | os.PathLike[str] | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        variant: str | None = None,
+        mmap: bool = True,
+        trust_remote_code: bool | None = None,
+        **config_overrides: Any,
+    ) -> Model:
+        """Loads a model from a folder or from the hub: model.safetensors or pytorch_model.bin, sharded or not.
+
+        add_pooling_layer: True needs a pooler in the weights, False leaves it out, None loads it if it is there.
+        mmap: False copies the weights file, for files that another program may truncate while the model lives.
+        trust_remote_code: ignored; code of a repository is never run.
+        Further keywords replace attributes of the configuration (`output_hidden_states=True`).
+        dtype, device, num_threads: see the class. Tensors of the file that the model does not use give one warning.
+        Raises ConfigError, WeightsError, InputError, DeviceError, OSError and MemoryError.
+        """
+        source = Source(
+            pretrained_model_name_or_path,
+            revision=revision,
+            subfolder=subfolder,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+            force_download=force_download,
+            variant=variant,
+        )
+        dtype = config_overrides.pop("torch_dtype", None) if dtype is None else dtype
+        if config is None:
+            config = cls.config_class.from_json_file(source.get("config.json"))
+        elif isinstance(config, cls.config_class):
+            config = copy.deepcopy(config)
+        else:
+            raise TypeError(f"{cls.__name__} takes a {cls.config_class.__name__}, found {type(config).__name__}")
+        config.name_or_path = source.name
+        unknown = config._override(config_overrides)
+        if unknown:
+            raise TypeError(f"from_pretrained() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
+        path = source.weights()
+        pooler = {True: "require", False: "none", None: "optional"}[add_pooling_layer]
+        model = cls.__new__(cls)
+        try:
+            model._open(config, open_weights(path, mmap), pooler, dtype, device, num_threads)
+        except WeightsError as error:
+            if not str(error).startswith(_NO_FILE):
+                raise
+            raise WeightsError(f"{path}: {str(error).removeprefix(_NO_FILE)}") from None
+        model._warn_about_tensors(add_pooling_layer)
+        return model
+
+    def _open(
+        self,
+        config: PretrainedConfig,
+        weights: _core.Weights,
+        pooler: str,
+        dtype: Any,
+        device: Any,
+        num_threads: int | None,
+    ) -> None:
+        if num_threads is not None and (isinstance(num_threads, bool) or not isinstance(num_threads, int)):
+            raise InputError(f"num_threads: found {num_threads!r}, expected None or an integer above 0")
+        if num_threads is not None and num_threads < 1:
+            raise InputError(f"num_threads: found {num_threads}, expected None or an integer above 0")
+        self.config = config
+        self._config_json = config.to_json_string()
+        self._weights = weights
+        self._pooler = pooler
+        self._num_threads = num_threads or 0
+        self._match = _core.match_tensors(self._config_json, weights, pooler)
+        self._start(_dtype_name(dtype, self._stored_dtype()), str(device))
+
+    def _start(self, dtype: str, device: str) -> None:
+        """Packs the weights for a dtype and a device. Leaves the model as it was if that fails."""
+        self._engine = _core.Model(
+            self._config_json,
+            self._weights,
+            device=device,
+            dtype=dtype,
+            num_threads=self._num_threads,
+            pooler=self._pooler,
+        )
+        self._dtype = dtype
+
+    def _stored_dtype(self) -> str:
+        return _DTYPES[self._weights.dtype(self._match.tensors[0][1])]
+
+    def _warn_about_tensors(self, add_pooling_layer: bool | None) -> None:
+        unexpected = self._match.unexpected
+        if add_pooling_layer is False:
+            unexpected = [name for name in unexpected if ".pooler." not in f".{name}"]
+        if unexpected:
+            listed = ", ".join(unexpected[:10]) + (f" and {len(unexpected) - 10} more" if len(unexpected) > 10 else "")
+            warnings.warn(
+                f"{type(self).__name__} does not use these tensors of {self.config.name_or_path}: {listed}. "
+                "That is as it should be if they belong to the head of another task.",
+                stacklevel=3,
+            )
+        if add_pooling_layer is None and not self._match.pooler:
+            warnings.warn(
+                f"{self.config.name_or_path} has no pooler: pooler_output will be None. "
+                "add_pooling_layer=False asks for that without this warning.",
+                stacklevel=3,
+            )
+
+    def __call__(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        *,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+        **others: Any,
+    ) -> Any:
+        """Runs the encoder.
+
+        input_ids: [batch, seq] integers: nested lists (rows may differ in length), NumPy, PyTorch or DLPack.
+        attention_mask: [batch, seq], zero at tokens to leave out; None: every token of every row counts.
+        token_type_ids, position_ids: [batch, seq] or [1, seq]; None: zeros, and 0, 1, 2... (in the column's order).
+        output_hidden_states, output_attentions, return_dict: None takes what the configuration says.
+
+        Returns BaseModelOutputWithPooling, or the tuple of what it holds if `return_dict` is false; PyTorch tensors
+        on the CPU if an argument was one, else NumPy arrays. A row with no unmasked token gives zeros, an empty batch
+        an empty result. Raises InputError (with row and column for ids out of range) and MemoryError.
+        """
+        for name, value in others.items():
+            if name not in _REFUSED_INPUTS:
+                raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {name!r}")
+            if value is not None and value is not False:
+                raise InputError(f"{name}: {_REFUSED_INPUTS[name]}")
+        config = self.config
+        with_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        with_attentions = config.output_attentions if output_attentions is None else output_attentions
+        inputs = interop.prepare(input_ids, attention_mask, token_type_ids, position_ids)
+        last, pooled, states, attentions = self._engine.forward(*inputs, bool(with_states), bool(with_attentions))
+        output = BaseModelOutputWithPooling(
+            last, pooled, None if states is None else tuple(states), None if attentions is None else tuple(attentions)
+        )
+        if any(map(interop.is_torch, (input_ids, attention_mask, token_type_ids, position_ids))):
+            output = _to_torch(output)
+        return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+
+    forward = __call__
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], *, max_shard_size: int | str = "50GB", **unsupported: Any
+    ) -> None:
+        """Writes config.json and model.safetensors (above `max_shard_size`: shards and an index) for transformers.
+
+        Tensors keep the dtype and the bytes that they were loaded with. Everything is written beside the old files
+        and then renamed over them: after a failure, such as a full disk, the old ones are intact. The folder may be
+        the one the model was loaded from. Raises OSError and InputError.
+        """
+        if unsupported:
+            raise TypeError(f"save_pretrained() got unexpected keyword arguments: {', '.join(sorted(unsupported))}")
+        folder = os.fspath(save_directory)
+        os.makedirs(folder, exist_ok=True)
+        config = copy.deepcopy(self.config)
+        config.architectures = [type(self).__name__]
+        config.dtype = self._stored_dtype()
+        weights = self._weights
+        entries = [
+            Entry(name, weights.dtype(source), weights.shape(source), weights.data(source))
+            for name, source in self._match.tensors
+        ]
+        with FileSet(folder) as files:
+            with files.create("config.json") as file:
+                file.write(config.to_json_string().encode())
+            written = save_weights(files, entries, max_shard_size)
+            files.commit()
+        remove_stale_weights(folder, written)
+
+    def state_dict(self) -> dict[str, npt.NDArray[Any]]:
+        """The weights by the names of transformers, as read-only NumPy views; BF16 as float32 copies."""
+        return {name: as_array(self._weights, source) for name, source in self._match.tensors}
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """How many numbers the weights hold. `only_trainable` has no effect: none is frozen, and none is trained."""
+        return sum(
+            int(np.prod(self._weights.shape(source)))
+            for name, source in self._match.tensors
+            if not (exclude_embeddings and name.endswith("_embeddings.weight"))
+        )
+
+    def eval(self: Model) -> Model:
+        """Returns the model: it is always in this mode."""
+        return self
+
+    def train(self: Model, mode: bool = True) -> Model:
+        """Raises NotImplementedError, unless `mode` is false."""
+        if mode:
+            raise NotImplementedError(_NO_TRAINING)
+        return self
+
+    def to(self: Model, *args: Any, device: Any = None, dtype: Any = None) -> Model:
+        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError."""
+        for argument in args:
+            name = str(argument).removeprefix("torch.")
+            if isinstance(argument, type) or name in _DTYPES.values() or name == "int8":
+                dtype = argument
+            elif argument is not None:
+                device = argument
+        new_dtype = self._dtype if dtype is None else _dtype_name(dtype, self._stored_dtype())
+        new_device = self.device if device is None else str(device)
+        if (new_dtype, new_device) != (self._dtype, self.device):
+            self._start(new_dtype, new_device)
+        return self
+
+    def cpu(self: Model) -> Model:
+        return self.to("cpu")
+
+    def cuda(self: Model, device: int | str | None = None) -> Model:
+        """Moves the model to a GPU. Raises DeviceError if that cannot be."""
+        return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
+
+    def float(self: Model) -> Model:
+        return self.to(dtype="float32")
+
+    def half(self: Model) -> Model:
+        return self.to(dtype="float16")
+
+    def bfloat16(self: Model) -> Model:
+        return self.to(dtype="bfloat16")
+
+    @property
+    def dtype(self) -> str:
+        """What the model computes in, such as "float32"."""
+        return self._dtype
+
+    @property
+    def device(self) -> str:
+        return self._engine.device
+
+    @property
+    def name_or_path(self) -> str:
+        return self.config.name_or_path
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            reason = f": {_ABSENT[name]}" if name in _ABSENT else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{reason}")
+
+    def __copy__(self: Model) -> Model:
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __deepcopy__(self: Model, memo: dict[int, Any]) -> Model:
+        twin = copy.copy(self)
+        twin.config = copy.deepcopy(self.config, memo)
+        return twin
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be pickled: save_pretrained(folder) here and from_pretrained(folder) there"
+        )
+
+    def __repr__(self) -> str:
+        engine = self._engine
+        return (
+            f"{type(self).__name__}({engine.layers} layers, hidden size {engine.hidden_size}, {engine.heads} heads, "
+            f"{_count(self.num_parameters())} parameters, {'pooler' if engine.pooler else 'no pooler'}, {self.dtype}, "
+            f"{engine.device} {engine.isa}, {engine.threads} thread{'s' if engine.threads != 1 else ''})"
+        )
+
+
+def _dtype_name(dtype: Any, stored: str) -> str:
+    """float32 for None, the stored one for "auto", else the name of a torch or NumPy dtype, or of a string."""
+    if dtype is None:
+        return "float32"
+    if isinstance(dtype, type):
+        dtype = np.dtype(dtype)
+    name = str(dtype).removeprefix("torch.")
+    return stored if name == "auto" else name
+
+
+def _to_torch(output: BaseModelOutputWithPooling) -> BaseModelOutputWithPooling:
+    convert = interop.to_torch
+    return BaseModelOutputWithPooling(
+        convert(output.last_hidden_state),
+        None if output.pooler_output is None else convert(output.pooler_output),
+        None if output.hidden_states is None else tuple(map(convert, output.hidden_states)),
+        None if output.attentions is None else tuple(map(convert, output.attentions)),
+    )
+
+
+def _count(number: int) -> str:
+    for unit, scale in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= scale:
+            return f"{number / scale:.1f}{unit}"
+    return str(number)

@@ -1,0 +1,260 @@
+"""Sentence vectors, with the interface of sentence-transformers."""
+
+import itertools
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import ConfigError, InputError
+from .hub import Source
+from .modeling import AutoModel, EncoderModel
+from .sentence_modules import SentenceModules, read_modules
+from .tokenization import AutoTokenizer, Tokenizer
+from .tokenizer_files import lowercase_first
+from .vectors import Floats, normalize, quantize, similarity
+
+# Tokens in one forward: enough to keep every core busy, few enough for an interrupt and the progress bar.
+_TOKEN_BUDGET = 8192
+# Texts tokenised at a time.
+_CHUNK = 4096
+# Seconds before an automatic progress bar shows.
+_BAR_DELAY = 1.0
+
+
+class SentenceEncoder:
+    """Text to vectors. Made by `from_pretrained`; many threads may call one.
+
+    model, tokenizer: the encoder and its tokenizer. prompts, default_prompt_name: texts put before every input.
+    similarity_fn_name: what `similarity` computes. truncate_dim: numbers of a vector that are kept, or None.
+    """
+
+    def __init__(self, model: EncoderModel, tokenizer: Tokenizer, modules: SentenceModules | None = None) -> None:
+        """From parts; without `modules` a vector is the mean of its token vectors."""
+        self.model = model
+        self.tokenizer = tokenizer
+        self._modules = modules or SentenceModules()
+        self._hidden = model._engine.hidden_size
+        self.prompts = self._modules.prompts
+        self.default_prompt_name = self._modules.default_prompt_name
+        self.similarity_fn_name = self._modules.similarity
+        self.truncate_dim = self._modules.truncate_dim
+        if self._modules.dimension not in (None, self._hidden):
+            raise ConfigError(
+                f"Pooling is made for vectors of {self._modules.dimension} numbers, the model has {self._hidden}"
+            )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        device: Any = "cpu",
+        num_threads: int | None = None,
+        dtype: Any = None,
+        truncate_dim: int | None = None,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        variant: str | None = None,
+        trust_remote_code: bool | None = None,
+    ) -> "SentenceEncoder":
+        """A sentence-transformers model of a folder or of the hub: Transformer, Pooling and Normalize modules.
+
+        device, num_threads, dtype: as for AutoModel. truncate_dim: see `encode`. trust_remote_code: ignored; code of
+        a repository is never run. Without modules.json vectors are means of token vectors, with a warning.
+        Raises ConfigError (for modules filbert does not have, too), WeightsError, InputError, DeviceError, OSError.
+        """
+        where: dict[str, Any] = {
+            "cache_dir": cache_dir,
+            "token": token,
+            "local_files_only": local_files_only,
+            "force_download": force_download,
+        }
+        source = Source(pretrained_model_name_or_path, revision=revision, **where)
+        modules = read_modules(source)
+        where.update(revision=source.revision, subfolder=modules.transformer)
+        tokenizer = AutoTokenizer.from_pretrained(source.name, **where)
+        model = AutoModel.from_pretrained(
+            source.name,
+            add_pooling_layer=False,
+            device=device,
+            num_threads=num_threads,
+            dtype=dtype,
+            variant=variant,
+            **where,
+        )
+        if modules.do_lower_case:
+            lowercase_first(tokenizer.backend_tokenizer)
+        if modules.max_seq_length is not None:
+            tokenizer.model_max_length = modules.max_seq_length
+        tokenizer.model_max_length = min(tokenizer.model_max_length, model._engine.max_positions)
+        if truncate_dim is not None:
+            modules.truncate_dim = truncate_dim
+        return cls(model, tokenizer, modules)
+
+    def encode(
+        self,
+        texts: str | Sequence[str],
+        batch_size: int | None = None,
+        normalize_embeddings: bool | None = None,
+        precision: str = "float32",
+        truncate_dim: int | None = None,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        show_progress_bar: bool | None = None,
+        convert_to_numpy: bool = True,
+    ) -> Any:
+        """The vectors of some texts: float32 [n, hidden] in their order, or [hidden] for a single string.
+
+        Texts longer than `max_seq_length` tokens are cut. A vector is bit-identical whatever other texts it is
+        computed with. In order: pooling, the model's own Normalize, truncate_dim, normalize_embeddings, precision.
+
+        batch_size: texts in one forward at most; None lets a budget of tokens alone decide.
+        normalize_embeddings: scale vectors to length 1; None and False leave them as the model makes them.
+        precision: "float32", "int8", "uint8", "binary" or "ubinary"; see `filbert.vectors.quantize`.
+        truncate_dim: keep the first numbers of each vector. None: as the model says.
+        prompt, prompt_name: a text, or the name of one of `prompts`, put before every input.
+        show_progress_bar: None shows one on a terminal if it takes over a second.
+        convert_to_numpy: False returns a list of PyTorch tensors, as sentence-transformers does.
+        Raises InputError and MemoryError.
+        """
+        single = isinstance(texts, str)
+        inputs = [texts] if isinstance(texts, str) else list(texts)
+        prefix = self._prompt(prompt, prompt_name)
+        for index, text in enumerate(inputs):
+            if not isinstance(text, str):
+                raise InputError(f"text {index}: found {type(text).__name__}, expected a string")
+        for name, value in (("batch_size", batch_size), ("truncate_dim", truncate_dim)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise InputError(f"{name}: found {value!r}, expected an integer above 0")
+        dimension = self.truncate_dim if truncate_dim is None else truncate_dim
+        scale = bool(normalize_embeddings)
+        early = self._modules.normalize or (scale and dimension is None)
+        vectors = self._vectors(inputs, prefix, early, batch_size, show_progress_bar)
+        if dimension is not None:
+            vectors = np.ascontiguousarray(vectors[:, :dimension])
+            vectors = normalize(vectors) if scale else vectors
+        result = quantize(vectors, precision)
+        if not convert_to_numpy:
+            import torch
+
+            rows = list(torch.from_numpy(result))
+            return rows[0] if single else rows
+        return result[0] if single else result
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Floats:
+        """Scores [n, m] of vectors [n, hidden] against vectors [m, hidden], by `similarity_fn_name`.
+
+        "cosine", "dot", or the negative distances "euclidean" and "manhattan". Raises InputError.
+        """
+        return similarity(self.similarity_fn_name, embeddings1, embeddings2)
+
+    def get_embedding_dimension(self) -> int:
+        """How many numbers a vector has."""
+        return self._hidden if self.truncate_dim is None else min(self._hidden, self.truncate_dim)
+
+    get_sentence_embedding_dimension = get_embedding_dimension
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens of a text that are used, special ones included; the rest is cut."""
+        return self.tokenizer.model_max_length
+
+    @max_seq_length.setter
+    def max_seq_length(self, tokens: int) -> None:
+        limit = self.model._engine.max_positions
+        if isinstance(tokens, bool) or not isinstance(tokens, int) or not 1 <= tokens <= limit:
+            raise InputError(f"max_seq_length: found {tokens!r}, expected an integer from 1 to {limit}")
+        self.tokenizer.model_max_length = tokens
+
+    @property
+    def device(self) -> str:
+        return self.model.device
+
+    def __repr__(self) -> str:
+        modules = self._modules
+        return (
+            f"SentenceEncoder({self.model!r}, {modules.pooling} pooling{', normalised' if modules.normalize else ''}, "
+            f"max_seq_length={self.max_seq_length})"
+        )
+
+    def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
+        if prompt is not None and prompt_name is not None:
+            warnings.warn("prompt and prompt_name are both given: prompt is used", stacklevel=3)
+        elif prompt is None:
+            name = self.default_prompt_name if prompt_name is None else prompt_name
+            if name is not None and name not in self.prompts:
+                raise InputError(
+                    f"prompt_name: found {name!r}, the model has {', '.join(self.prompts) or 'no prompts'}"
+                )
+            prompt = "" if name is None else self.prompts[name]
+        if prompt and not self._modules.include_prompt:
+            raise ConfigError(
+                f"{self.tokenizer.name_or_path}: its Pooling leaves prompts out (include_prompt is false), "
+                "which filbert cannot do: pass prompt='' to encode without one"
+            )
+        return prompt
+
+    def _vectors(self, texts: list[str], prefix: str, scale: bool, batch_size: int | None, show: bool | None) -> Floats:
+        vectors = np.empty((len(texts), self._hidden), np.float32)
+        # The longest first: the time left is then never underestimated, nor the memory needed found late.
+        order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
+        with _Bar(len(texts), show) as bar:
+            for start in range(0, len(order), _CHUNK):
+                chunk = order[start : start + _CHUNK]
+                tokens = [
+                    encoding.ids
+                    for encoding in self.tokenizer._encode(
+                        [prefix + texts[index] for index in chunk], True, "longest_first", self.max_seq_length, False
+                    )
+                ]
+                for batch in _batches(list(map(len, tokens)), batch_size):
+                    rows = [tokens[index] for index in batch]
+                    lengths = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+                    ids = np.fromiter(itertools.chain.from_iterable(rows), np.int64, lengths[-1])
+                    packed = self.model._engine.embed(ids, lengths, self._modules.pooling, scale)
+                    vectors[[chunk[index] for index in batch]] = packed
+                    bar.update(len(batch))
+        return vectors
+
+
+def _batches(lengths: list[int], batch_size: int | None) -> Iterator[list[int]]:
+    """Indices in groups of at most `batch_size`, the longest first, within the token budget or one by one."""
+    batch: list[int] = []
+    total = 0
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        if batch and (total + lengths[index] > _TOKEN_BUDGET or len(batch) == batch_size):
+            yield batch
+            batch, total = [], 0
+        batch.append(index)
+        total += lengths[index]
+    if batch:
+        yield batch
+
+
+class _Bar:
+    """A progress bar over texts: shown, not shown, or (None) shown on a terminal once it takes its time."""
+
+    def __init__(self, total: int, show: bool | None) -> None:
+        self._bar: Any = None
+        if sys.stderr.isatty() if show is None else show:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=total, unit="text", desc="Encoding", delay=_BAR_DELAY if show is None else 0)
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, count: int) -> None:
+        if self._bar is not None:
+            self._bar.update(count)

@@ -1,0 +1,177 @@
+"""What the files of a sentence-transformers model ask for: modules.json and the settings beside it."""
+
+import json
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ConfigError
+from .hub import Source
+from .jsonfile import read_json, read_object
+
+# pooling_mode as the engine names it.
+POOLINGS = {"cls": "cls", "mean": "mean", "max": "max"}
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+
+_SUPPORTED = "Transformer, Pooling (cls, mean or max) and then Normalize"
+_LEGACY_POOLINGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_TRANSFORMER_CONFIGS = tuple(
+    f"sentence_{name}_config.json" for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta")
+)
+# Settings of the Transformer module that change what it computes, and the only values filbert can honour.
+_TRANSFORMER_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "transformer_task": ("feature-extraction", None),
+    "module_output_name": ("token_embeddings", None),
+    "processing_kwargs": ({}, None),
+    "query_length": (None,),
+    "document_length": (None,),
+    "query_expansion": (None,),
+}
+
+
+@dataclass
+class SentenceModules:
+    """How token vectors become a sentence vector, and how text becomes tokens."""
+
+    transformer: str = ""  # subfolder of the encoder
+    pooling: str = "mean"
+    dimension: int | None = None  # of the token vectors, as Pooling has it
+    include_prompt: bool = True
+    normalize: bool = False
+    max_seq_length: int | None = None
+    do_lower_case: bool = False
+    prompts: dict[str, str] = field(default_factory=dict)
+    default_prompt_name: str | None = None
+    similarity: str = "cosine"
+    truncate_dim: int | None = None
+
+
+def read_modules(source: Source) -> SentenceModules:
+    """Reads modules.json and what it names. Without one: mean pooling, with a warning, as in sentence-transformers.
+
+    Raises ConfigError, naming the file and what it asks for, for anything that filbert would compute differently.
+    """
+    source.find("config.json")  # fixes the commit, so that the cache knows which of the others do not exist
+    modules = SentenceModules()
+    path = _find(source, "modules.json")
+    if path is None:
+        warnings.warn(
+            f"{source.name} has no modules.json: its sentence vectors are means of token vectors", stacklevel=3
+        )
+        return modules
+    entries = read_json(path)
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigError(f"{path}: expected a list of objects, one a module")
+    kinds = [str(entry.get("type")).rsplit(".", 1)[-1] for entry in entries]
+    for kind, entry in zip(kinds, entries, strict=True):
+        if kind not in ("Transformer", "Pooling", "Normalize") or not _is_builtin(entry["type"]):
+            raise ConfigError(f"{path}: found module {entry.get('type')!r}, supported: {_SUPPORTED}")
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        raise ConfigError(f"{path}: found modules {', '.join(kinds) or 'none'}, supported: {_SUPPORTED}")
+    folders = [entry.get("path") or "" for entry in entries]
+    if not all(isinstance(folder, str) for folder in folders):
+        raise ConfigError(f"{path}: found paths {folders!r}, expected strings")
+    modules.transformer = folders[0]
+    _read_transformer(source, modules)
+    _read_pooling(source, folders[1], modules)
+    if len(kinds) > 2:
+        _check_normalize(source, folders[2])
+        modules.normalize = True
+    _read_settings(source, modules)
+    return modules
+
+
+def _is_builtin(class_name: str) -> bool:
+    return class_name.startswith("sentence_transformers.")
+
+
+def _find(source: Source, name: str) -> str | None:
+    """The path of a file that may be absent; that it cannot be had is another matter, and an OSError."""
+    path = source.find(name)
+    if path is None and name in source._unavailable:
+        raise source.missing(name)
+    return path
+
+
+def _in(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _read_transformer(source: Source, modules: SentenceModules) -> None:
+    for name in _TRANSFORMER_CONFIGS:
+        path = source.find(_in(modules.transformer, name))
+        if path is not None:
+            break
+    else:
+        return
+    config = read_object(path)
+    for key, allowed in _TRANSFORMER_DEFAULTS.items():
+        if config.get(key) not in allowed:
+            raise ConfigError(f"{path}: {key}: found {config[key]!r}, supported: {json.dumps(allowed[0])}")
+    modules.max_seq_length = _optional(path, config, "max_seq_length", int)
+    modules.do_lower_case = _optional(path, config, "do_lower_case", bool) or False
+
+
+def _read_pooling(source: Source, folder: str, modules: SentenceModules) -> None:
+    path = source.get(_in(folder, "config.json"))
+    config = read_object(path)
+    modes = config.get("pooling_mode")
+    if modes is None:
+        modes = [mode for key, mode in _LEGACY_POOLINGS.items() if config.get(key)] or ["mean"]
+    modes = [modes] if isinstance(modes, str) else modes
+    if not isinstance(modes, list) or len(modes) != 1 or modes[0] not in POOLINGS:
+        found = " and ".join(map(str, modes)) if isinstance(modes, list) else modes
+        raise ConfigError(f"{path}: found pooling {found}, supported: one of {', '.join(POOLINGS)}")
+    modules.pooling = POOLINGS[modes[0]]
+    modules.dimension = _optional(path, config, "embedding_dimension", int)
+    if modules.dimension is None:
+        modules.dimension = _optional(path, config, "word_embedding_dimension", int)
+    include_prompt = _optional(path, config, "include_prompt", bool)
+    modules.include_prompt = include_prompt is None or include_prompt
+
+
+def _check_normalize(source: Source, folder: str) -> None:
+    path = source.find(_in(folder, "config.json"))
+    config = read_object(path) if path is not None else {}
+    for key in ("module_input_name", "module_output_name"):
+        if config.get(key, "sentence_embedding") not in ("sentence_embedding", None):
+            raise ConfigError(f"{path}: {key}: found {config[key]!r}, supported: 'sentence_embedding'")
+
+
+def _read_settings(source: Source, modules: SentenceModules) -> None:
+    path = _find(source, "config_sentence_transformers.json")
+    if path is None:
+        return
+    config = read_object(path)
+    prompts = config.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
+        raise ConfigError(f"{path}: prompts: expected an object of strings")
+    modules.prompts = {name: text or "" for name, text in prompts.items()}
+    modules.default_prompt_name = _optional(path, config, "default_prompt_name", str)
+    modules.truncate_dim = _optional(path, config, "truncate_dim", int)
+    modules.similarity = _optional(path, config, "similarity_fn_name", str) or "cosine"
+    if modules.similarity not in SIMILARITIES:
+        raise ConfigError(f"{path}: similarity_fn_name: found {modules.similarity!r}, supported: {SIMILARITIES}")
+    if modules.default_prompt_name is not None and modules.default_prompt_name not in modules.prompts:
+        raise ConfigError(
+            f"{path}: default_prompt_name: found {modules.default_prompt_name!r}, which is none of the prompts: "
+            f"{', '.join(modules.prompts) or 'there are none'}"
+        )
+
+
+def _optional(path: str, config: dict[str, Any], key: str, kind: type) -> Any:
+    """config[key], checked; integers are positive. None if it is absent or null."""
+    value = config.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
+        expected = {int: "an integer above 0", bool: "true or false", str: "a string"}[kind]
+        raise ConfigError(f"{path}: {key}: found {value!r}, expected {expected}")
+    return value
