@@ -62,7 +62,7 @@ filbert::Pooler pooler_of(const std::string& name) {
 filbert::DType dtype_of(const std::string& name) {
   using filbert::DType;
   if (name == "float32") return DType::f32;
-  if (name == "float16" || name == "bfloat16" || name == "int8")
+  if (name == "float64" || name == "float16" || name == "bfloat16" || name == "int8")
     throw filbert::DeviceError("dtype \"" + name + "\": this version computes in float32 only");
   throw filbert::InputError("dtype \"" + name + "\" is unknown; expected \"float32\"");
 }
@@ -221,7 +221,7 @@ const char* init_name(filbert::TensorSpec::Init init) {
 void bind_weights(py::module_& module) {
   using filbert::Weights;
   py::class_<Weights>(module, "Weights")
-      .def(py::init<>())
+      .def(py::init<std::string>(), "source"_a = "memory")
       .def_static("open", &Weights::open, "path"_a, "mmap"_a = true, py::call_guard<py::gil_scoped_release>())
       .def("add", &add_tensor, "name"_a, "dtype"_a, "shape"_a, "data"_a)
       .def("names",

@@ -135,7 +135,7 @@ void Weights::add(const std::string& name, std::string_view dtype_name, std::vec
   tensors_.emplace(name, std::move(view));
 }
 
-const TensorView* Weights::find(const std::string& name) const {
+const TensorView* Weights::find(const std::string& name) const& {
   const auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : &found->second;
 }

@@ -15,16 +15,17 @@ inline void for_each_vector(std::size_t n, F&& body) {
 
 inline void norm_row(const NormTask& task, const float* x, float* out) {
   const std::size_t n = task.width;
-  const float count = static_cast<float>(n);
+  const double count = static_cast<double>(n);
   Vec sum = set(0.0f);
   for_each_vector(n, [&](std::size_t j, std::size_t lanes) { sum = sum + load_first(x + j, lanes); });
-  const Vec mean = set(reduce_add(sum) / count);
+  const Vec mean = set(static_cast<float>(reduce_add(sum) / count));
   Vec squares = set(0.0f);
   for_each_vector(n, [&](std::size_t j, std::size_t lanes) {
     const Vec difference = keep_first(load_first(x + j, lanes) - mean, lanes);
     squares = fma(difference, difference, squares);
   });
-  const Vec inverse = set(1.0f / __builtin_sqrtf(reduce_add(squares) / count + task.eps));
+  // In double: the error of this one number is an error of the whole row.
+  const Vec inverse = set(static_cast<float>(1.0 / __builtin_sqrt(reduce_add(squares) / count + task.eps)));
   for_each_vector(n, [&](std::size_t j, std::size_t lanes) {
     const Vec unit = (load_first(x + j, lanes) - mean) * inverse;
     store_first(out + j, fma(unit, load_first(task.gamma + j, lanes), load_first(task.beta + j, lanes)), lanes);

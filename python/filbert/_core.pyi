@@ -10,12 +10,13 @@ __version__: str
 
 class Weights:
     """Named tensors, memory-mapped or borrowed. Iteration order is by name."""
-    def __init__(self) -> None: ...
+    def __init__(self, source: str = "memory") -> None:
+        """No tensors; `source` names them in messages."""
     @staticmethod
     def open(path: str, mmap: bool = True) -> Weights:
         """Open a .safetensors file, a .safetensors.index.json (shards beside it) or a folder with either."""
     def add(self, name: str, dtype: str, shape: Sequence[int], data: Any) -> None:
-        """Add a tensor; `data` is any C-contiguous buffer and is kept alive. dtype as in safetensors: "F32", "BF16"..."""
+        """Add a tensor; `data` is any C-contiguous buffer, kept alive. dtype as in safetensors: "F32", "BF16"..."""
     def names(self) -> list[str]: ...
     def dtype(self, name: str) -> str: ...
     def shape(self, name: str) -> tuple[int, ...]: ...

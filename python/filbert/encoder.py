@@ -11,7 +11,7 @@ import numpy.typing as npt
 from . import _core, interop
 from .atomic import FileSet
 from .configuration import PretrainedConfig
-from .errors import InputError, WeightsError
+from .errors import InputError
 from .hub import Source
 from .outputs import BaseModelOutputWithPooling
 from .weights import Entry, as_array, open_weights, random_weights, remove_stale_weights, save_weights
@@ -19,9 +19,6 @@ from .weights import Entry, as_array, open_weights, random_weights, remove_stale
 Model = TypeVar("Model", bound="EncoderModel")
 
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
-
-# How the engine begins messages about weights that it did not open itself, those of pytorch_model.bin.
-_NO_FILE = "memory: "
 
 _NO_TRAINING = "filbert runs models and does not train them"
 _NO_MODULES = "the layers live in C++ and are not Python modules; state_dict() gives the weights as arrays"
@@ -137,12 +134,7 @@ class EncoderModel:
         path = source.weights()
         pooler = {True: "require", False: "none", None: "optional"}[add_pooling_layer]
         model = cls.__new__(cls)
-        try:
-            model._open(config, open_weights(path, mmap), pooler, dtype, device, num_threads)
-        except WeightsError as error:
-            if not str(error).startswith(_NO_FILE):
-                raise
-            raise WeightsError(f"{path}: {str(error).removeprefix(_NO_FILE)}") from None
+        model._open(config, open_weights(path, mmap), pooler, dtype, device, num_threads)
         model._warn_about_tensors(add_pooling_layer)
         return model
 

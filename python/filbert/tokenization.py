@@ -149,7 +149,7 @@ class Tokenizer:
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
         """The tokens of a text as strings."""
         _, inputs = _inputs(text, pair)
-        tokens: list[str] = self._encode(inputs, add_special_tokens, None, None, False)[0].tokens
+        tokens: list[str] = self._encode(inputs, add_special_tokens, None, None, True)[0].tokens
         return tokens
 
     def pad(
@@ -354,15 +354,16 @@ class Tokenizer:
         add_special_tokens: bool,
         truncation: str | None,
         max_length: int | None,
-        offsets: bool,
+        details: bool,
     ) -> list[Tokens]:
+        """The encodings; without `details` they have no offsets and no tokens as strings, only ids and masks."""
         backend = self._backend
         if truncation is not None and max_length is not None:
             added = self.num_special_tokens_to_add(any(not isinstance(item, str) for item in inputs))
             if add_special_tokens and max_length < added:
                 raise InputError(f"max_length: found {max_length}, but {added} special tokens are added")
             backend = self._truncating_to(truncation, max_length)
-        encode = backend.encode_batch if offsets else backend.encode_batch_fast
+        encode = backend.encode_batch if details else backend.encode_batch_fast
         try:
             encodings: list[Tokens] = encode(inputs, add_special_tokens=add_special_tokens)
         except BaseException as error:  # the Rust library raises bare exceptions, and panics outside of Exception

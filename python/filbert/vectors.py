@@ -62,10 +62,11 @@ def similarity(name: str, a: Any, b: Any) -> Floats:
         return np.stack([-np.abs(row - right).sum(axis=1) for row in left]) if len(left) else left @ right.T
     if name == "cosine":
         left, right = normalize(left), normalize(right)
-    scores: Floats = left @ right.T
     if name == "euclidean":
-        squares = (left * left).sum(axis=1)[:, None] + (right * right).sum(axis=1) - 2 * scores
-        scores = -np.sqrt(np.maximum(squares, 0))
+        a64, b64 = left.astype(np.float64), right.astype(np.float64)  # the differences below cancel
+        squares = (a64 * a64).sum(axis=1)[:, None] + (b64 * b64).sum(axis=1) - 2 * (a64 @ b64.T)
+        return -np.sqrt(np.maximum(squares, 0)).astype(np.float32)
+    scores: Floats = left @ right.T
     return scores
 
 

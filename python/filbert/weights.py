@@ -19,6 +19,8 @@ if sys.byteorder != "little":
 
 # Storage in memory of each dtype of safetensors that NumPy has; BF16 is widened.
 _NUMPY = {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1", "U8": "u1"}
+# What a model is loaded from, by the names that the safetensors package takes.
+_SAFETENSORS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _MAX_INDEX_BYTES = 64 * 1024 * 1024
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 
@@ -45,7 +47,7 @@ def open_weights(path: str, mmap: bool = True) -> _core.Weights:
     files = [path]
     if path.endswith(".json"):
         files = [os.path.join(os.path.dirname(path), shard) for shard in shard_names(path)]
-    weights = _core.Weights()
+    weights = _core.Weights(path)
     for file in files:
         for name, tensor in read_pickle(file, mmap).items():
             weights.add(name, tensor.dtype, tensor.shape, tensor.data)
@@ -151,22 +153,23 @@ def remove_stale_weights(folder: str, kept: Iterable[str]) -> None:
 
 
 def write_safetensors(file: BinaryIO, entries: list[Entry]) -> None:
-    """Writes the bytes of the tensors as they are: https://github.com/huggingface/safetensors#format"""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    offset = 0
-    for entry in entries:
-        end = offset + entry.data.nbytes
-        header[entry.name] = {"dtype": entry.dtype, "shape": entry.shape, "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little") + text)
-    for entry in entries:
-        file.write(entry.data.data)
+    """Writes the bytes of the tensors as they are."""
+    from safetensors import TensorSpec, serialize
+
+    specs = {
+        entry.name: TensorSpec(
+            dtype=_SAFETENSORS[entry.dtype],
+            shape=list(entry.shape),
+            data_ptr=entry.data.ctypes.data,
+            data_len=entry.data.nbytes,
+        )
+        for entry in entries
+    }
+    file.write(serialize(specs, metadata={"format": "pt"}))
 
 
 def _split(entries: list[Entry], limit: int) -> list[list[Entry]]:
-    """Fills shards in turn. A tensor above the limit has one of its own. Widest elements first, for alignment."""
+    """Fills shards in turn. A tensor above the limit has one of its own."""
     shards: list[list[Entry]] = [[]]
     size = 0
     for entry in entries:
@@ -175,9 +178,4 @@ def _split(entries: list[Entry], limit: int) -> list[list[Entry]]:
             size = 0
         shards[-1].append(entry)
         size += entry.data.nbytes
-    return [sorted(shard, key=_alignment) for shard in shards]
-
-
-def _alignment(entry: Entry) -> tuple[int, str]:
-    bits = re.search(r"\d+", entry.dtype)
-    return -int(bits[0]) if bits else -8, entry.name
+    return shards

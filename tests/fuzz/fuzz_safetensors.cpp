@@ -10,7 +10,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto* bytes = reinterpret_cast<const std::byte*>(data);
   try {
-    for (const auto& [name, view] : filbert::parse_safetensors(bytes, size, "fuzz").tensors) {
+    const filbert::SafetensorsFile file = filbert::parse_safetensors(bytes, size, "fuzz");
+    for (const auto& [name, view] : file.tensors) {
       const auto begin = static_cast<std::size_t>(view.data - bytes);
       if (begin > size || view.bytes > size - begin) std::abort();
     }

@@ -8,7 +8,8 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
-    for (const std::string& shard : filbert::parse_shard_index(fuzz_text(data, size), "fuzz").shards) {
+    const filbert::ShardIndex index = filbert::parse_shard_index(fuzz_text(data, size), "fuzz");
+    for (const std::string& shard : index.shards) {
       if (shard.find_first_of(std::string("/\\\0", 3)) != std::string::npos || shard == "." || shard == "..")
         std::abort();
     }

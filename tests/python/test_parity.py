@@ -28,8 +28,9 @@ def check(name, found, reference32, reference64, where):
 def random_case(seed):
     """A configuration and a call, drawn so that every option appears in many of the cases."""
     rng = np.random.default_rng(seed)
-    head_size = int(rng.choice([1, 3, 8, 16, 20, 32, 64]))
-    heads = int(rng.integers(1, 6))
+    # Widths below 16 are left out: where a norm spans a few values that nearly agree, float32 itself is off by far more
+    # than 1e-6, and which of two implementations is closer is chance.
+    head_size, heads = ((16, 1), (17, 1), (12, 3), (20, 2), (3, 9), (32, 3), (64, 2), (33, 4), (1, 40))[seed % 9]
     positions = int(rng.choice([16, 64, 512]))
     config = {
         "vocab_size": int(rng.integers(20, 300)),
@@ -83,15 +84,11 @@ def compare(torch, ours, reference, call):
         assert found.pooler_output is None
     else:
         check("pooler_output", found.pooler_output, single.pooler_output, double.pooler_output, True)
-    assert len(found.hidden_states) == len(double.hidden_states)
-    for layer, state in enumerate(found.hidden_states):
-        check(f"hidden_states[{layer}]", state, single.hidden_states[layer], double.hidden_states[layer], rows)
-    assert len(found.attentions) == len(double.attentions)
     pairs = mask[:, None, :, None] & mask[:, None, None, :]
-    for layer, state in enumerate(found.attentions):
-        assert state.shape == tuple(double.attentions[layer].shape)
-        check(f"attentions[{layer}]", state, single.attentions[layer], double.attentions[layer], pairs)
-        assert not np.where(pairs, 0, state).any()
+    for name, where in (("hidden_states", rows), ("attentions", pairs)):
+        states = np.stack(found[name])
+        check(name, states, *(np.stack([layer.numpy() for layer in each[name]]) for each in (single, double)), where)
+        assert not np.where(where, 0, states).any()
 
 
 @pytest.mark.parametrize("seed", range(CASES))

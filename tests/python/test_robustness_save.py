@@ -91,7 +91,7 @@ def test_40_any_failing_call_leaves_the_old_files(tiny_folder, other, monkeypatc
         assert (result, after) == (errno.ENOSPC, before)
     # All calls but that on the folder itself, after the renames, come before anything is replaced.
     assert failing == disk.calls + (result is None)
-    assert failing > 2
+    assert failing >= 2
     other.save_pretrained(tiny_folder, max_shard_size=limit)
     np.testing.assert_array_equal(AutoModel.from_pretrained(tiny_folder)(IDS)[0], other(IDS)[0])
 

@@ -236,12 +236,11 @@ def test_the_reference_reader_agrees_with_the_writer(tmp_path):
     arrays = {
         "f64": np.arange(3.0),
         "f32": np.float32([[1, 2], [3, 4]]),
-        "i8": np.int8([1]),
         'é\n"quoted"': np.float16([1]),
         "empty": np.zeros((0, 4), np.float32),
-        "scalar": np.array(5, np.int64),
+        "scalar": np.array(5, np.float32),
     }
-    kinds = {"f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i1": "I8"}
+    kinds = {"f8": "F64", "f4": "F32", "f2": "F16"}
     entries = [entry(name, kinds[array.dtype.str[1:]], array) for name, array in arrays.items()]
     with open(tmp_path / "x.safetensors", "wb") as file:
         write_safetensors(file, entries)
@@ -331,19 +330,6 @@ def test_a_tensor_in_two_bin_shards(tmp_path):
         (tmp_path / name).write_bytes(torch_files.zip_bytes(*torch_files.dense({"a": np.zeros(2, np.float32)})))
     with pytest.raises(WeightsError, match=r'index\.json: tensor "a": the name is taken'):
         BertModel.from_pretrained(tmp_path)
-
-
-def test_writing_needs_no_copy_of_the_tensors(tiny_folder):
-    class Sink(io.RawIOBase):
-        written: list = []  # noqa: RUF012
-
-        def write(self, data):
-            self.written.append(data)
-            return len(data)
-
-    array = np.arange(1000, dtype=np.uint8)
-    write_safetensors(Sink(), [Entry("a", "U8", (1000,), array)])
-    assert np.shares_memory(np.asarray(Sink.written[-1]), array)
 
 
 def test_transformers_loads_what_filbert_saved(transformers, torch, tmp_path):

@@ -36,7 +36,8 @@ struct TensorSpec {
 
 class FILBERT_API Weights {
  public:
-  Weights() = default;
+  // No tensors; `source` names them in messages.
+  explicit Weights(std::string source = "memory") : source_(std::move(source)) {}
 
   // Opens a .safetensors file, a .safetensors.index.json with its shards beside it, or a folder with either.
   // use_mmap=false reads the bytes into memory, for files that others may truncate.
@@ -48,9 +49,12 @@ class FILBERT_API Weights {
   void add(const std::string& name, std::string_view dtype_name, std::vector<std::uint64_t> shape, const void* data,
            std::size_t bytes, std::shared_ptr<const void> owner);
 
-  const TensorView* find(const std::string& name) const;
-  const std::map<std::string, TensorView>& tensors() const { return tensors_; }
-  const std::string& source() const { return source_; }  // the path opened, or "memory"
+  const TensorView* find(const std::string& name) const&;
+  const std::map<std::string, TensorView>& tensors() const& { return tensors_; }
+  // Not of a temporary: the views would outlive it.
+  const TensorView* find(const std::string& name) const&& = delete;
+  const std::map<std::string, TensorView>& tensors() const&& = delete;
+  const std::string& source() const { return source_; }  // the path opened, or what was given
 
   // Tells the system that the mapped pages are not needed for now; they stay readable.
   void drop_pages() const;
@@ -59,7 +63,7 @@ class FILBERT_API Weights {
   std::map<std::string, TensorView> tensors_;
   std::vector<std::shared_ptr<const void>> owners_;
   std::vector<std::pair<const void*, std::size_t>> mappings_;
-  std::string source_ = "memory";
+  std::string source_;
 };
 
 // The shard files that an index names, checked (no paths, no escapes) and sorted. Throws WeightsError, FileError.

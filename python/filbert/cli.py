@@ -1,0 +1,150 @@
+"""The command line: `filbert demo | info | encode | devices`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .errors import FilbertError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code: 0, 1 for a wrong command line, 2 for an error, 130 for Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone, as `head` does; nothing more is to be written, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (FilbertError, OSError, MemoryError) as error:
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"filbert: {message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("filbert: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        self.print_usage(sys.stderr)
+        self.exit(1, f"{self.prog}: {message}\n")
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        from . import __version__
+
+        print(f"filbert {__version__}")
+        parser.exit()
+
+
+class _CMakeDir(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        from . import cmake_dir
+
+        print(cmake_dir())
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="filbert",
+        description="BERT-family encoders from the files on the Hugging Face hub, as they are, without PyTorch.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    parser.add_argument("--cmake-dir", action=_CMakeDir, nargs=0, help="print where find_package(filbert) looks")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    demo = commands.add_parser("demo", help="encode a few sentences with all-MiniLM-L6-v2, and time it")
+    _add_machine(demo)
+    demo.set_defaults(run=_demo)
+
+    info = commands.add_parser("info", help="what is in a model: architecture, sizes, weights, tokenizer, modules")
+    _add_model(info)
+    info.set_defaults(run=_info)
+
+    encode = commands.add_parser("encode", help="sentence vectors of a file with one text a line, as a .npy file")
+    _add_model(encode)
+    encode.add_argument("file", metavar="FILE", help="UTF-8 text, one text a line; - for standard input")
+    encode.add_argument("-o", "--output", required=True, metavar="OUT.npy", help="where the [lines, hidden] array goes")
+    encode.add_argument("--batch-size", type=_positive, metavar="N", help="texts in one forward at most")
+    encode.add_argument("--normalize", action="store_true", help="scale every vector to length 1")
+    encode.add_argument("--prompt", metavar="TEXT", help="put before every text")
+    encode.add_argument("--prompt-name", metavar="NAME", help="the same, by the name of one of the model's prompts")
+    encode.add_argument("--truncate-dim", type=_positive, metavar="N", help="keep the first N numbers of a vector")
+    _add_machine(encode)
+    encode.set_defaults(run=_encode)
+
+    devices = commands.add_parser("devices", help="what filbert can run on here, and why not on the rest")
+    devices.set_defaults(run=_devices)
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a folder, or an id on the Hugging Face hub")
+    parser.add_argument("--revision", help="branch, tag or commit on the hub")
+    parser.add_argument("--offline", action="store_true", help="use what is in the cache, and ask the hub nothing")
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or auto (default: %(default)s)")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="default: all cores this process may use")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"found {value}, expected an integer above 0")
+    return value
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from .demo import run
+
+    run(options.device, options.threads)
+
+
+def _info(options: argparse.Namespace) -> None:
+    from .info import describe
+
+    print("\n".join(describe(options.model, revision=options.revision, local_files_only=options.offline)))
+
+
+def _encode(options: argparse.Namespace) -> None:
+    from .encode_file import encode_file
+    from .sentence import SentenceEncoder
+
+    encoder = SentenceEncoder.from_pretrained(
+        options.model,
+        device=options.device,
+        num_threads=options.threads,
+        revision=options.revision,
+        local_files_only=options.offline,
+    )
+    shape = encode_file(
+        encoder,
+        options.file,
+        options.output,
+        batch_size=options.batch_size,
+        normalize_embeddings=options.normalize,
+        prompt=options.prompt,
+        prompt_name=options.prompt_name,
+        truncate_dim=options.truncate_dim,
+    )
+    print(f"{options.output}: {shape[0]} vectors of {shape[1]} float32 numbers")
+
+
+def _devices(options: argparse.Namespace) -> None:
+    from ._core import devices
+
+    for device in devices():
+        if device.available:
+            print(f"{device.name:<8} {device.description}, {device.threads} threads")
+            if device.isas:
+                print(f"{'':<8} instruction sets, best first: {', '.join(device.isas)}  (FILBERT_CPU_ISA forces one)")
+        else:
+            print(f"{device.name:<8} not available: {device.reason}")
