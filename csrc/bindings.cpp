@@ -97,7 +97,8 @@ void add_tensor(filbert::Weights& weights, const std::string& name, const std::s
   const py::buffer_info info = data.request();
   py::ssize_t stride = info.itemsize;
   for (py::ssize_t i = info.ndim; i-- > 0; stride *= info.shape[static_cast<std::size_t>(i)])
-    if (info.size > 0 && info.shape[static_cast<std::size_t>(i)] > 1 && info.strides[static_cast<std::size_t>(i)] != stride)
+    if (info.size > 0 && info.shape[static_cast<std::size_t>(i)] > 1 &&
+        info.strides[static_cast<std::size_t>(i)] != stride)
       throw filbert::WeightsError("tensor " + name + ": the buffer is not C-contiguous");
   weights.add(name, dtype, std::move(shape), info.ptr, static_cast<std::size_t>(info.size * info.itemsize), hold(data));
 }
@@ -134,7 +135,8 @@ const T* optional_data(const char* name, const std::optional<py::array_t<T, py::
 py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std::optional<ByteArray>& attention_mask,
                   const std::optional<Int64Array>& token_type_ids, const std::optional<Int64Array>& position_ids,
                   bool hidden_states, bool attentions) {
-  if (ids.ndim() != 2) throw filbert::InputError("input_ids has " + std::to_string(ids.ndim()) + " dimensions; expected 2");
+  if (ids.ndim() != 2)
+    throw filbert::InputError("input_ids has " + std::to_string(ids.ndim()) + " dimensions; expected 2");
   const py::ssize_t rows = ids.shape(0), columns = ids.shape(1);
   const filbert::ModelInfo& info = model.info();
   const auto hidden = static_cast<py::ssize_t>(info.hidden_size);
@@ -166,7 +168,8 @@ py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std:
   };
   if (hidden_states) states = make_list(info.layers + 1, {rows, columns, hidden}, buffers.hidden_states);
   if (attentions)
-    probabilities = make_list(info.layers, {rows, static_cast<py::ssize_t>(info.heads), columns, columns}, buffers.attentions);
+    probabilities =
+        make_list(info.layers, {rows, static_cast<py::ssize_t>(info.heads), columns, columns}, buffers.attentions);
   {
     const py::gil_scoped_release release;
     filbert::ForwardOptions options;
@@ -180,7 +183,8 @@ FloatArray embed(const filbert::Model& model, const Int64Array& ids, const Int64
                  const std::string& pooling, bool normalize) {
   if (ids.ndim() != 1 || cu_seqlens.ndim() != 1 || cu_seqlens.size() < 1 ||
       cu_seqlens.data()[cu_seqlens.size() - 1] != ids.size())
-    throw filbert::InputError("embed takes ids [tokens] and cu_seqlens [sequences + 1] that ends with the number of tokens");
+    throw filbert::InputError(
+        "embed takes ids [tokens] and cu_seqlens [sequences + 1] that ends with the number of tokens");
   filbert::TokenBatch batch;
   batch.ids = ids.data();
   batch.cu_seqlens = cu_seqlens.data();
@@ -210,10 +214,14 @@ filbert::Model make_model(const std::string& config_json, const filbert::Weights
 
 const char* init_name(filbert::TensorSpec::Init init) {
   switch (init) {
-    case filbert::TensorSpec::Init::normal: return "normal";
-    case filbert::TensorSpec::Init::normal_padding_zero: return "normal_padding_zero";
-    case filbert::TensorSpec::Init::zeros: return "zeros";
-    case filbert::TensorSpec::Init::ones: return "ones";
+    case filbert::TensorSpec::Init::normal:
+      return "normal";
+    case filbert::TensorSpec::Init::normal_padding_zero:
+      return "normal_padding_zero";
+    case filbert::TensorSpec::Init::zeros:
+      return "zeros";
+    case filbert::TensorSpec::Init::ones:
+      return "ones";
   }
   return "";
 }
@@ -230,10 +238,13 @@ void bind_weights(py::module_& module) {
              for (const auto& [name, view] : weights.tensors()) names.push_back(name);
              return names;
            })
-      .def("dtype", [](const Weights& weights, const std::string& name) { return tensor(weights, name).dtype_name; },
-           "name"_a)
-      .def("shape", [](const Weights& weights, const std::string& name) { return shape_tuple(tensor(weights, name).shape); },
-           "name"_a)
+      .def(
+          "dtype", [](const Weights& weights, const std::string& name) { return tensor(weights, name).dtype_name; },
+          "name"_a)
+      .def(
+          "shape",
+          [](const Weights& weights, const std::string& name) { return shape_tuple(tensor(weights, name).shape); },
+          "name"_a)
       .def("data", &tensor_bytes, "name"_a)
       .def_property_readonly("source", &Weights::source);
 
@@ -246,7 +257,8 @@ void bind_weights(py::module_& module) {
       .def_property_readonly("tensors",
                              [](const filbert::TensorMatch& match) {
                                std::vector<std::pair<std::string, std::string>> pairs;
-                               for (const auto& each : match.tensors) pairs.emplace_back(each.spec.name, each.source_name);
+                               for (const auto& each : match.tensors)
+                                 pairs.emplace_back(each.spec.name, each.source_name);
                                return pairs;
                              })
       .def_readonly("unexpected", &filbert::TensorMatch::unexpected)

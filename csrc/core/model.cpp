@@ -34,9 +34,12 @@ std::string read_config_file(const std::string& path) {
 
 filbert_pooling pooling_op(Pooling pooling) {
   switch (pooling) {
-    case Pooling::cls: return FILBERT_POOL_FIRST;
-    case Pooling::mean: return FILBERT_POOL_MEAN;
-    case Pooling::max: return FILBERT_POOL_MAX;
+    case Pooling::cls:
+      return FILBERT_POOL_FIRST;
+    case Pooling::mean:
+      return FILBERT_POOL_MEAN;
+    case Pooling::max:
+      return FILBERT_POOL_MAX;
   }
   throw InputError("unknown pooling");
 }
@@ -193,8 +196,7 @@ Output Model::forward(const TokenBatch& batch, const ForwardOptions& options) co
       squares += length * length;
     }
     result.attentions.resize(impl_->size.layers);
-    for (auto& values : result.attentions)
-      buffers.attentions.push_back(buffer(values, squares * impl_->size.heads));
+    for (auto& values : result.attentions) buffers.attentions.push_back(buffer(values, squares * impl_->size.heads));
   }
   forward(batch, buffers, options);
   return result;

@@ -58,11 +58,15 @@ class Ops {
  private:
   void check(filbert_status status) const {
     switch (status) {
-      case FILBERT_OK: return;
-      case FILBERT_OUT_OF_MEMORY: throw std::bad_alloc();
-      case FILBERT_INVALID_ARGUMENT: throw InputError(table_->error_message());
+      case FILBERT_OK:
+        return;
+      case FILBERT_OUT_OF_MEMORY:
+        throw std::bad_alloc();
+      case FILBERT_INVALID_ARGUMENT:
+        throw InputError(table_->error_message());
       case FILBERT_UNAVAILABLE:
-      case FILBERT_FAILED: break;
+      case FILBERT_FAILED:
+        break;
     }
     throw DeviceError(std::string(table_->name) + ": " + table_->error_message());
   }

@@ -5,7 +5,9 @@
 namespace filbert {
 namespace {
 
-std::size_t length_of(const PackedTokens& packed, std::size_t s) { return packed.cu_seqlens[s + 1] - packed.cu_seqlens[s]; }
+std::size_t length_of(const PackedTokens& packed, std::size_t s) {
+  return packed.cu_seqlens[s + 1] - packed.cu_seqlens[s];
+}
 
 }  // namespace
 
@@ -16,7 +18,9 @@ void clear_sequence_rows(float* rows, const PackedTokens& packed, const Layout& 
 void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const Layout& layout,
                      const Dimensions& size) {
   if (out.pooler_output) clear_sequence_rows(out.pooler_output, packed, layout, size);
-  if (packed.tokens() == layout.rows && std::find(packed.asks_first.begin(), packed.asks_first.end(), 1) == packed.asks_first.end()) return;
+  if (packed.tokens() == layout.rows &&
+      std::find(packed.asks_first.begin(), packed.asks_first.end(), 1) == packed.asks_first.end())
+    return;
   if (out.last_hidden_state) std::fill_n(out.last_hidden_state, layout.rows * size.hidden, 0.0f);
   for (float* buffer : out.hidden_states) std::fill_n(buffer, layout.rows * size.hidden, 0.0f);
   if (layout.columns > 0)

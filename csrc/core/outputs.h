@@ -16,7 +16,8 @@ struct Layout {
 
 // Fill what nothing will write: the rows of empty sequences, and padding, are zero.
 void clear_sequence_rows(float* rows, const PackedTokens& packed, const Layout& layout, const Dimensions& size);
-void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const Layout& layout, const Dimensions& size);
+void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const Layout& layout,
+                     const Dimensions& size);
 
 // One pass's results. Hidden states and attentions arrive while the forward runs.
 class OutputWriter : public Trace {

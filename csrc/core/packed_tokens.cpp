@@ -22,8 +22,8 @@ struct Place {
 
 std::int32_t checked(std::int64_t value, std::size_t limit, const char* what, const Place& place) {
   if (value >= 0 && static_cast<std::uint64_t>(value) < limit) return static_cast<std::int32_t>(value);
-  throw InputError(std::string(what) + " " + std::to_string(value) + place.text() +
-                   " is out of range; expected 0 to " + std::to_string(static_cast<std::int64_t>(limit) - 1));
+  throw InputError(std::string(what) + " " + std::to_string(value) + place.text() + " is out of range; expected 0 to " +
+                   std::to_string(static_cast<std::int64_t>(limit) - 1));
 }
 
 std::int32_t checked_type(std::int64_t value, std::size_t limit, const Place& place) {
@@ -33,9 +33,9 @@ std::int32_t checked_type(std::int64_t value, std::size_t limit, const Place& pl
 }
 
 [[noreturn]] void fail_length(std::size_t length, std::size_t limit, const std::string& place) {
-  throw InputError("sequence" + place + " has " + std::to_string(length) + " tokens, but the model has " +
-                   std::to_string(limit) + " positions; truncate it (tokenizer(..., truncation=True, max_length=" +
-                   std::to_string(limit) + "))");
+  throw InputError(
+      "sequence" + place + " has " + std::to_string(length) + " tokens, but the model has " + std::to_string(limit) +
+      " positions; truncate it (tokenizer(..., truncation=True, max_length=" + std::to_string(limit) + "))");
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 namespace filbert {
 namespace {
 
-// Enough rows that the weights, read once a pass, cost little beside the arithmetic; few enough that a pass of BERT-base
-// (4 x 768 floats a token at the widest) stays within a large L3.
+// Enough rows that the weights, read once a pass, cost little beside the arithmetic; few enough that a pass of
+// BERT-base (4 x 768 floats a token at the widest) stays within a large L3.
 constexpr std::size_t kTokensPerPass = 1536;
 
 template <typename T>

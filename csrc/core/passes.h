@@ -17,10 +17,10 @@ struct Session {
 
   PackedTokens packed;
   Arena arena;
-  std::vector<std::int32_t> cu_seqlens;   // of the pass
-  std::vector<std::int32_t> key_begin;    // of the pass
-  std::vector<std::int64_t> offsets;      // of the pass: attention probabilities of each sequence
-  std::vector<float> staging;             // of the pass: rows on their way to the caller
+  std::vector<std::int32_t> cu_seqlens;  // of the pass
+  std::vector<std::int32_t> key_begin;   // of the pass
+  std::vector<std::int64_t> offsets;     // of the pass: attention probabilities of each sequence
+  std::vector<float> staging;            // of the pass: rows on their way to the caller
 };
 
 // Sequences [begin, end) of the packed batch.

@@ -7,11 +7,15 @@ namespace {
 
 filbert_dtype backend_dtype(DType dtype) {
   switch (dtype) {
-    case DType::f16: return FILBERT_F16;
-    case DType::bf16: return FILBERT_BF16;
-    case DType::f64: return FILBERT_F64;
+    case DType::f16:
+      return FILBERT_F16;
+    case DType::bf16:
+      return FILBERT_BF16;
+    case DType::f64:
+      return FILBERT_F64;
     case DType::f32:
-    case DType::other: break;  // matching admits no other
+    case DType::other:
+      break;  // matching admits no other
   }
   return FILBERT_F32;
 }

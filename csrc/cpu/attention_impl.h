@@ -1,6 +1,6 @@
-// softmax(scale q k^T) v for one head of one sequence. K is packed transposed and V as it is, both into panels, then six
-// queries at a time: scores against all keys, softmax in place, weighted sum. A query's result depends on its own row
-// and on the keys from the first one on, never on the queries beside it.
+// softmax(scale q k^T) v for one head of one sequence. K is packed transposed and V as it is, both into panels, then
+// six queries at a time: scores against all keys, softmax in place, weighted sum. A query's result depends on its own
+// row and on the keys from the first one on, never on the queries beside it.
 #pragma once
 
 #include "cpu/kernels.h"

@@ -49,9 +49,8 @@ NormTask norm_task(const filbert_weight* gamma, const filbert_weight* beta, floa
 template <typename Body>
 void for_rows(filbert_context* context, std::size_t rows, std::size_t grain, const Body& body) {
   const std::size_t shares = (rows + grain - 1) / grain;
-  context->pool.run(shares, 0, [&](std::size_t share, float*) {
-    body(share * grain, std::min(rows, (share + 1) * grain));
-  });
+  context->pool.run(shares, 0,
+                    [&](std::size_t share, float*) { body(share * grain, std::min(rows, (share + 1) * grain)); });
 }
 
 std::size_t row_grain(std::size_t width) { return std::max<std::size_t>(1, 16384 / std::max<std::size_t>(width, 1)); }
@@ -61,8 +60,8 @@ filbert_status open(int device_index, int threads, filbert_context** out) {
   const char* bad_variable = nullptr;
   if (threads == 0) threads = default_threads(&bad_variable);
   if (bad_variable)
-    return fail(FILBERT_INVALID_ARGUMENT, "FILBERT_NUM_THREADS=" + std::string(bad_variable) + ": expected 1 to " +
-                                              std::to_string(kMaxThreads));
+    return fail(FILBERT_INVALID_ARGUMENT,
+                "FILBERT_NUM_THREADS=" + std::string(bad_variable) + ": expected 1 to " + std::to_string(kMaxThreads));
   if (threads < 1 || threads > kMaxThreads)
     return fail(FILBERT_INVALID_ARGUMENT, "num_threads=" + std::to_string(threads) + ": expected 1 to " +
                                               std::to_string(kMaxThreads) + ", or 0 for the default");
@@ -128,8 +127,9 @@ constexpr std::size_t kLinearRows = 96;
 filbert_status linear(filbert_context* context, const filbert_linear_args* args) {
   return guarded([&] {
     const filbert_weight& weight = *args->weight;
-    const LinearTask task = {args->x,        {weight.data, weight.rows, weight.cols}, data_of(args->bias),
-                             args->residual, args->activation,                        args->out};
+    const LinearTask task = {
+        args->x,  {weight.data, weight.rows, weight.cols}, data_of(args->bias), args->residual, args->activation,
+        args->out};
     const std::size_t panel_width = context->kernels.panel_width;
     const std::size_t panels = (weight.rows + panel_width - 1) / panel_width;
     const std::size_t row_shares = (args->tokens + kLinearRows - 1) / kLinearRows;
@@ -197,9 +197,8 @@ filbert_status attention(filbert_context* context, const filbert_attention_args*
 filbert_status norm(filbert_context* context, const filbert_norm_args* args) {
   return guarded([&] {
     const NormTask task = norm_task(args->gamma, args->beta, args->eps, args->width);
-    for_rows(context, args->tokens, row_grain(args->width), [&](std::size_t begin, std::size_t end) {
-      context->kernels.norm(task, args->x, begin, end, args->out);
-    });
+    for_rows(context, args->tokens, row_grain(args->width),
+             [&](std::size_t begin, std::size_t end) { context->kernels.norm(task, args->x, begin, end, args->out); });
   });
 }
 

@@ -10,9 +10,7 @@
 
 namespace filbert::cpu {
 
-inline std::size_t dtype_size(filbert_dtype dtype) {
-  return dtype == FILBERT_F64 ? 8 : dtype == FILBERT_F32 ? 4 : 2;
-}
+inline std::size_t dtype_size(filbert_dtype dtype) { return dtype == FILBERT_F64 ? 8 : dtype == FILBERT_F32 ? 4 : 2; }
 
 inline float bf16_to_float(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 

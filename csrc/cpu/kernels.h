@@ -8,8 +8,8 @@
 
 namespace filbert::cpu {
 
-// A weight matrix [n, k] in panels of `panel_width` columns of its transpose: panel p is [k, width of p], with n rounded
-// up to whole vectors by zeros, so that a kernel reads it front to back.
+// A weight matrix [n, k] in panels of `panel_width` columns of its transpose: panel p is [k, width of p], with n
+// rounded up to whole vectors by zeros, so that a kernel reads it front to back.
 struct PackedMatrix {
   const float* panels;
   std::size_t n;

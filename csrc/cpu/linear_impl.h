@@ -29,20 +29,33 @@ using FinishRow = void (*)(std::size_t, const float*, const float*, float*);
 
 inline FinishRow finish_row_of(filbert_activation activation) {
   switch (activation) {
-    case FILBERT_GELU_ERF: return finish_row<FILBERT_GELU_ERF>;
-    case FILBERT_GELU_TANH: return finish_row<FILBERT_GELU_TANH>;
-    case FILBERT_GELU_ERF_CLIP: return finish_row<FILBERT_GELU_ERF_CLIP>;
-    case FILBERT_QUICK_GELU: return finish_row<FILBERT_QUICK_GELU>;
-    case FILBERT_RELU: return finish_row<FILBERT_RELU>;
-    case FILBERT_RELU2: return finish_row<FILBERT_RELU2>;
-    case FILBERT_RELU6: return finish_row<FILBERT_RELU6>;
-    case FILBERT_SILU: return finish_row<FILBERT_SILU>;
-    case FILBERT_TANH: return finish_row<FILBERT_TANH>;
-    case FILBERT_SIGMOID: return finish_row<FILBERT_SIGMOID>;
-    case FILBERT_LEAKY_RELU: return finish_row<FILBERT_LEAKY_RELU>;
-    case FILBERT_MISH: return finish_row<FILBERT_MISH>;
+    case FILBERT_GELU_ERF:
+      return finish_row<FILBERT_GELU_ERF>;
+    case FILBERT_GELU_TANH:
+      return finish_row<FILBERT_GELU_TANH>;
+    case FILBERT_GELU_ERF_CLIP:
+      return finish_row<FILBERT_GELU_ERF_CLIP>;
+    case FILBERT_QUICK_GELU:
+      return finish_row<FILBERT_QUICK_GELU>;
+    case FILBERT_RELU:
+      return finish_row<FILBERT_RELU>;
+    case FILBERT_RELU2:
+      return finish_row<FILBERT_RELU2>;
+    case FILBERT_RELU6:
+      return finish_row<FILBERT_RELU6>;
+    case FILBERT_SILU:
+      return finish_row<FILBERT_SILU>;
+    case FILBERT_TANH:
+      return finish_row<FILBERT_TANH>;
+    case FILBERT_SIGMOID:
+      return finish_row<FILBERT_SIGMOID>;
+    case FILBERT_LEAKY_RELU:
+      return finish_row<FILBERT_LEAKY_RELU>;
+    case FILBERT_MISH:
+      return finish_row<FILBERT_MISH>;
     case FILBERT_IDENTITY:
-    case FILBERT_ACTIVATIONS: break;
+    case FILBERT_ACTIVATIONS:
+      break;
   }
   return finish_row<FILBERT_IDENTITY>;
 }

@@ -35,8 +35,8 @@ inline Vec tanh(Vec x) {
   return select_less(a, set(0.625f), small, copy_sign(large, x));
 }
 
-// x Phi(x) = max(x, 0) - |x| Phi(-|x|), with Phi(-a) = e^(-a^2/2) R(1 / (1 + 0.3 a)): nothing cancels, so the error stays
-// relative to the result on both sides. R has relative error 6e-8 up to a = 13.
+// x Phi(x) = max(x, 0) - |x| Phi(-|x|), with Phi(-a) = e^(-a^2/2) R(1 / (1 + 0.3 a)): nothing cancels, so the error
+// stays relative to the result on both sides. R has relative error 6e-8 up to a = 13.
 inline Vec gelu_erf(Vec x) {
   const Vec a = abs(x);
   const Vec t = set(1.0f) / fma(set(0.3f), a, set(1.0f));

@@ -19,9 +19,8 @@ inline void tile(std::size_t k, const float* a, std::size_t lda, const float* b,
                  std::size_t ldc, std::size_t columns) {
   Vec sum[Rows][Vectors];
   FILBERT_UNROLL
-  for (std::size_t r = 0; r < Rows; ++r)
-    FILBERT_UNROLL
-    for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = set(0.0f);
+  for (std::size_t r = 0; r < Rows; ++r) FILBERT_UNROLL
+  for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = set(0.0f);
   for (std::size_t i = 0; i < k; ++i, b += Vectors * kWidth) {
     Vec column[Vectors];
     FILBERT_UNROLL
@@ -53,12 +52,24 @@ inline void tile_rows(std::size_t rows, std::size_t k, const float* a, std::size
   while (rows > 0) {
     const std::size_t height = (rows + tiles - 1) / tiles;  // 8 rows: 4 and 4, not 6 and 2
     switch (height) {
-      case 1: tile<1, Vectors>(k, a, lda, b, accumulate, c, ldc, columns); break;
-      case 2: tile<2, Vectors>(k, a, lda, b, accumulate, c, ldc, columns); break;
-      case 3: tile<3, Vectors>(k, a, lda, b, accumulate, c, ldc, columns); break;
-      case 4: tile<4, Vectors>(k, a, lda, b, accumulate, c, ldc, columns); break;
-      case 5: tile<5, Vectors>(k, a, lda, b, accumulate, c, ldc, columns); break;
-      default: tile<6, Vectors>(k, a, lda, b, accumulate, c, ldc, columns); break;
+      case 1:
+        tile<1, Vectors>(k, a, lda, b, accumulate, c, ldc, columns);
+        break;
+      case 2:
+        tile<2, Vectors>(k, a, lda, b, accumulate, c, ldc, columns);
+        break;
+      case 3:
+        tile<3, Vectors>(k, a, lda, b, accumulate, c, ldc, columns);
+        break;
+      case 4:
+        tile<4, Vectors>(k, a, lda, b, accumulate, c, ldc, columns);
+        break;
+      case 5:
+        tile<5, Vectors>(k, a, lda, b, accumulate, c, ldc, columns);
+        break;
+      default:
+        tile<6, Vectors>(k, a, lda, b, accumulate, c, ldc, columns);
+        break;
     }
     a += height * lda;
     c += height * ldc;

@@ -13,20 +13,33 @@ float activate(filbert_activation activation, float x) {
   const auto sigmoid = [](float v) { return 1.0f / (1.0f + std::exp(-v)); };
   const auto gelu_erf = [](float v) { return 0.5f * v * std::erfc(-v * 0.707106781f); };
   switch (activation) {
-    case FILBERT_GELU_ERF: return gelu_erf(x);
-    case FILBERT_GELU_TANH: return 0.5f * x * (1.0f + std::tanh(0.797884561f * (x + 0.044715f * x * x * x)));
-    case FILBERT_GELU_ERF_CLIP: return std::clamp(gelu_erf(x), -10.0f, 10.0f);
-    case FILBERT_QUICK_GELU: return x * sigmoid(1.702f * x);
-    case FILBERT_RELU: return x < 0 ? 0.0f : x;
-    case FILBERT_RELU2: return x < 0 ? 0.0f : x * x;
-    case FILBERT_RELU6: return x < 0 ? 0.0f : (x > 6 ? 6.0f : x);
-    case FILBERT_SILU: return x * sigmoid(x);
-    case FILBERT_TANH: return std::tanh(x);
-    case FILBERT_SIGMOID: return sigmoid(x);
-    case FILBERT_LEAKY_RELU: return x < 0 ? 0.01f * x : x;
-    case FILBERT_MISH: return x * std::tanh(std::log1p(std::exp(x)));
+    case FILBERT_GELU_ERF:
+      return gelu_erf(x);
+    case FILBERT_GELU_TANH:
+      return 0.5f * x * (1.0f + std::tanh(0.797884561f * (x + 0.044715f * x * x * x)));
+    case FILBERT_GELU_ERF_CLIP:
+      return std::clamp(gelu_erf(x), -10.0f, 10.0f);
+    case FILBERT_QUICK_GELU:
+      return x * sigmoid(1.702f * x);
+    case FILBERT_RELU:
+      return x < 0 ? 0.0f : x;
+    case FILBERT_RELU2:
+      return x < 0 ? 0.0f : x * x;
+    case FILBERT_RELU6:
+      return x < 0 ? 0.0f : (x > 6 ? 6.0f : x);
+    case FILBERT_SILU:
+      return x * sigmoid(x);
+    case FILBERT_TANH:
+      return std::tanh(x);
+    case FILBERT_SIGMOID:
+      return sigmoid(x);
+    case FILBERT_LEAKY_RELU:
+      return x < 0 ? 0.01f * x : x;
+    case FILBERT_MISH:
+      return x * std::tanh(std::log1p(std::exp(x)));
     case FILBERT_IDENTITY:
-    case FILBERT_ACTIVATIONS: break;
+    case FILBERT_ACTIVATIONS:
+      break;
   }
   return x;
 }

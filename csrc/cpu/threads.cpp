@@ -152,8 +152,7 @@ struct ThreadPool::State {
   void reserve_scratch(std::size_t floats) {
     if (floats <= scratch_floats) return;
     const std::size_t bytes = floats * sizeof(float);
-    for (AlignedFloats& each : scratch)
-      each.reset(static_cast<float*>(::operator new[](bytes, std::align_val_t{64})));
+    for (AlignedFloats& each : scratch) each.reset(static_cast<float*>(::operator new[](bytes, std::align_val_t{64})));
     scratch_floats = floats;
   }
 

@@ -9,8 +9,8 @@ namespace filbert::cpu {
 namespace {
 
 void allocate(filbert_weight& weight, std::size_t floats) {
-  weight.owned.reset(static_cast<float*>(::operator new[](std::max<std::size_t>(floats, 1) * sizeof(float),
-                                                          std::align_val_t{64})));
+  weight.owned.reset(
+      static_cast<float*>(::operator new[](std::max<std::size_t>(floats, 1) * sizeof(float), std::align_val_t{64})));
   weight.data = weight.owned.get();
 }
 
@@ -54,8 +54,7 @@ std::unique_ptr<filbert_weight> make_weight(filbert_weight_kind kind, const filb
     weight->data = static_cast<const float*>(parts[0].data);
   } else {
     allocate(*weight, weight->rows * weight->cols);
-    for (std::size_t row = 0; row < weight->rows; ++row)
-      copy_row(parts, row, weight->owned.get() + row * weight->cols);
+    for (std::size_t row = 0; row < weight->rows; ++row) copy_row(parts, row, weight->owned.get() + row * weight->cols);
   }
   return weight;
 }

@@ -51,8 +51,7 @@ std::vector<TensorSpec> tensors(const ConfigReader& reader, bool pooler) {
     specs.push_back({name + ".weight", {config.hidden}, Init::ones});
     specs.push_back({name + ".bias", {config.hidden}, Init::zeros});
   };
-  specs.push_back(
-      {"embeddings.word_embeddings.weight", {config.vocabulary, config.hidden}, Init::normal_padding_zero});
+  specs.push_back({"embeddings.word_embeddings.weight", {config.vocabulary, config.hidden}, Init::normal_padding_zero});
   specs.push_back({"embeddings.position_embeddings.weight", {config.positions, config.hidden}, Init::normal});
   if (config.token_types > 0)
     specs.push_back({"embeddings.token_type_embeddings.weight", {config.token_types, config.hidden}, Init::normal});
@@ -112,7 +111,8 @@ class Bert : public Architecture {
   }
 
   Dimensions dimensions() const override {
-    return {{config_.vocabulary, config_.token_types, config_.positions}, config_.hidden, config_.layers, config_.heads};
+    return {
+        {config_.vocabulary, config_.token_types, config_.positions}, config_.hidden, config_.layers, config_.heads};
   }
   bool has_pooler() const override { return has_pooler_; }
 
@@ -141,12 +141,12 @@ class Bert : public Architecture {
       linear(x, layer.qkv, FILBERT_IDENTITY, nullptr, qkv);  // [tokens, 3 hidden]
       ops.attention({qkv, batch.cu_seqlens, batch.key_begin, batch.sequences, batch.max_length, config_.heads,
                      head_size, 1.0f / std::sqrt(static_cast<float>(head_size)), context, probabilities.data,
-                     probabilities.offsets});                              // [tokens, hidden]
-      linear(context, layer.attention_out, FILBERT_IDENTITY, x, sum);      // [tokens, hidden]
-      norm(sum, layer.attention_norm, x);                                  // [tokens, hidden]
-      linear(x, layer.up, config_.activation, nullptr, inner);             // [tokens, intermediate]
-      linear(inner, layer.down, FILBERT_IDENTITY, x, sum);                 // [tokens, hidden]
-      norm(sum, layer.output_norm, x);                                     // [tokens, hidden]
+                     probabilities.offsets});                          // [tokens, hidden]
+      linear(context, layer.attention_out, FILBERT_IDENTITY, x, sum);  // [tokens, hidden]
+      norm(sum, layer.attention_norm, x);                              // [tokens, hidden]
+      linear(x, layer.up, config_.activation, nullptr, inner);         // [tokens, intermediate]
+      linear(inner, layer.down, FILBERT_IDENTITY, x, sum);             // [tokens, hidden]
+      norm(sum, layer.output_norm, x);                                 // [tokens, hidden]
       if (probabilities.data) trace.attention_done();
       trace.hidden_state(x);
     }

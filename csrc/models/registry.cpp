@@ -19,7 +19,8 @@ const std::vector<std::string> kOptional = {"pooler."};
 
 const ArchitectureEntry& find_architecture(const ConfigReader& config) {
   std::string known;
-  for (const ArchitectureEntry* entry : kArchitectures) known += (known.empty() ? "" : ", ") + std::string(entry->model_type);
+  for (const ArchitectureEntry* entry : kArchitectures)
+    known += (known.empty() ? "" : ", ") + std::string(entry->model_type);
   if (!config.has("model_type")) config.fail_with("model_type is missing; expected one of: " + known);
   const std::string model_type = config.string("model_type");
   for (const ArchitectureEntry* entry : kArchitectures)

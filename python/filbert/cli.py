@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0, 1 for a wrong command line, 2 for an error, 130 for Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has gone, as `head` does; nothing more is to be written, at exit neither.
@@ -26,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("filbert: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    print(f"filbert: warning: {message}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     demo = commands.add_parser("demo", help="encode a few sentences with all-MiniLM-L6-v2, and time it")
+    demo.add_argument("--seconds", type=float, default=3.0, help="length of each timing (default: %(default)s)")
     _add_machine(demo)
     demo.set_defaults(run=_demo)
 
@@ -105,7 +113,7 @@ def _positive(text: str) -> int:
 def _demo(options: argparse.Namespace) -> None:
     from .demo import run
 
-    run(options.device, options.threads)
+    run(options.device, options.threads, options.seconds)
 
 
 def _info(options: argparse.Namespace) -> None:

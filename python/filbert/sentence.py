@@ -13,7 +13,7 @@ from .errors import ConfigError, InputError
 from .hub import Source
 from .modeling import AutoModel, EncoderModel
 from .sentence_modules import SentenceModules, read_modules
-from .tokenization import AutoTokenizer, Tokenizer
+from .tokenization import AutoTokenizer, Tokenizer, check_text
 from .tokenizer_files import lowercase_first
 from .vectors import Floats, normalize, quantize, similarity
 
@@ -128,8 +128,7 @@ class SentenceEncoder:
         inputs = [texts] if isinstance(texts, str) else list(texts)
         prefix = self._prompt(prompt, prompt_name)
         for index, text in enumerate(inputs):
-            if not isinstance(text, str):
-                raise InputError(f"text {index}: found {type(text).__name__}, expected a string")
+            check_text(index, text)
         for name, value in (("batch_size", batch_size), ("truncate_dim", truncate_dim)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise InputError(f"{name}: found {value!r}, expected an integer above 0")

@@ -23,8 +23,10 @@ Pair = tuple[str, str] | list[str]
 # What model_max_length is where the files set no limit; transformers writes it into tokenizer_config.json.
 NO_LIMIT = int(1e30)
 
-# The models of these classes have no token types.
-_WITHOUT_TYPES = frozenset({"DistilBert", "Roberta", "XLMRoberta", "Camembert", "MPNet", "Albert"})
+# Classes that make no token_type_ids unless model_input_names asks for them: most of these models have none.
+_WITHOUT_TYPES = frozenset(
+    f"{name}Tokenizer" for name in ("DistilBert", "Roberta", "XLMRoberta", "Camembert", "MPNet", "Albert", "PreTrained")
+) | {"TokenizersBackend"}
 _TRUNCATIONS = ("longest_first", "only_first", "only_second")
 _ENDINGS = ("n't", "'m", "'s", "'ve", "'re")
 # How many truncation settings are kept ready at a time.
@@ -67,7 +69,6 @@ class Tokenizer:
     mask_token, mask_token_id = _special("mask_token")
 
     is_fast = True
-    pad_token_type_id = 0
 
     def __init__(self, files: TokenizerFiles, name_or_path: str = "") -> None:
         """Raises ConfigError for a setting of tokenizer_config.json that makes no sense."""
@@ -76,8 +77,11 @@ class Tokenizer:
         self.model_max_length = _limit(self._config.get("model_max_length"))
         self.padding_side = _side(self._config, "padding_side")
         self.truncation_side = _side(self._config, "truncation_side")
+        self.pad_token_type_id = self._config.get("pad_token_type_id", 0)
+        if not isinstance(self.pad_token_type_id, int):
+            raise ConfigError(f"tokenizer_config.json: pad_token_type_id: found {self.pad_token_type_id!r}")
         self.clean_up_tokenization_spaces = bool(self._config.get("clean_up_tokenization_spaces"))
-        typed = (tokenizer_files.class_name(self._config) or "").removesuffix("Tokenizer") not in _WITHOUT_TYPES
+        typed = tokenizer_files.class_name(self._config) not in _WITHOUT_TYPES
         names = ["input_ids", *(["token_type_ids"] if typed else []), "attention_mask"]
         self.model_input_names: list[str] = self._config.get("model_input_names") or names
         self._truncating: dict[tuple[str, int, str], Backend] = {}
@@ -285,6 +289,7 @@ class Tokenizer:
             "tokenizer_class": "PreTrainedTokenizerFast",
             **self._config,
             **self.special_tokens_map,
+            "model_input_names": self.model_input_names,
             "added_tokens_decoder": {
                 str(index): {field: getattr(token, field) for field in fields}
                 for index, token in sorted(self._backend.get_added_tokens_decoder().items())
@@ -368,7 +373,8 @@ class Tokenizer:
             encodings: list[Tokens] = encode(inputs, add_special_tokens=add_special_tokens)
         except BaseException as error:  # the Rust library raises bare exceptions, and panics outside of Exception
             if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-                raise InputError(_why_not(inputs, error)) from None
+                _check(inputs)
+                raise InputError(str(error)) from None
             raise
         return encodings
 
@@ -463,16 +469,22 @@ def _inputs(text: Any, text_pair: Any) -> tuple[bool, list[str | Pair]]:
     return True, list(zip(text, text_pair, strict=True))
 
 
-def _why_not(inputs: Sequence[Any], error: BaseException) -> str:
+def check_text(index: int, text: Any) -> None:
+    """Raises InputError unless `text`, the one of that number in its batch, is a string that UTF-8 can hold."""
+    if not isinstance(text, str):
+        raise InputError(f"text {index}: found {text!r:.100}, expected a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"text {index}: character {error.start} is a lone surrogate and has no UTF-8 form") from None
+
+
+def _check(inputs: Sequence[Any]) -> None:
     for index, item in enumerate(inputs):
-        for part in [item] if isinstance(item, str) else item if isinstance(item, (list, tuple)) else [None]:
-            if not isinstance(part, str):
-                return f"text {index}: found {item!r:.100}, expected a string or a pair of strings"
-            try:
-                part.encode()
-            except UnicodeEncodeError as unencodable:
-                return f"text {index}: character {unencodable.start} is a lone surrogate and has no UTF-8 form"
-    return str(error)
+        if isinstance(item, (list, tuple)) and len(item) != 2:
+            raise InputError(f"text {index}: found {item!r:.100}, expected a string or a pair of strings")
+        for text in item if isinstance(item, (list, tuple)) else [item]:
+            check_text(index, text)
 
 
 def _limit(value: Any) -> int:

@@ -165,7 +165,8 @@ TEST_CASE("model: embed pools what forward gives") {
   model.embed(texts.batch(), Pooling::cls, false, first.data());
   model.embed(texts.batch(), Pooling::mean, true, unit.data());
   for (std::size_t s = 0; s < 30; ++s) {
-    const auto begin = static_cast<std::size_t>(texts.cu_seqlens[s]), end = static_cast<std::size_t>(texts.cu_seqlens[s + 1]);
+    const auto begin = static_cast<std::size_t>(texts.cu_seqlens[s]),
+               end = static_cast<std::size_t>(texts.cu_seqlens[s + 1]);
     CHECK(slice(first, s * kHidden, kHidden) == slice(out.last_hidden_state, begin * kHidden, kHidden));
     double length = 0;
     for (std::size_t j = 0; j < kHidden; ++j) {
@@ -197,9 +198,7 @@ TEST_CASE("model: empty batches and sequences") {
 TEST_CASE("model: bad inputs are named, and the model works afterwards") {
   const Model model = tiny_model();
   const Output before = run_one(model, {1, 2, 3});
-  const auto message = [&](const TokenBatch& batch) {
-    return message_of<InputError>([&] { model.forward(batch); });
-  };
+  const auto message = [&](const TokenBatch& batch) { return message_of<InputError>([&] { model.forward(batch); }); };
   Texts texts;
   texts.add({1, 2});
   texts.add({3, 101, 4});

@@ -138,8 +138,8 @@ TEST_CASE("ops: special values pass through activations") {
 TEST_CASE("ops: attention against scalar, odd sizes, ragged") {
   const auto scalar = open_isa("scalar");
   const std::vector<AttentionCase> cases = {
-      {{1}, 1, 8},          {{5, 1, 9}, 3, 16},      {{64, 65, 63, 16, 17}, 2, 64}, {{300, 7, 129}, 2, 32},
-      {{13, 40}, 5, 7},     {{100, 3, 700}, 1, 33},  {{9, 1, 30}, 2, 96, true},     {{130}, 4, 128},
+      {{1}, 1, 8},          {{5, 1, 9}, 3, 16},         {{64, 65, 63, 16, 17}, 2, 64}, {{300, 7, 129}, 2, 32},
+      {{13, 40}, 5, 7},     {{100, 3, 700}, 1, 33},     {{9, 1, 30}, 2, 96, true},     {{130}, 4, 128},
       {{2, 2, 2, 2}, 1, 1}, {{520, 1, 1}, 3, 20, true},
   };
   for (const char* isa : vector_isas()) {

@@ -1,6 +1,5 @@
 """Weights in and out at the level of Python: formats, names, dtypes, random initialisation, saving."""
 
-import io
 import json
 
 import checkpoints

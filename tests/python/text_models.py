@@ -11,7 +11,7 @@ import pytest
 # 40 word pieces, as many as checkpoints.TINY has rows.
 VOCABULARY = (  # noqa: SIM905
     "[PAD] [UNK] [CLS] [SEP] [MASK] the a cat dog run ##s ##ning sun ##ny day is it ' s . , ! ? hello world we "
-    "北 京 caf ##e Caf ##é un ##believ ##able word long ##er 1 2 3"
+    "北 京 caf ##e Caf ##é un ##believ ##able word long ##er 1 2"
 ).split()
 
 SENTENCES = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]

@@ -44,11 +44,7 @@ typedef enum filbert_activation {
   FILBERT_ACTIVATIONS = 13 /* how many there are */
 } filbert_activation;
 
-typedef enum filbert_pooling {
-  FILBERT_POOL_FIRST = 0,
-  FILBERT_POOL_MEAN = 1,
-  FILBERT_POOL_MAX = 2
-} filbert_pooling;
+typedef enum filbert_pooling { FILBERT_POOL_FIRST = 0, FILBERT_POOL_MEAN = 1, FILBERT_POOL_MAX = 2 } filbert_pooling;
 
 typedef enum filbert_weight_kind {
   FILBERT_MATRIX = 0, /* what linear multiplies by: [out, in]; packed at load */
@@ -104,8 +100,8 @@ typedef struct filbert_attention_args {
   size_t heads;
   size_t head_size;
   float scale;
-  float* out;                     /* [tokens, heads * head_size] */
-  float* probabilities;           /* or null; sequence s at probability_offsets[s]: [heads, length, length] */
+  float* out;                         /* [tokens, heads * head_size] */
+  float* probabilities;               /* or null; sequence s at probability_offsets[s]: [heads, length, length] */
   const int64_t* probability_offsets; /* [sequences], in floats */
 } filbert_attention_args;
 
@@ -132,9 +128,9 @@ typedef struct filbert_pool_args {
 } filbert_pool_args;
 
 typedef struct filbert_device_description {
-  char name[128];  /* the processor */
-  char isa[32];    /* the instruction set in use */
-  char isas[128];  /* all that can be forced here, comma-separated, best first */
+  char name[128]; /* the processor */
+  char isa[32];   /* the instruction set in use */
+  char isas[128]; /* all that can be forced here, comma-separated, best first */
   int threads;
 } filbert_device_description;
 

