@@ -59,11 +59,20 @@ def run_model(name, work, threads, seconds):
             check(other, forwards[other](ids), expected)
         medians = time_case(forwards, ids, seconds)
         best = min(value for other, value in medians.items() if other != "filbert")
-        results.append({"model": name, "case": f"{batch}x{length}", "ms": medians, "ratio_to_best": medians["filbert"] / best,
-                        "ratio_to_torch": medians["filbert"] / medians["torch"]})  # fmt: skip
+        row = {
+            "model": name,
+            "case": f"{batch}x{length}",
+            "ms": medians,
+            "ratio_to_torch": medians["filbert"] / medians["torch"],
+            "ratio_to_best": medians["filbert"] / best,
+        }
+        results.append(row)
         line = "  ".join(f"{other} {value:8.2f}" for other, value in medians.items())
-        print(f"{name:10} {batch:>2}x{length:<4} {line}   filbert/torch {results[-1]['ratio_to_torch']:.2f}  "
-              f"filbert/best {results[-1]['ratio_to_best']:.2f}", flush=True)  # fmt: skip
+        print(
+            f"{name:10} {row['case']:<7} {line}   filbert/torch {row['ratio_to_torch']:.2f}  "
+            f"filbert/best {row['ratio_to_best']:.2f}",
+            flush=True,
+        )
     return results
 
 

@@ -122,5 +122,7 @@ def engines(name: str, work: Path, threads: int) -> Iterator[tuple[str, Forward]
 
 
 def limit_threads(threads: int) -> None:
-    """For the libraries that read the environment when they are imported."""
+    """For the libraries that read the environment when they are imported; and keeps transformers quiet."""
     os.environ["OMP_NUM_THREADS"] = os.environ["FILBERT_NUM_THREADS"] = str(threads)
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"

@@ -25,7 +25,7 @@ def encode_file(encoder: SentenceEncoder, source: str, output: str, **options: A
         with files.create(name) as file:
             np.save(file, vectors)
         files.commit()
-    return vectors.shape
+    return len(vectors), vectors.shape[1]
 
 
 def _lines(source: str) -> list[str]:

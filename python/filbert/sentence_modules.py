@@ -166,12 +166,12 @@ def _read_settings(source: Source, modules: SentenceModules) -> None:
         )
 
 
-def _optional(path: str, config: dict[str, Any], key: str, kind: type) -> Any:
+def _optional(path: str, config: dict[str, Any], key: str, kind: type[Any]) -> Any:
     """config[key], checked; integers are positive. None if it is absent or null."""
     value = config.get(key)
     if value is None:
         return None
     if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
-        expected = {int: "an integer above 0", bool: "true or false", str: "a string"}[kind]
+        expected = {"int": "an integer above 0", "bool": "true or false", "str": "a string"}[kind.__name__]
         raise ConfigError(f"{path}: {key}: found {value!r}, expected {expected}")
     return value

@@ -83,7 +83,9 @@ def class_name(config: dict[str, Any]) -> str | None:
 def lowercase_first(backend: Tokenizer) -> None:
     """Makes the tokenizer lower its input before all else, as sentence-transformers' do_lower_case does."""
     normalizer = backend.normalizer
-    steps = list(normalizer) if isinstance(normalizer, normalizers.Sequence) else [normalizer] if normalizer else []
+    steps: list[Any] = [normalizer] if normalizer else []
+    if isinstance(normalizer, normalizers.Sequence):
+        steps = [normalizer[index] for index in range(len(normalizer))]
     if not any(isinstance(step, normalizers.Lowercase) for step in steps):
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
 
@@ -117,7 +119,7 @@ def _override_normalizer(backend: Tokenizer, config: dict[str, Any]) -> None:
         )
 
 
-def _flag(config: dict[str, Any], key: str, default: bool | None) -> bool | None:
+def _flag(config: dict[str, Any], key: str, default: bool | None) -> Any:
     value = config.get(key, default)
     if not isinstance(value, bool) and (value is not None or key != "strip_accents"):
         raise ConfigError(f"tokenizer_config.json: {key}: found {value!r}, expected true or false")

@@ -19,7 +19,8 @@ _FEW = 100
 def normalize(vectors: Floats) -> Floats:
     """Each row of [n, hidden] divided by max(its length, 1e-12)."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, np.float32(1e-12))
+    scaled: Floats = vectors / np.maximum(lengths, np.float32(1e-12))
+    return scaled
 
 
 def quantize(vectors: Floats, precision: str) -> npt.NDArray[Any]:
@@ -47,7 +48,8 @@ def quantize(vectors: Floats, precision: str) -> npt.NDArray[Any]:
     steps = (vectors.max(axis=0) - low) / np.float32(255)
     steps[steps == 0] = 1
     values = np.clip(np.floor((vectors - low) / steps), 0, 255)
-    return (values - 128 if precision == "int8" else values).astype(kind)
+    steps_from_zero: npt.NDArray[Any] = (values - 128 if precision == "int8" else values).astype(kind)
+    return steps_from_zero
 
 
 def similarity(name: str, a: Any, b: Any) -> Floats:
@@ -65,9 +67,10 @@ def similarity(name: str, a: Any, b: Any) -> Floats:
     if name == "euclidean":
         a64, b64 = left.astype(np.float64), right.astype(np.float64)  # the differences below cancel
         squares = (a64 * a64).sum(axis=1)[:, None] + (b64 * b64).sum(axis=1) - 2 * (a64 @ b64.T)
-        return -np.sqrt(np.maximum(squares, 0)).astype(np.float32)
-    scores: Floats = left @ right.T
-    return scores
+        scores: Floats = -np.sqrt(np.maximum(squares, 0)).astype(np.float32)
+        return scores
+    products: Floats = left @ right.T
+    return products
 
 
 def _rows(name: str, vectors: Any) -> Floats:
