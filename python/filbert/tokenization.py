@@ -373,7 +373,6 @@ class Tokenizer:
             encodings: list[Tokens] = encode(inputs, add_special_tokens=add_special_tokens)
         except BaseException as error:  # the Rust library raises bare exceptions, and panics outside of Exception
             if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-                _check(inputs)
                 raise InputError(str(error)) from None
             raise
         return encodings
@@ -453,20 +452,28 @@ class AutoTokenizer:
 
 
 def _inputs(text: Any, text_pair: Any) -> tuple[bool, list[str | Pair]]:
-    """Whether it is a batch, and its texts or pairs."""
-    if isinstance(text, str):
+    """Whether it is a batch, and its texts or pairs, checked."""
+    batch = not isinstance(text, str)
+    if not batch:
         if text_pair is not None and not isinstance(text_pair, str):
             raise InputError(f"text_pair: found {type(text_pair).__name__}, expected a string as text is one")
         # transformers takes an empty second text of a single pair for none; of a batch it does not.
-        return False, [(text, text_pair) if text_pair else text]
-    if not isinstance(text, (list, tuple)):
+        inputs = [(text, text_pair) if text_pair else text]
+    elif not isinstance(text, (list, tuple)):
         raise InputError(f"text: found {type(text).__name__}, expected a string or a list of strings")
-    if text_pair is None:
-        return True, list(text)
-    if not isinstance(text_pair, (list, tuple)) or len(text) != len(text_pair):
+    elif text_pair is None:
+        inputs = list(text)
+    elif isinstance(text_pair, (list, tuple)) and len(text) == len(text_pair):
+        inputs = list(zip(text, text_pair, strict=True))
+    else:
         found = f"{len(text_pair)}" if isinstance(text_pair, (list, tuple)) else type(text_pair).__name__
         raise InputError(f"text_pair: found {found}, expected a list of {len(text)} strings as text has")
-    return True, list(zip(text, text_pair, strict=True))
+    for index, item in enumerate(inputs):
+        if isinstance(item, (list, tuple)) and len(item) != 2:
+            raise InputError(f"text {index}: found {item!r:.100}, expected a string or a pair of strings")
+        for part in item if isinstance(item, (list, tuple)) else [item]:
+            check_text(index, part)
+    return batch, inputs
 
 
 def check_text(index: int, text: Any) -> None:
@@ -477,14 +484,6 @@ def check_text(index: int, text: Any) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"text {index}: character {error.start} is a lone surrogate and has no UTF-8 form") from None
-
-
-def _check(inputs: Sequence[Any]) -> None:
-    for index, item in enumerate(inputs):
-        if isinstance(item, (list, tuple)) and len(item) != 2:
-            raise InputError(f"text {index}: found {item!r:.100}, expected a string or a pair of strings")
-        for text in item if isinstance(item, (list, tuple)) else [item]:
-            check_text(index, text)
 
 
 def _limit(value: Any) -> int:
