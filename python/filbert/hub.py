@@ -102,6 +102,10 @@ class Source:
             return path
         raise self.missing(*candidates)
 
+    def is_unavailable(self, name: str) -> bool:
+        """Whether `find` gave None because the cache lacks the file and the hub could not be asked."""
+        return name in self._unavailable
+
     def missing(self, *names: str) -> OSError:
         """An error that says that none of `names` could be had, and why."""
         wanted = " or ".join(os.path.join(self._subfolder, name) for name in names)

@@ -95,7 +95,7 @@ def _is_builtin(class_name: str) -> bool:
 def _find(source: Source, name: str) -> str | None:
     """The path of a file that may be absent; that it cannot be had is another matter, and an OSError."""
     path = source.find(name)
-    if path is None and name in source._unavailable:
+    if path is None and source.is_unavailable(name):
         raise source.missing(name)
     return path
 
