@@ -3,8 +3,9 @@
     pip install ".[bench]"
     python bench/compare.py --output results.json
 
-Every engine's output is checked against torch's before anything is timed. In each round each engine runs once, in a
-shuffled order, so that a slow spell of the machine falls on all of them; the table gives medians.
+Every engine's output is checked against torch's before anything is timed. In each round each engine runs twice, in a
+shuffled order, so that a slow spell of the machine falls on all of them. The second run counts: in the first one the
+threads of the engine before may still be spinning, and the caches hold its weights. The table gives medians.
 """
 
 import argparse
@@ -36,13 +37,12 @@ def check(name, found, expected):
 def time_case(forwards, ids, seconds):
     """Median milliseconds of each engine."""
     times = {name: [] for name in forwards}
-    for forward in forwards.values():
-        forward(ids)
     end = time.perf_counter() + seconds * len(forwards)
     order = list(forwards)
-    while time.perf_counter() < end or len(times[order[0]]) < 5:
+    while time.perf_counter() < end or len(times[order[0]]) < 3:
         random.shuffle(order)
         for name in order:
+            forwards[name](ids)
             begin = time.perf_counter()
             forwards[name](ids)
             times[name].append(1e3 * (time.perf_counter() - begin))
