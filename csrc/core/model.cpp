@@ -122,7 +122,7 @@ struct Model::Impl {
   template <typename Body>
   void for_each_pass(Session& session, const ForwardOptions& options, const Body& body) {
     for (std::size_t begin = 0; begin < session.packed.sequences();) {
-      check_interrupted(options);
+      if (begin > 0) check_interrupted(options);
       session.arena.reset();
       const Pass pass = next_pass(session.packed, begin);
       body(pass, upload(*ops, pass, session));

@@ -54,12 +54,11 @@ class Architecture {
   virtual ~Architecture() = default;
 
   virtual Dimensions dimensions() const = 0;
-  virtual bool has_pooler() const = 0;
 
   // Returns the last hidden state, [tokens, hidden], in the arena.
   virtual float* forward(const Ops& ops, const Batch& batch, Arena& arena, Trace& trace) const = 0;
 
-  // From the last hidden state to the pooler's output, [sequences, hidden], in the arena.
+  // From the last hidden state to the pooler's output, [sequences, hidden], in the arena. Only if created with one.
   virtual float* pooler(const Ops& ops, const Batch& batch, const float* x, Arena& arena) const = 0;
 };
 

@@ -83,7 +83,7 @@ struct Layer {
 
 class Bert : public Architecture {
  public:
-  Bert(const BertConfig& config, const WeightLoader& weights, bool pooler) : config_(config), has_pooler_(pooler) {
+  Bert(const BertConfig& config, const WeightLoader& weights, bool pooler) : config_(config) {
     const auto linear = [&](const std::string& name) {
       return Linear{weights.matrix({name + ".weight"}), weights.vector({name + ".bias"})};
     };
@@ -114,7 +114,6 @@ class Bert : public Architecture {
     return {
         {config_.vocabulary, config_.token_types, config_.positions}, config_.hidden, config_.layers, config_.heads};
   }
-  bool has_pooler() const override { return has_pooler_; }
 
   float* forward(const Ops& ops, const Batch& batch, Arena& arena, Trace& trace) const override {
     const std::size_t hidden = config_.hidden;
@@ -163,7 +162,6 @@ class Bert : public Architecture {
 
  private:
   BertConfig config_;
-  bool has_pooler_;
   Weight word_, type_, position_;
   Norm embedding_norm_;
   std::vector<Layer> layers_;
