@@ -70,7 +70,7 @@ const Kernels* select_kernels(std::string& error) {
 
 std::string processor_name() {
 #if defined(__x86_64__)
-  if (__get_cpuid_max(0x80000000, nullptr) < 0x80000004) return "x86-64 processor";
+  if (static_cast<unsigned>(__get_cpuid_max(0x80000000, nullptr)) < 0x80000004u) return "x86-64 processor";
   char name[49] = {};
   for (unsigned leaf = 0; leaf < 3; ++leaf) {
     const Cpuid part(0x80000002 + leaf);

@@ -66,9 +66,9 @@ TEST_CASE("ops: linear against scalar, odd sizes") {
   const auto scalar = open_isa("scalar");
   for (const char* isa : vector_isas()) {
     const auto ops = open_isa(isa);
-    for (const std::size_t tokens : {1, 2, 5, 6, 7, 13, 97, 200})
-      for (const std::size_t in : {1, 3, 64, 513, 1100})
-        for (const std::size_t out : {1, 15, 16, 17, 63, 64, 65, 130}) {
+    for (const std::size_t tokens : {1u, 2u, 5u, 6u, 7u, 13u, 97u, 200u})
+      for (const std::size_t in : {1u, 3u, 64u, 513u, 1100u})
+        for (const std::size_t out : {1u, 15u, 16u, 17u, 63u, 64u, 65u, 130u}) {
           CAPTURE(isa);
           CAPTURE(tokens);
           CAPTURE(in);
@@ -174,7 +174,7 @@ TEST_CASE("ops: norm, embed_norm and pool against scalar, odd widths") {
   const auto scalar = open_isa("scalar");
   for (const char* isa : vector_isas()) {
     const auto ops = open_isa(isa);
-    for (const std::size_t width : {1, 2, 7, 8, 15, 16, 17, 31, 33, 384, 1023}) {
+    for (const std::size_t width : {1u, 2u, 7u, 8u, 15u, 16u, 17u, 31u, 33u, 384u, 1023u}) {
       constexpr std::size_t kTokens = 37, kRows = 11;
       const std::vector<float> x = random_floats(kTokens * width, 6, 3.0f);
       const std::vector<float> scale = random_floats(width, 7), shift = random_floats(width, 8);

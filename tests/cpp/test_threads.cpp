@@ -15,7 +15,7 @@ using filbert::cpu::ThreadPool;
 TEST_CASE("threads: every task runs exactly once, with aligned scratch") {
   for (const int threads : {1, 2, 3, 8}) {
     ThreadPool pool(threads);
-    for (const std::size_t tasks : {0, 1, 2, 7, 1000}) {
+    for (const std::size_t tasks : {0u, 1u, 2u, 7u, 1000u}) {
       std::vector<std::atomic<int>> runs(tasks);
       std::atomic<bool> aligned{true};
       pool.run(tasks, 100, [&](std::size_t task, float* scratch) {
