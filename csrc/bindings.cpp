@@ -61,10 +61,12 @@ filbert::Pooler pooler_of(const std::string& name) {
 
 filbert::DType dtype_of(const std::string& name) {
   using filbert::DType;
-  if (name == "float32") return DType::f32;
-  if (name == "float64" || name == "float16" || name == "bfloat16" || name == "int8")
-    throw filbert::DeviceError("dtype \"" + name + "\": this version computes in float32 only");
-  throw filbert::InputError("dtype \"" + name + "\" is unknown; expected \"float32\"");
+  return named<DType>("dtype", name,
+                      {{"float32", DType::f32},
+                       {"bfloat16", DType::bf16},
+                       {"int8", DType::i8},
+                       {"float16", DType::f16},
+                       {"float64", DType::f64}});
 }
 
 filbert::Pooling pooling_of(const std::string& name) {
@@ -303,6 +305,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
       .def_readonly("available", &DeviceInfo::available)
       .def_readonly("reason", &DeviceInfo::reason)
       .def_readonly("isas", &DeviceInfo::isas)
+      .def_readonly("bf16_note", &DeviceInfo::bf16_note)
       .def_readonly("threads", &DeviceInfo::threads);
 
   module.def("validate_config", &filbert::validate_config, "config_json"_a, "source"_a = "config");

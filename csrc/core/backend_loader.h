@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filbert/device.h>
+#include <filbert/weights.h>
 
 #include <memory>
 #include <string>
@@ -11,6 +12,6 @@
 namespace filbert {
 
 // "cpu" or "auto"; a device that is not there is a DeviceError with the reason, never another device.
-std::unique_ptr<Ops> open_device(const std::string& name, int threads);
+std::unique_ptr<Ops> open_device(const std::string& name, int threads, DType dtype);
 
 }  // namespace filbert

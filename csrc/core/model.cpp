@@ -87,12 +87,11 @@ struct Model::Impl {
 
   Impl(const std::string& config_json, const std::string& source, Weights given, const LoadOptions& options)
       : weights(std::move(given)) {
-    if (options.dtype != DType::f32) throw DeviceError("dtype: this version computes in float32 only");
     const JsonValue root = parse_config(config_json, source);
     const ConfigReader config(root, source);
     const ArchitectureEntry& entry = find_architecture(config);
     const TensorMatch match = match_tensors(config_json, weights, options.pooler);
-    ops = open_device(options.device, options.threads);
+    ops = open_device(options.device, options.threads, options.dtype);
     architecture = entry.create(config, WeightLoader(*ops, weights, match), match.pooler);
     weights.drop_pages();
     size = architecture->dimensions();
@@ -132,15 +131,25 @@ struct Model::Impl {
     session.arena.reset();
   }
 
+  // [sequences, hidden], in the arena
+  const float* pool(Session& session, const Batch& batch, const float* x, filbert_pooling pooling, bool normalize) {
+    float* rows = session.arena.take<float>(batch.sequences, size.hidden);
+    ops->pool({x, batch.cu_seqlens, batch.sequences, size.hidden, pooling, normalize, rows});
+    return rows;
+  }
+
   void forward(Session& session, const Layout& layout, const OutputBuffers& out, const ForwardOptions& options) {
     if (out.pooler_output && !info.pooler) throw InputError("pooler_output is asked of a model without a pooler");
     clear_unwritten(out, session.packed, layout, size);
     for_each_pass(session, options, [&](const Pass& pass, const Batch& batch) {
       OutputWriter writer(*ops, session, pass, layout, out, size);
-      const float* x = architecture->forward(*ops, batch, session.arena, writer);
+      const bool first_only = !out.last_hidden_state && out.hidden_states.empty() && out.attentions.empty();
+      const float* x = architecture->forward(*ops, batch, session.arena, writer, first_only);
       if (out.last_hidden_state) writer.last_hidden_state(x);
-      if (out.pooler_output)
-        writer.sequence_rows(architecture->pooler(*ops, batch, x, session.arena), out.pooler_output);
+      if (out.pooler_output) {
+        const float* first = first_only ? x : pool(session, batch, x, FILBERT_POOL_FIRST, false);
+        writer.sequence_rows(architecture->pooler(*ops, batch.sequences, first, session.arena), out.pooler_output);
+      }
     });
   }
 };
@@ -214,10 +223,9 @@ void Model::embed(const TokenBatch& batch, Pooling pooling, bool normalize, floa
   static const OutputBuffers kNothing;
   impl.for_each_pass(session, options, [&](const Pass& pass, const Batch& packed) {
     OutputWriter writer(*impl.ops, session, pass, layout, kNothing, impl.size);
-    const float* x = impl.architecture->forward(*impl.ops, packed, session.arena, writer);
-    float* rows = session.arena.take<float>(packed.sequences, impl.size.hidden);
-    impl.ops->pool({x, packed.cu_seqlens, packed.sequences, impl.size.hidden, op, normalize, rows});
-    writer.sequence_rows(rows, out);
+    const bool first_only = op == FILBERT_POOL_FIRST && !normalize;
+    const float* x = impl.architecture->forward(*impl.ops, packed, session.arena, writer, first_only);
+    writer.sequence_rows(first_only ? x : impl.pool(session, packed, x, op, normalize), out);
   });
 }
 

@@ -5,18 +5,27 @@
 #include <filbert/error.h>
 
 #include <cstddef>
+#include <initializer_list>
 #include <memory>
 #include <new>
 #include <string>
 
 namespace filbert {
 
+inline filbert_token_op embed_norm(const filbert_embed_norm_args& args) {
+  return {.kind = FILBERT_EMBED_NORM, .args = {.embed_norm = args}};
+}
+inline filbert_token_op linear(const filbert_linear_args& args) {
+  return {.kind = FILBERT_LINEAR, .args = {.linear = args}};
+}
+inline filbert_token_op norm(const filbert_norm_args& args) { return {.kind = FILBERT_NORM, .args = {.norm = args}}; }
+
 // A backend opened on one device. The ops are those of filbert/backend.h; a failed one throws.
 class Ops {
  public:
   // Throws DeviceError, InputError (threads out of range), std::bad_alloc.
-  Ops(const filbert_backend* table, int device_index, int threads) : table_(table) {
-    check(table->open(device_index, threads, &context_));
+  Ops(const filbert_backend* table, int device_index, int threads, filbert_dtype dtype) : table_(table) {
+    check(table->open(device_index, threads, dtype, &context_));
   }
   ~Ops() { table_->close(context_); }
   Ops(const Ops&) = delete;
@@ -49,10 +58,10 @@ class Ops {
   }
   void free_weight(filbert_weight* weight) const { table_->free_weight(context_, weight); }
 
-  void embed_norm(const filbert_embed_norm_args& args) const { check(table_->embed_norm(context_, &args)); }
-  void linear(const filbert_linear_args& args) const { check(table_->linear(context_, &args)); }
+  void token_ops(std::initializer_list<filbert_token_op> ops, std::size_t tokens) const {
+    check(table_->token_ops(context_, ops.begin(), ops.size(), tokens));
+  }
   void attention(const filbert_attention_args& args) const { check(table_->attention(context_, &args)); }
-  void norm(const filbert_norm_args& args) const { check(table_->norm(context_, &args)); }
   void pool(const filbert_pool_args& args) const { check(table_->pool(context_, &args)); }
 
  private:

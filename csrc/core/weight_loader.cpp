@@ -1,24 +1,11 @@
 #include "core/weight_loader.h"
 
+#include "core/dtype.h"
+
 #include <vector>
 
 namespace filbert {
 namespace {
-
-filbert_dtype backend_dtype(DType dtype) {
-  switch (dtype) {
-    case DType::f16:
-      return FILBERT_F16;
-    case DType::bf16:
-      return FILBERT_BF16;
-    case DType::f64:
-      return FILBERT_F64;
-    case DType::f32:
-    case DType::other:
-      break;  // matching admits no other
-  }
-  return FILBERT_F32;
-}
 
 filbert_host_tensor host_tensor(const TensorView& view) {
   return {view.data, backend_dtype(view.dtype), view.shape.empty() ? 1 : view.shape[0],

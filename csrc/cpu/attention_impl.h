@@ -1,43 +1,100 @@
-// softmax(scale q k^T) v for one head of one sequence. K is packed transposed and V as it is, both into panels, then
-// six queries at a time: scores against all keys, softmax in place, weighted sum. A query's result depends on its own
+// softmax(scale q k^T) v for one head of one sequence. K is packed transposed and V as it is, both into panels, then a
+// few queries at a time: scores against all keys, softmax in place, weighted sum. A query's result depends on its own
 // row and on the keys from the first one on, never on the queries beside it.
 #pragma once
 
-#include "cpu/kernels.h"
+#include "cpu/bf16_impl.h"
 
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
-// panels of b[k, n] = source^T, source [n, k] with rows `stride` apart
-inline void pack_transposed(const float* source, std::size_t stride, std::size_t n, std::size_t k, float* panels) {
+// panels of b[words, n] = source^T, source [n, words] with rows `stride` apart
+inline void pack_transposed(const float* source, std::size_t stride, std::size_t n, std::size_t words, float* panels) {
   for (std::size_t panel = 0; panel * kPanelWidth < n; ++panel) {
     const std::size_t columns = panel_columns(n, panel);
     const std::size_t width = round_up(columns, kWidth);
-    float* out = panels + panel * kPanelWidth * k;
     const float* rows = source + panel * kPanelWidth * stride;
-    for (std::size_t i = 0; i < k; ++i, out += width) {
-      for (std::size_t j = 0; j < columns; ++j) out[j] = rows[j * stride + i];
-      for (std::size_t j = columns; j < width; ++j) out[j] = 0.0f;
+    float* out = panels + panel * kPanelWidth * words;
+    for (std::size_t j = 0; j < width; j += kWidth) {
+      std::size_t i = 0;
+      if (j + kWidth <= columns)
+        for (; i + kWidth <= words; i += kWidth) transpose(rows + j * stride + i, stride, out + i * width + j, width);
+      for (; i < words; ++i)
+        for (std::size_t lane = 0; lane < kWidth; ++lane)
+          out[i * width + j + lane] = j + lane < columns ? rows[(j + lane) * stride + i] : 0.0f;
     }
   }
 }
 
-// panels of b[k, n] = source [k, n] with rows `stride` apart
-inline void pack_rows(const float* source, std::size_t stride, std::size_t n, std::size_t k, float* panels) {
-  for (std::size_t panel = 0; panel * kPanelWidth < n; ++panel) {
-    const std::size_t columns = panel_columns(n, panel);
-    float* out = panels + panel * kPanelWidth * k;
-    for (std::size_t i = 0; i < k; ++i) {
-      const float* row = source + i * stride + panel * kPanelWidth;
-      std::size_t j = 0;
-      for (; j + kWidth <= columns; j += kWidth, out += kWidth) store(out, load(row + j));
-      if (j < columns) {
-        store(out, load_first(row + j, columns - j));
-        out += kWidth;
+// How attention reads q, k, v and the softmax: float32 where they lie, K and V in panels.
+struct F32Attention {
+  using Operand = F32;
+  static constexpr std::size_t kQueries = kTileRows;
+  static std::size_t words(std::size_t k) { return k; }
+  static std::size_t row_scratch(std::size_t) { return 0; }
+  static std::size_t key_scratch(std::size_t, std::size_t) { return 0; }
+
+  static const float* rows(const float* x, std::size_t& stride, std::size_t, std::size_t, float*) {
+    (void)stride;
+    return x;
+  }
+  static void pack_keys(const float* k, std::size_t stride, std::size_t keys, std::size_t d, float*, float* panels) {
+    pack_transposed(k, stride, keys, d, panels);
+  }
+  static void pack_values(const float* v, std::size_t stride, std::size_t keys, std::size_t d, float* panels) {
+    for (std::size_t panel = 0; panel * kPanelWidth < d; ++panel) {
+      const std::size_t columns = panel_columns(d, panel);
+      const std::size_t width = round_up(columns, kWidth);
+      float* out = panels + panel * kPanelWidth * keys;
+      for (std::size_t i = 0; i < keys; ++i)
+        for_each_vector(columns, [&](std::size_t j, std::size_t lanes) {
+          store(out + i * width + j, load_first(v + i * stride + panel * kPanelWidth + j, lanes));
+        });
+    }
+  }
+};
+
+// All of them as bfloat16.
+template <typename T, std::size_t Queries>
+struct Bf16Attention {
+  using Operand = T;
+  static constexpr std::size_t kQueries = Queries;
+  static std::size_t words(std::size_t k) { return bf16_words(k); }
+  static std::size_t row_scratch(std::size_t k) { return round_up(Queries, 16) * (bf16_words(k) + 16); }
+  static std::size_t key_scratch(std::size_t keys, std::size_t d) { return keys * bf16_words(d); }
+
+  static const std::uint32_t* rows(const float* x, std::size_t& stride, std::size_t count, std::size_t k,
+                                   float* scratch) {
+    auto* out = reinterpret_cast<std::uint32_t*>(scratch);
+    const std::size_t packed = bf16_words(k) + 16;
+    for (std::size_t r = 0; r < count; ++r) pack_bf16_row(x + r * stride, k, out + r * packed);
+    stride = packed;
+    return out;
+  }
+  static void pack_keys(const float* k, std::size_t stride, std::size_t keys, std::size_t d, float* scratch,
+                        float* panels) {
+    const std::size_t width = bf16_words(d);
+    for (std::size_t i = 0; i < keys; ++i)
+      pack_bf16_row(k + i * stride, d, reinterpret_cast<std::uint32_t*>(scratch) + i * width);
+    pack_transposed(scratch, width, keys, width, panels);
+  }
+  static void pack_values(const float* v, std::size_t stride, std::size_t keys, std::size_t d, float* panels) {
+    const std::size_t count = bf16_words(keys);
+    for (std::size_t panel = 0; panel * kPanelWidth < d; ++panel) {
+      const std::size_t columns = panel_columns(d, panel);
+      const std::size_t width = round_up(columns, kWidth);
+      const float* source = v + panel * kPanelWidth;
+      auto* out = reinterpret_cast<std::uint32_t*>(panels) + panel * kPanelWidth * count;
+      for (std::size_t i = 0; i < count; ++i, out += width) {
+        const float* low = source + 2 * i * stride;
+        if (2 * i < keys)
+          pair_bf16_rows(low, 2 * i + 1 < keys ? low + stride : nullptr, columns, out);
+        else
+          for (std::size_t j = 0; j < width; j += kWidth) store_words(out + j, set_words(0));
       }
     }
   }
-}
+};
 
 // row = e^(scale (row - max)); returns the sum. `row` may be written up to a whole vector past its end.
 inline float softmax_numerators(float* row, std::size_t n, float scale) {
@@ -63,33 +120,61 @@ inline float softmax_numerators(float* row, std::size_t n, float scale) {
   return reduce_add(sum);
 }
 
-inline std::size_t score_stride(std::size_t keys) { return round_up(keys, kWidth) + kWidth; }  // rows do not alias
+inline void scale_row(const float* row, std::size_t n, float factor, float* out) {
+  for_each_vector(n, [&](std::size_t j, std::size_t lanes) {
+    store_first(out + j, load_first(row + j, lanes) * set(factor), lanes);
+  });
+}
 
+inline std::size_t score_stride(std::size_t keys) { return round_up(keys, kWidth) + 16; }  // rows do not alias
+
+// The parts of the scratch, in floats.
+template <typename A>
+struct AttentionScratch {
+  std::size_t keys, values, scores, rows;
+  AttentionScratch(std::size_t count, std::size_t d)
+      : keys(round_up(A::words(d) * round_up(count, kWidth), 16)),
+        values(round_up(A::words(count) * round_up(d, kWidth), 16)),
+        scores(round_up(A::kQueries * score_stride(count), 16)),
+        rows(round_up(A::row_scratch(count > d ? count : d), 16)) {
+    // K is rounded before there are scores and rows.
+    const std::size_t rounded = A::key_scratch(count, d);
+    if (rounded > scores + rows) rows = round_up(rounded - scores, 16);
+  }
+  std::size_t total() const { return keys + values + scores + rows; }
+};
+
+template <typename A>
 inline std::size_t attention_scratch(std::size_t keys, std::size_t head_size) {
-  return round_up(head_size * round_up(keys, kWidth), 16) + round_up(keys * round_up(head_size, kWidth), 16) +
-         kTileRows * score_stride(keys);
+  return AttentionScratch<A>(keys, head_size).total();
 }
 
-inline void scale_row(float* row, std::size_t n, float factor, float* out) {
-  for (std::size_t j = 0; j < n; ++j) out[j] = row[j] * factor;
-}
-
+template <typename A>
 inline void attention(const AttentionTask& task) {
+  using T = typename A::Operand;
   const std::size_t d = task.head_size;
-  float* keys = task.scratch;
-  float* values = keys + round_up(d * round_up(task.keys, kWidth), 16);
-  float* scores = values + round_up(task.keys * round_up(d, kWidth), 16);
+  const AttentionScratch<A> sizes(task.keys, d);
+  float* const keys = task.scratch;
+  float* const values = keys + sizes.keys;
+  float* const scores = values + sizes.values;
+  float* const packed = scores + sizes.scores;
   const std::size_t stride = score_stride(task.keys);
-  pack_transposed(task.k, task.stride, task.keys, d, keys);
-  pack_rows(task.v, task.stride, d, task.keys, values);
-  for (std::size_t query = 0; query < task.queries; query += kTileRows) {
-    const std::size_t rows = task.queries - query < kTileRows ? task.queries - query : kTileRows;
+  A::pack_keys(task.k, task.stride, task.keys, d, scores, keys);
+  A::pack_values(task.v, task.stride, task.keys, d, values);
+  const auto* key_panels = reinterpret_cast<const typename T::Cell*>(keys);
+  const auto* value_panels = reinterpret_cast<const typename T::Cell*>(values);
+  for (std::size_t query = 0; query < task.queries; query += A::kQueries) {
+    const std::size_t rows = task.queries - query < A::kQueries ? task.queries - query : A::kQueries;
     float* out = task.out + query * task.out_stride;
-    float inverse[kTileRows];
-    multiply(rows, d, task.q + query * task.stride, task.stride, keys, task.keys, scores, stride);
+    float inverse[A::kQueries];
+    std::size_t q_stride = task.stride;
+    const auto* q = A::rows(task.q + query * task.stride, q_stride, rows, d, packed);
+    multiply<T>(rows, A::words(d), q, q_stride, key_panels, task.keys, scores, stride);
     for (std::size_t r = 0; r < rows; ++r)
       inverse[r] = 1.0f / softmax_numerators(scores + r * stride, task.keys, task.scale);
-    multiply(rows, task.keys, scores, stride, values, d, out, task.out_stride);
+    std::size_t p_stride = stride;
+    const auto* p = A::rows(scores, p_stride, rows, task.keys, packed);
+    multiply<T>(rows, A::words(task.keys), p, p_stride, value_panels, d, out, task.out_stride);
     for (std::size_t r = 0; r < rows; ++r) {
       scale_row(out + r * task.out_stride, d, inverse[r], out + r * task.out_stride);
       if (task.probabilities)
@@ -97,6 +182,11 @@ inline void attention(const AttentionTask& task) {
                   task.probabilities + (query + r) * task.probability_stride);
     }
   }
+}
+
+template <typename A>
+constexpr AttentionKernel attention_kernel() {
+  return {attention_scratch<A>, attention<A>};
 }
 
 }  // namespace

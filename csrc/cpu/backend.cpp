@@ -1,4 +1,4 @@
-// The op table of the CPU: splits each op over the threads and hands the shares to the kernels of the instruction set.
+// The op table of the CPU: splits the ops over the threads and hands the shares to the kernels of the instruction set.
 #include "cpu/backend.h"
 
 #include <algorithm>
@@ -13,6 +13,9 @@
 
 struct filbert_context {
   const filbert::cpu::Kernels& kernels;
+  filbert_dtype dtype;
+  const filbert::cpu::LinearKernel& linear;
+  const filbert::cpu::AttentionKernel& attention;
   filbert::cpu::ThreadPool pool;
 };
 
@@ -39,23 +42,26 @@ filbert_status guarded(const Body& body) {
   }
 }
 
-const float* data_of(const filbert_weight* weight) { return weight ? weight->data : nullptr; }
-
-NormTask norm_task(const filbert_weight* gamma, const filbert_weight* beta, float eps, std::size_t width) {
-  return {data_of(gamma), data_of(beta), eps, width};
+const float* data_of(const filbert_weight* weight) {
+  return weight ? static_cast<const float*>(weight->data) : nullptr;
 }
 
-// Calls body(begin, end) over shares of [0, rows) of about `grain` rows.
-template <typename Body>
-void for_rows(filbert_context* context, std::size_t rows, std::size_t grain, const Body& body) {
-  const std::size_t shares = (rows + grain - 1) / grain;
-  context->pool.run(shares, 0,
-                    [&](std::size_t share, float*) { body(share * grain, std::min(rows, (share + 1) * grain)); });
+const LinearKernel* linear_kernel(const Kernels& kernels, filbert_dtype dtype) {
+  switch (dtype) {
+    case FILBERT_F32:
+      return &kernels.f32;
+    case FILBERT_BF16:
+      return &kernels.bf16;
+    case FILBERT_I8:
+      return &kernels.i8;
+    case FILBERT_F16:
+    case FILBERT_F64:
+      break;
+  }
+  return nullptr;
 }
 
-std::size_t row_grain(std::size_t width) { return std::max<std::size_t>(1, 16384 / std::max<std::size_t>(width, 1)); }
-
-filbert_status open(int device_index, int threads, filbert_context** out) {
+filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_context** out) {
   if (device_index != 0) return fail(FILBERT_UNAVAILABLE, "there is one cpu device, cpu");
   const char* bad_variable = nullptr;
   if (threads == 0) threads = default_threads(&bad_variable);
@@ -68,17 +74,23 @@ filbert_status open(int device_index, int threads, filbert_context** out) {
   std::string error;
   const Kernels* kernels = select_kernels(error);
   if (!kernels) return fail(FILBERT_UNAVAILABLE, error);
-  return guarded([&] { *out = new filbert_context{*kernels, ThreadPool(threads)}; });
+  const LinearKernel* linear = linear_kernel(*kernels, dtype);
+  if (!linear) return fail(FILBERT_UNAVAILABLE, "it computes in float32, bfloat16 or int8");
+  const AttentionKernel& attention = dtype == FILBERT_F32 ? kernels->attention : kernels->fast_attention;
+  return guarded([&] { *out = new filbert_context{*kernels, dtype, *linear, attention, ThreadPool(threads)}; });
 }
 
 void close(filbert_context* context) { delete context; }
 
 filbert_status describe(filbert_context* context, filbert_device_description* out) {
   std::string isas;
-  for (const Kernels* kernels : available_kernels()) isas += (isas.empty() ? "" : ",") + std::string(kernels->isa);
+  for (const Kernels& kernels : available_kernels()) isas += (isas.empty() ? "" : ",") + std::string(kernels.isa);
   std::snprintf(out->name, sizeof(out->name), "%s", processor_name().c_str());
   std::snprintf(out->isa, sizeof(out->isa), "%s", context->kernels.isa);
   std::snprintf(out->isas, sizeof(out->isas), "%s", isas.c_str());
+  const bool widened = context->dtype == FILBERT_BF16 && !context->kernels.multiplies_bf16;
+  std::snprintf(out->note, sizeof(out->note), "%s",
+                widened ? "this processor does not multiply bfloat16: it is widened to float32" : "");
   out->threads = context->pool.threads();
   return FILBERT_OK;
 }
@@ -101,114 +113,179 @@ filbert_status sync(filbert_context*) { return FILBERT_OK; }
 
 filbert_status load_weight(filbert_context* context, filbert_weight_kind kind, const filbert_host_tensor* parts,
                            std::size_t count, filbert_weight** out) {
-  return guarded([&] { *out = make_weight(kind, parts, count, context->kernels, context->pool).release(); });
+  return guarded([&] {
+    *out = make_weight(kind, parts, count, context->dtype, context->linear.format, context->pool).release();
+  });
 }
 
 void free_weight(filbert_context*, filbert_weight* weight) { delete weight; }
 
-filbert_status embed_norm(filbert_context* context, const filbert_embed_norm_args* args) {
-  return guarded([&] {
-    const EmbedTask task = {args->ids,
-                            args->types,
-                            args->positions,
-                            data_of(args->word),
-                            data_of(args->type),
-                            data_of(args->position),
-                            norm_task(args->gamma, args->beta, args->eps, args->width),
-                            args->out};
-    for_rows(context, args->tokens, row_grain(args->width),
-             [&](std::size_t begin, std::size_t end) { context->kernels.embed_norm(task, begin, end); });
+NormTask norm_task(const filbert_weight* gamma, const filbert_weight* beta, float eps, std::size_t width) {
+  return {data_of(gamma), data_of(beta), eps, width};
+}
+
+// A share of one op: rows and, of a linear op, panels of its output columns.
+struct Share {
+  std::size_t row_begin, row_end, panel_begin, panel_end;
+};
+
+std::size_t panels_of(const filbert_context& context, const filbert_token_op& op) {
+  if (op.kind != FILBERT_LINEAR) return 1;
+  const std::size_t width = context.linear.format.panel_width;
+  return (op.args.linear.weight->rows + width - 1) / width;
+}
+
+std::size_t scratch_of(const filbert_context& context, const filbert_token_op& op, std::size_t rows) {
+  return op.kind == FILBERT_LINEAR ? context.linear.scratch(rows, op.args.linear.weight->cols) : 0;
+}
+
+void run_share(const filbert_context& context, const filbert_token_op& op, const Share& share, float* scratch) {
+  const RowKernels& kernels = context.kernels.rows;
+  switch (op.kind) {
+    case FILBERT_EMBED_NORM: {
+      const filbert_embed_norm_args& args = op.args.embed_norm;
+      const NormTask norm = norm_task(args.gamma, args.beta, args.eps, args.width);
+      return kernels.embed_norm({args.ids, args.types, args.positions, data_of(args.word), data_of(args.type),
+                                 data_of(args.position), norm, args.out},
+                                share.row_begin, share.row_end);
+    }
+    case FILBERT_NORM: {
+      const filbert_norm_args& args = op.args.norm;
+      return kernels.norm(norm_task(args.gamma, args.beta, args.eps, args.width), args.x, share.row_begin,
+                          share.row_end, args.out);
+    }
+    case FILBERT_LINEAR: {
+      const filbert_linear_args& args = op.args.linear;
+      const filbert_weight& w = *args.weight;
+      const LinearTask task = {args.x,
+                               {w.data, w.rows, w.cols, w.scales.data(), w.offsets.data()},
+                               data_of(args.bias),
+                               args.residual,
+                               args.activation,
+                               args.out};
+      return context.linear.run(task, share.row_begin, share.row_end, share.panel_begin, share.panel_end, scratch);
+    }
+  }
+}
+
+// Rows of one share: enough to use a panel of the weights well, few enough for their activations to stay in L2.
+constexpr std::size_t kShareRows = 96;
+// With this many rows for each thread, a share of the rows goes through all ops at once.
+constexpr std::size_t kRowsPerThread = 48;
+constexpr std::size_t kRowGrain = 16;
+
+// The tokens in shares of about kShareRows, and all ops on one share before the next.
+void run_by_rows(filbert_context& context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
+  const auto threads = static_cast<std::size_t>(context.pool.threads());
+  const std::size_t shares = round_up((tokens + kShareRows - 1) / kShareRows, threads);
+  const std::size_t rows = round_up((tokens + shares - 1) / shares, kRowGrain);
+  std::size_t scratch = 0;
+  for (std::size_t i = 0; i < count; ++i) scratch = std::max(scratch, scratch_of(context, ops[i], rows));
+  context.pool.run((tokens + rows - 1) / rows, scratch, [&](std::size_t share, float* own) {
+    const std::size_t begin = share * rows;
+    const std::size_t end = std::min(tokens, begin + rows);
+    for (std::size_t i = 0; i < count; ++i)
+      run_share(context, ops[i], {begin, end, 0, panels_of(context, ops[i])}, own);
   });
 }
 
-// Rows of one share: enough to use a panel of the weights well while it is in L2.
-constexpr std::size_t kLinearRows = 96;
+// One op on all tokens, its output columns split so that every thread has something to do.
+void run_by_columns(filbert_context& context, const filbert_token_op& op, std::size_t tokens) {
+  const std::size_t panels = panels_of(context, op);
+  const std::size_t row_shares = op.kind == FILBERT_LINEAR ? (tokens + kShareRows - 1) / kShareRows : 1;
+  const std::size_t wanted = 4 * static_cast<std::size_t>(context.pool.threads());
+  const std::size_t panel_shares = std::clamp<std::size_t>((wanted + row_shares - 1) / row_shares, 1, panels);
+  const std::size_t rows = (tokens + row_shares - 1) / row_shares;
+  context.pool.run(row_shares * panel_shares, scratch_of(context, op, rows), [&](std::size_t share, float* own) {
+    const std::size_t row = share / panel_shares;
+    const std::size_t column = share % panel_shares;
+    run_share(context, op,
+              {row * tokens / row_shares, (row + 1) * tokens / row_shares, column * panels / panel_shares,
+               (column + 1) * panels / panel_shares},
+              own);
+  });
+}
 
-filbert_status linear(filbert_context* context, const filbert_linear_args* args) {
+filbert_status token_ops(filbert_context* context, const filbert_token_op* ops, std::size_t count,
+                         std::size_t tokens) {
   return guarded([&] {
-    const filbert_weight& weight = *args->weight;
-    const LinearTask task = {
-        args->x,  {weight.data, weight.rows, weight.cols}, data_of(args->bias), args->residual, args->activation,
-        args->out};
-    const std::size_t panel_width = context->kernels.panel_width;
-    const std::size_t panels = (weight.rows + panel_width - 1) / panel_width;
-    const std::size_t row_shares = (args->tokens + kLinearRows - 1) / kLinearRows;
-    const std::size_t wanted = 4 * static_cast<std::size_t>(context->pool.threads());
-    const std::size_t panel_shares = std::clamp<std::size_t>((wanted + row_shares - 1) / row_shares, 1, panels);
-    context->pool.run(row_shares * panel_shares, 0, [&](std::size_t share, float*) {
-      const std::size_t rows = share / panel_shares;
-      const std::size_t columns = share % panel_shares;
-      context->kernels.linear(task, rows * args->tokens / row_shares, (rows + 1) * args->tokens / row_shares,
-                              columns * panels / panel_shares, (columns + 1) * panels / panel_shares);
-    });
+    if (tokens >= kRowsPerThread * static_cast<std::size_t>(context->pool.threads()))
+      return run_by_rows(*context, ops, count, tokens);
+    for (std::size_t i = 0; i < count; ++i) run_by_columns(*context, ops[i], tokens);
   });
 }
 
 // Queries of one share. Its keys and values are packed once, so more is cheaper; fewer balances better.
 constexpr std::size_t kAttentionQueries = 128;
 
-// One head of the queries among tokens [begin, end), which may touch several sequences.
-void attend(const Kernels& kernels, const filbert_attention_args& args, std::size_t head, std::size_t begin,
-            std::size_t end, float* scratch) {
+// Queries [begin, end), tokens of sequence s, by one head.
+void attend(const filbert_context& context, const filbert_attention_args& args, std::size_t head, std::size_t s,
+            std::size_t begin, std::size_t end, float* scratch) {
   const std::size_t hidden = args.heads * args.head_size;
   const std::size_t column = head * args.head_size;
+  const auto first = static_cast<std::size_t>(args.cu_seqlens[s]);
+  const auto stop = static_cast<std::size_t>(args.cu_seqlens[s + 1]);
+  const auto key = args.key_begin ? static_cast<std::size_t>(args.key_begin[s]) : first;
+  AttentionTask task = {};
+  task.stride = 3 * hidden;
+  task.q = args.qkv + begin * task.stride + column;
+  task.k = args.qkv + key * task.stride + hidden + column;
+  task.v = task.k + hidden;
+  task.queries = end - begin;
+  task.keys = stop - key;
+  task.head_size = args.head_size;
+  task.scale = args.scale;
+  task.out = args.out + (args.first_only ? s : begin) * hidden + column;
+  task.out_stride = hidden;
+  task.scratch = scratch;
+  if (args.probabilities) {
+    const std::size_t length = stop - first;
+    const std::size_t row = head * length + begin - first;
+    task.probabilities = args.probabilities + args.probability_offsets[s] + row * length + (key - first);
+    task.probability_stride = length;
+  }
+  context.attention.run(task);
+}
+
+// One head of the queries among tokens [begin, end), which may touch several sequences.
+void attend_tokens(const filbert_context& context, const filbert_attention_args& args, std::size_t head,
+                   std::size_t begin, std::size_t end, float* scratch) {
   const std::int32_t* last = args.cu_seqlens + args.sequences;
   const std::int32_t* bound = std::upper_bound(args.cu_seqlens, last, static_cast<std::int32_t>(begin));
   for (std::size_t s = static_cast<std::size_t>(bound - args.cu_seqlens) - 1; begin < end; ++s) {
-    const auto first = static_cast<std::size_t>(args.cu_seqlens[s]);
-    const auto stop = static_cast<std::size_t>(args.cu_seqlens[s + 1]);
-    const auto key = args.key_begin ? static_cast<std::size_t>(args.key_begin[s]) : first;
-    const std::size_t length = stop - first;
-    const std::size_t queries = std::min(end, stop) - begin;
-    AttentionTask task = {};
-    task.stride = 3 * hidden;
-    task.q = args.qkv + begin * task.stride + column;
-    task.k = args.qkv + key * task.stride + hidden + column;
-    task.v = task.k + hidden;
-    task.queries = queries;
-    task.keys = stop - key;
-    task.head_size = args.head_size;
-    task.scale = args.scale;
-    task.out = args.out + begin * hidden + column;
-    task.out_stride = hidden;
-    task.scratch = scratch;
-    if (args.probabilities) {
-      const std::size_t row = head * length + begin - first;
-      task.probabilities = args.probabilities + args.probability_offsets[s] + row * length + (key - first);
-      task.probability_stride = length;
-    }
-    kernels.attention(task);
-    begin += queries;
+    const std::size_t stop = std::min(end, static_cast<std::size_t>(args.cu_seqlens[s + 1]));
+    attend(context, args, head, s, begin, stop, scratch);
+    begin = stop;
   }
 }
 
 filbert_status attention(filbert_context* context, const filbert_attention_args* args) {
   return guarded([&] {
+    const std::size_t scratch = context->attention.scratch(args->max_length, args->head_size);
+    if (args->first_only) {
+      context->pool.run(args->sequences * args->heads, scratch, [&](std::size_t task, float* own) {
+        const std::size_t s = task / args->heads;
+        const auto first = static_cast<std::size_t>(args->cu_seqlens[s]);
+        attend(*context, *args, task % args->heads, s, first, first + 1, own);
+      });
+      return;
+    }
     const auto tokens = static_cast<std::size_t>(args->cu_seqlens[args->sequences]);
     const std::size_t shares = (tokens + kAttentionQueries - 1) / kAttentionQueries;
-    const std::size_t scratch = context->kernels.attention_scratch(args->max_length, args->head_size);
     context->pool.run(shares * args->heads, scratch, [&](std::size_t task, float* own) {
       const std::size_t begin = task / args->heads * kAttentionQueries;
-      attend(context->kernels, *args, task % args->heads, begin, std::min(tokens, begin + kAttentionQueries), own);
+      attend_tokens(*context, *args, task % args->heads, begin, std::min(tokens, begin + kAttentionQueries), own);
     });
-  });
-}
-
-filbert_status norm(filbert_context* context, const filbert_norm_args* args) {
-  return guarded([&] {
-    const NormTask task = norm_task(args->gamma, args->beta, args->eps, args->width);
-    for_rows(context, args->tokens, row_grain(args->width),
-             [&](std::size_t begin, std::size_t end) { context->kernels.norm(task, args->x, begin, end, args->out); });
   });
 }
 
 filbert_status pool(filbert_context* context, const filbert_pool_args* args) {
   return guarded([&] {
-    for_rows(context, args->sequences, 1, [&](std::size_t s, std::size_t) {
+    context->pool.run(args->sequences, 0, [&](std::size_t s, float*) {
       const auto first = static_cast<std::size_t>(args->cu_seqlens[s]);
       const auto tokens = static_cast<std::size_t>(args->cu_seqlens[s + 1]) - first;
-      context->kernels.pool(args->x + first * args->width, tokens, args->width, args->pooling, args->normalize != 0,
-                            args->out + s * args->width);
+      context->kernels.rows.pool(args->x + first * args->width, tokens, args->width, args->pooling,
+                                 args->normalize != 0, args->out + s * args->width);
     });
   });
 }
@@ -230,10 +307,8 @@ const filbert_backend* backend() {
       .sync = sync,
       .load_weight = load_weight,
       .free_weight = free_weight,
-      .embed_norm = embed_norm,
-      .linear = linear,
+      .token_ops = token_ops,
       .attention = attention,
-      .norm = norm,
       .pool = pool,
   };
   return &table;

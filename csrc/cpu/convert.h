@@ -1,4 +1,4 @@
-// Stored dtypes to float32: exact for f16 and bf16, rounded to nearest for f64.
+// Stored dtypes to float32: exact for f16 and bf16, rounded to nearest for f64. And float32 to bf16.
 #pragma once
 
 #include <bit>
@@ -13,6 +13,13 @@ namespace filbert::cpu {
 inline std::size_t dtype_size(filbert_dtype dtype) { return dtype == FILBERT_F64 ? 8 : dtype == FILBERT_F32 ? 4 : 2; }
 
 inline float bf16_to_float(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+
+// To nearest, ties to even; NaN stays one.
+inline std::uint16_t float_to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (value != value) return static_cast<std::uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
 
 inline float f16_to_float(std::uint16_t bits) {
   const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;

@@ -1,10 +1,17 @@
 #include "cpu/dispatch.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
+#include "cpu/kernel_sets.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 namespace filbert::cpu {
@@ -30,39 +37,87 @@ bool has_avx2() {
   return (saved_state() & 0x06) == 0x06 && (one.ecx & bit_FMA) && (Cpuid(7).ebx & bit_AVX2);
 }
 
+bool has_avx_vnni() { return Cpuid(7, 1).eax & (1u << 4); }
+
 bool has_avx512() {
   constexpr unsigned needed = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
-  return has_avx2() && (saved_state() & 0xe6) == 0xe6 && (Cpuid(7).ebx & needed) == needed;
+  return (saved_state() & 0xe6) == 0xe6 && (Cpuid(7).ebx & needed) == needed;
+}
+
+bool has_avx512_vnni() { return Cpuid(7).ecx & bit_AVX512VNNI; }
+
+bool has_avx512_bf16() { return Cpuid(7, 1).eax & (1u << 5); }
+
+// Bits 17 and 18 of the saved state. Linux lets a process use tiles once it has asked: ARCH_REQ_XCOMP_PERM.
+bool has_amx() {
+  constexpr unsigned needed = 1u << 22 | 1u << 24 | 1u << 25;  // bf16, tiles, int8
+  if ((saved_state() & 0x60000) != 0x60000 || (Cpuid(7).edx & needed) != needed) return false;
+#if defined(__linux__)
+  return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+#else
+  return false;
+#endif
 }
 
 #endif
 
-std::vector<const Kernels*> detect() {
-  std::vector<const Kernels*> found;
+// Worst first: each set takes over what the one before has and it does not better.
+std::vector<Kernels> detect() {
+  std::vector<Kernels> found = {scalar_kernels()};
 #if defined(__x86_64__)
-  if (has_avx512()) found.push_back(&avx512_kernels());
-  if (has_avx2()) found.push_back(&avx2_kernels());
+  if (!has_avx2()) return found;
+  found.push_back(avx2_kernels());
+  if (has_avx_vnni()) {
+    Kernels kernels = found.back();
+    kernels.isa = "avx_vnni";
+    kernels.i8 = avx_vnni_i8_kernels();
+    found.push_back(kernels);
+  }
+  if (!has_avx512()) return found;
+  found.push_back(avx512_kernels());
+  if (!has_avx512_vnni()) return found;
+  Kernels kernels = found.back();
+  kernels.isa = "avx512_vnni";
+  kernels.i8 = avx512_vnni_i8_kernels();
+  found.push_back(kernels);
+  if (!has_avx512_bf16()) return found;
+  const auto set_bf16 = [&kernels](const Bf16Kernels& bf16) {
+    kernels.bf16 = bf16.linear;
+    kernels.fast_attention = bf16.attention;
+  };
+  kernels.isa = "avx512_bf16";
+  kernels.multiplies_bf16 = true;
+  set_bf16(avx512_bf16_kernels());
+  found.push_back(kernels);
+  if (!has_amx()) return found;
+  kernels.isa = "amx";
+  kernels.i8 = amx_i8_kernels();
+  set_bf16(amx_bf16_kernels());
+  found.push_back(kernels);
 #elif defined(__aarch64__)
-  found.push_back(&neon_kernels());
+  found.push_back(neon_kernels());
 #endif
-  found.push_back(&scalar_kernels());
   return found;
 }
 
 }  // namespace
 
-const std::vector<const Kernels*>& available_kernels() {
-  static const std::vector<const Kernels*> kernels = detect();
+const std::vector<Kernels>& available_kernels() {
+  static const std::vector<Kernels> kernels = [] {
+    std::vector<Kernels> found = detect();
+    std::reverse(found.begin(), found.end());
+    return found;
+  }();
   return kernels;
 }
 
 const Kernels* select_kernels(std::string& error) {
   const char* forced = std::getenv("FILBERT_CPU_ISA");
-  if (!forced || !*forced) return available_kernels().front();
+  if (!forced || !*forced) return &available_kernels().front();
   std::string names;
-  for (const Kernels* kernels : available_kernels()) {
-    if (std::strcmp(kernels->isa, forced) == 0) return kernels;
-    names += (names.empty() ? "" : ", ") + std::string(kernels->isa);
+  for (const Kernels& kernels : available_kernels()) {
+    if (std::strcmp(kernels.isa, forced) == 0) return &kernels;
+    names += (names.empty() ? "" : ", ") + std::string(kernels.isa);
   }
   error = "FILBERT_CPU_ISA=" + std::string(forced) + " is not available on this processor; it has: " + names;
   return nullptr;

@@ -9,7 +9,7 @@
 namespace filbert::cpu {
 
 // Best first; scalar is always the last.
-const std::vector<const Kernels*>& available_kernels();
+const std::vector<Kernels>& available_kernels();
 
 // The best, or the one that FILBERT_CPU_ISA names. Null, with the reason in `error`, if that one is not available.
 const Kernels* select_kernels(std::string& error);

@@ -1,14 +1,13 @@
 #define FILBERT_ISA avx2
 
 #include "cpu/vec_avx2.h"
-// The kernels are written over the vector type above.
+// The kernels are written over the types above and here.
+#include "cpu/i8_madd_avx2.h"
 #include "cpu/isa_kernels.h"
+#include "cpu/kernel_sets.h"
 
 namespace filbert::cpu {
 
-const Kernels& avx2_kernels() {
-  static constexpr Kernels kernels = avx2::kernels_of("avx2");
-  return kernels;
-}
+Kernels avx2_kernels() { return avx2::kernels_of("avx2"); }
 
 }  // namespace filbert::cpu

@@ -1,4 +1,4 @@
-// Everything an instruction set implements, over the Vec that was included before this file.
+// Everything that a whole instruction set implements, over the Vec and the I8 that were included before this file.
 #pragma once
 
 #include "cpu/math_impl.h"
@@ -12,7 +12,16 @@ namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
 constexpr Kernels kernels_of(const char* isa) {
-  return {isa, kWidth, kPanelWidth, linear, attention_scratch, attention, norm, embed_norm, pool};
+  return {
+      .isa = isa,
+      .f32 = linear_kernel<F32Rows>(),
+      .bf16 = linear_kernel<Bf16Rows<WidenedBf16>>(),
+      .i8 = linear_kernel<I8Rows<I8>>(),
+      .attention = attention_kernel<F32Attention>(),
+      .fast_attention = attention_kernel<F32Attention>(),
+      .rows = {norm, embed_norm, pool},
+      .multiplies_bf16 = false,
+  };
 }
 
 }  // namespace

@@ -8,12 +8,23 @@
 
 namespace filbert::cpu {
 
-// A weight matrix [n, k] in panels of `panel_width` columns of its transpose: panel p is [k, width of p], with n
-// rounded up to whole vectors by zeros, so that a kernel reads it front to back.
+// How a matrix product wants its weights [n, k]: panels of `panel_width` columns of the transpose, n rounded up to
+// `vector_width`, k to `k_multiple`, both by zeros. Panel p is [k / group, columns of p, group]: the instruction sums
+// `group` neighbours along k, so a kernel reads a panel front to back.
+struct MatrixFormat {
+  std::size_t panel_width;
+  std::size_t vector_width;
+  std::size_t k_multiple;
+  std::size_t group;
+  std::int32_t zero_point;  // int8: what activations are offset by to become unsigned
+};
+
 struct PackedMatrix {
-  const float* panels;
+  const void* panels;  // float, bfloat16 or int8
   std::size_t n;
   std::size_t k;
+  const float* scales;          // [n], int8 only: a weight is scales[column] times its integer
+  const std::int32_t* offsets;  // [n], int8 only: what the activations' zero point adds to a sum
 };
 
 struct LinearTask {
@@ -25,7 +36,7 @@ struct LinearTask {
   float* out;  // [tokens, n]
 };
 
-// Queries [query_begin, query_end) of one head of one sequence, against all its keys.
+// Queries of one head of one sequence, against all its keys.
 struct AttentionTask {
   const float* q;  // first query of the task; rows are `stride` apart
   const float* k;  // first key of the sequence
@@ -39,7 +50,7 @@ struct AttentionTask {
   std::size_t out_stride;
   float* probabilities;  // or null: [queries, keys], rows `probability_stride` apart
   std::size_t probability_stride;
-  float* scratch;  // attention_scratch(keys, head_size) floats, aligned to 64 bytes
+  float* scratch;  // attention.scratch(keys, head_size) floats, aligned to 64 bytes
 };
 
 struct NormTask {
@@ -60,27 +71,34 @@ struct EmbedTask {
   float* out;
 };
 
-struct Kernels {
-  const char* isa;
-  std::size_t vector_width;  // floats
-  std::size_t panel_width;   // columns, a multiple of vector_width
-  // Output rows [row_begin, row_end), panels [panel_begin, panel_end).
-  void (*linear)(const LinearTask&, std::size_t row_begin, std::size_t row_end, std::size_t panel_begin,
-                 std::size_t panel_end);
-  std::size_t (*attention_scratch)(std::size_t keys, std::size_t head_size);
-  void (*attention)(const AttentionTask&);
+struct LinearKernel {
+  MatrixFormat format;
+  // Floats of scratch for `rows` rows of k numbers.
+  std::size_t (*scratch)(std::size_t rows, std::size_t k);
+  // Output rows [row_begin, row_end), panels [panel_begin, panel_end). scratch is aligned to 64 bytes.
+  void (*run)(const LinearTask&, std::size_t row_begin, std::size_t row_end, std::size_t panel_begin,
+              std::size_t panel_end, float* scratch);
+};
+
+struct AttentionKernel {
+  std::size_t (*scratch)(std::size_t keys, std::size_t head_size);
+  void (*run)(const AttentionTask&);
+};
+
+struct RowKernels {
   void (*norm)(const NormTask&, const float* x, std::size_t row_begin, std::size_t row_end, float* out);
   void (*embed_norm)(const EmbedTask&, std::size_t row_begin, std::size_t row_end);
   void (*pool)(const float* x, std::size_t tokens, std::size_t width, filbert_pooling, bool normalize, float* out);
 };
 
-const Kernels& scalar_kernels();
-#if defined(__x86_64__)
-const Kernels& avx2_kernels();
-const Kernels& avx512_kernels();
-#elif defined(__aarch64__)
-const Kernels& neon_kernels();
-#endif
+struct Kernels {
+  const char* isa;
+  LinearKernel f32, bf16, i8;
+  AttentionKernel attention;       // in float32
+  AttentionKernel fast_attention;  // in bfloat16 where the processor multiplies it, else in float32
+  RowKernels rows;
+  bool multiplies_bf16;  // else bfloat16 is widened to float32
+};
 
 // `static`: each ISA file keeps its own copy, compiled for its instruction set.
 

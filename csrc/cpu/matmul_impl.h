@@ -1,6 +1,7 @@
 // c = a b with b packed in panels (kernels.h). Tiles of up to 6 rows by one panel keep their sums in registers; a tile
-// is six rows of `a` (broadcast one float at a time) against a panel that streams from L2. Every sum runs over k in
-// order, in blocks of k_block(k), so a result does not depend on the tile it was computed in.
+// is six rows of `a` (broadcast one word at a time) against a panel that streams from L2. An operand type says what a
+// word is: a float, two bfloat16, or two or four integers that one instruction multiplies and adds. Every sum runs over
+// k in order, float32 in blocks of k_block(k), so a result does not depend on the tile it was computed in.
 #pragma once
 
 #include "cpu/kernels.h"
@@ -14,22 +15,46 @@ namespace {
 inline constexpr std::size_t kTileRows = 6;
 inline constexpr std::size_t kPanelWidth = kVectorsPerPanel * kWidth;
 
-template <std::size_t Rows, std::size_t Vectors>
-inline void tile(std::size_t k, const float* a, std::size_t lda, const float* b, bool accumulate, float* c,
-                 std::size_t ldc, std::size_t columns) {
-  Vec sum[Rows][Vectors];
+inline std::size_t panel_columns(std::size_t n, std::size_t panel) {
+  const std::size_t left = n - panel * kPanelWidth;
+  return left < kPanelWidth ? left : kPanelWidth;
+}
+
+template <typename F>
+inline void for_each_vector(std::size_t n, F&& body) {
+  std::size_t j = 0;
+  for (; j + kWidth <= n; j += kWidth) body(j, kWidth);
+  if (j < n) body(j, n - j);
+}
+
+struct F32 {
+  using Word = float;
+  using Cell = float;  // what a panel holds for one word and column
+  using Sum = Vec;
+  static Sum zero() { return set(0.0f); }
+  static Vec column(const Cell* b) { return load(b); }
+  static Vec broadcast(Word a) { return set(a); }
+  static Sum dot(Vec a, Vec b, Sum sum) { return fma(a, b, sum); }
+  static Vec bits(Sum sum) { return sum; }
+  static std::size_t block(std::size_t words) { return k_block(words); }
+};
+
+template <typename T, std::size_t Rows, std::size_t Vectors>
+inline void tile(std::size_t words, const typename T::Word* a, std::size_t lda, const typename T::Cell* b,
+                 bool accumulate, float* c, std::size_t ldc, std::size_t columns) {
+  typename T::Sum sum[Rows][Vectors];
   FILBERT_UNROLL
   for (std::size_t r = 0; r < Rows; ++r) FILBERT_UNROLL
-  for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = set(0.0f);
-  for (std::size_t i = 0; i < k; ++i, b += Vectors * kWidth) {
-    Vec column[Vectors];
+  for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = T::zero();
+  for (std::size_t i = 0; i < words; ++i, b += Vectors * kWidth) {
+    decltype(T::column(b)) column[Vectors];
     FILBERT_UNROLL
-    for (std::size_t j = 0; j < Vectors; ++j) column[j] = load(b + j * kWidth);
+    for (std::size_t j = 0; j < Vectors; ++j) column[j] = T::column(b + j * kWidth);
     FILBERT_UNROLL
     for (std::size_t r = 0; r < Rows; ++r) {
-      const Vec x = set(a[r * lda + i]);
+      const auto x = T::broadcast(a[r * lda + i]);
       FILBERT_UNROLL
-      for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = fma(x, column[j], sum[r][j]);
+      for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = T::dot(x, column[j], sum[r][j]);
     }
   }
   const std::size_t last = columns - (Vectors - 1) * kWidth;
@@ -37,38 +62,40 @@ inline void tile(std::size_t k, const float* a, std::size_t lda, const float* b,
   for (std::size_t r = 0; r < Rows; ++r) {
     float* row = c + r * ldc;
     FILBERT_UNROLL
-    for (std::size_t j = 0; j + 1 < Vectors; ++j)
-      store(row + j * kWidth, accumulate ? load(row + j * kWidth) + sum[r][j] : sum[r][j]);
+    for (std::size_t j = 0; j + 1 < Vectors; ++j) {
+      const Vec total = T::bits(sum[r][j]);
+      store(row + j * kWidth, accumulate ? load(row + j * kWidth) + total : total);
+    }
     float* end = row + (Vectors - 1) * kWidth;
-    const Vec total = accumulate ? load_first(end, last) + sum[r][Vectors - 1] : sum[r][Vectors - 1];
-    store_first(end, total, last);
+    const Vec total = T::bits(sum[r][Vectors - 1]);
+    store_first(end, accumulate ? load_first(end, last) + total : total, last);
   }
 }
 
-template <std::size_t Vectors>
-inline void tile_rows(std::size_t rows, std::size_t k, const float* a, std::size_t lda, const float* b, bool accumulate,
-                      float* c, std::size_t ldc, std::size_t columns) {
+template <typename T, std::size_t Vectors>
+inline void tile_rows(std::size_t rows, std::size_t words, const typename T::Word* a, std::size_t lda,
+                      const typename T::Cell* b, bool accumulate, float* c, std::size_t ldc, std::size_t columns) {
   std::size_t tiles = (rows + kTileRows - 1) / kTileRows;
   while (rows > 0) {
     const std::size_t height = (rows + tiles - 1) / tiles;  // 8 rows: 4 and 4, not 6 and 2
     switch (height) {
       case 1:
-        tile<1, Vectors>(k, a, lda, b, accumulate, c, ldc, columns);
+        tile<T, 1, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
         break;
       case 2:
-        tile<2, Vectors>(k, a, lda, b, accumulate, c, ldc, columns);
+        tile<T, 2, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
         break;
       case 3:
-        tile<3, Vectors>(k, a, lda, b, accumulate, c, ldc, columns);
+        tile<T, 3, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
         break;
       case 4:
-        tile<4, Vectors>(k, a, lda, b, accumulate, c, ldc, columns);
+        tile<T, 4, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
         break;
       case 5:
-        tile<5, Vectors>(k, a, lda, b, accumulate, c, ldc, columns);
+        tile<T, 5, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
         break;
       default:
-        tile<6, Vectors>(k, a, lda, b, accumulate, c, ldc, columns);
+        tile<T, 6, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
         break;
     }
     a += height * lda;
@@ -79,38 +106,35 @@ inline void tile_rows(std::size_t rows, std::size_t k, const float* a, std::size
 }
 
 // tile_rows<vectors>, for vectors in 1..Most
-template <std::size_t Most>
-inline void tile_vectors(std::size_t vectors, std::size_t rows, std::size_t k, const float* a, std::size_t lda,
-                         const float* b, bool accumulate, float* c, std::size_t ldc, std::size_t columns) {
+template <typename T, std::size_t Most>
+inline void tile_vectors(std::size_t vectors, std::size_t rows, std::size_t words, const typename T::Word* a,
+                         std::size_t lda, const typename T::Cell* b, bool accumulate, float* c, std::size_t ldc,
+                         std::size_t columns) {
   if constexpr (Most > 1)
-    if (vectors < Most) return tile_vectors<Most - 1>(vectors, rows, k, a, lda, b, accumulate, c, ldc, columns);
-  tile_rows<Most>(rows, k, a, lda, b, accumulate, c, ldc, columns);
+    if (vectors < Most) return tile_vectors<T, Most - 1>(vectors, rows, words, a, lda, b, accumulate, c, ldc, columns);
+  tile_rows<T, Most>(rows, words, a, lda, b, accumulate, c, ldc, columns);
 }
 
-// c[rows, columns of the panel] = a[rows, k] b[k, panel].
-inline void multiply_panel(std::size_t rows, std::size_t k, const float* a, std::size_t lda, const float* panel,
-                           float* c, std::size_t ldc, std::size_t columns) {
+// c[rows, columns of the panel] = a[rows, words] b[words, panel]; int32 sums of integer operands, as they are.
+template <typename T>
+inline void multiply_panel(std::size_t rows, std::size_t words, const typename T::Word* a, std::size_t lda,
+                           const typename T::Cell* panel, float* c, std::size_t ldc, std::size_t columns) {
   const std::size_t vectors = (columns + kWidth - 1) / kWidth;
-  const std::size_t block = k_block(k);
-  for (std::size_t begin = 0; begin < k; begin += block) {
-    const std::size_t length = begin + block < k ? block : k - begin;
-    const float* b = panel + begin * vectors * kWidth;
-    const bool accumulate = begin > 0;
-    tile_vectors<kVectorsPerPanel>(vectors, rows, length, a + begin, lda, b, accumulate, c, ldc, columns);
+  const std::size_t block = T::block(words);
+  for (std::size_t begin = 0; begin < words; begin += block) {
+    const std::size_t length = begin + block < words ? block : words - begin;
+    const typename T::Cell* b = panel + begin * vectors * kWidth;
+    tile_vectors<T, kVectorsPerPanel>(vectors, rows, length, a + begin, lda, b, begin > 0, c, ldc, columns);
   }
 }
 
-inline std::size_t panel_columns(std::size_t n, std::size_t panel) {
-  const std::size_t left = n - panel * kPanelWidth;
-  return left < kPanelWidth ? left : kPanelWidth;
-}
-
-// c[rows, n] = a[rows, k] b[k, n].
-inline void multiply(std::size_t rows, std::size_t k, const float* a, std::size_t lda, const float* panels,
-                     std::size_t n, float* c, std::size_t ldc) {
+// c[rows, n] = a[rows, words] b[words, n].
+template <typename T>
+inline void multiply(std::size_t rows, std::size_t words, const typename T::Word* a, std::size_t lda,
+                     const typename T::Cell* panels, std::size_t n, float* c, std::size_t ldc) {
   for (std::size_t panel = 0; panel * kPanelWidth < n; ++panel) {
     const std::size_t column = panel * kPanelWidth;
-    multiply_panel(rows, k, a, lda, panels + column * k, c + column, ldc, panel_columns(n, panel));
+    multiply_panel<T>(rows, words, a, lda, panels + column * words, c + column, ldc, panel_columns(n, panel));
   }
 }
 

@@ -1,17 +1,10 @@
 // Row-wise kernels: layer normalisation (mean, then variance of the differences), embedding sums, pooling.
 #pragma once
 
-#include "cpu/kernels.h"
+#include "cpu/matmul_impl.h"
 
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
-
-template <typename F>
-inline void for_each_vector(std::size_t n, F&& body) {
-  std::size_t j = 0;
-  for (; j + kWidth <= n; j += kWidth) body(j, kWidth);
-  if (j < n) body(j, n - j);
-}
 
 inline void norm_row(const NormTask& task, const float* x, float* out) {
   const std::size_t n = task.width;

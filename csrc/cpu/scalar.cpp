@@ -4,7 +4,9 @@
 #include <cmath>
 #include <cstring>
 
-#include "cpu/kernels.h"
+#include "cpu/convert.h"
+#include "cpu/kernel_sets.h"
+#include "cpu/rotation.h"
 
 namespace filbert::cpu {
 namespace {
@@ -55,18 +57,69 @@ float dot(const float* a, const float* b, std::size_t k) {
   return total;
 }
 
+// Row operands: what x[k] becomes, and its product with a row of the weights.
+struct F32 {
+  const float* x;
+  F32(const float* row, std::size_t, float*) : x(row) {}
+  float product(const PackedMatrix& w, std::size_t column) const {
+    return dot(x, static_cast<const float*>(w.panels) + column * w.k, w.k);
+  }
+};
+
+struct Bf16 {
+  float* x;
+  Bf16(const float* row, std::size_t k, float* scratch) : x(scratch) {
+    for (std::size_t i = 0; i < k; ++i) x[i] = bf16_to_float(float_to_bf16(row[i]));
+  }
+  float product(const PackedMatrix& w, std::size_t column) const {
+    const auto* weights = static_cast<const std::uint16_t*>(w.panels) + column * w.k;
+    float sum = 0;
+    for (std::size_t i = 0; i < w.k; ++i) sum += x[i] * bf16_to_float(weights[i]);
+    return sum;
+  }
+};
+
+struct I8 {
+  float* x;  // integers
+  float scale;
+  I8(const float* row, std::size_t k, float* scratch) : x(scratch) {
+    std::copy_n(row, k, x);
+    rotate_row(x, k);
+    float top = 0;
+    for (std::size_t i = 0; i < k; ++i) top = x[i] != x[i] ? x[i] : (std::abs(x[i]) > top ? std::abs(x[i]) : top);
+    const float inverse = top > 0 ? 127.0f / top : 0.0f;
+    for (std::size_t i = 0; i < k; ++i) x[i] = std::nearbyint(x[i] * inverse);
+    scale = top * (1.0f / 127.0f);
+  }
+  float product(const PackedMatrix& w, std::size_t column) const {
+    if (!std::isfinite(scale)) return scale;
+    const auto* weights = static_cast<const std::int8_t*>(w.panels) + column * w.k;
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < w.k; ++i) sum += static_cast<std::int32_t>(x[i]) * weights[i];
+    return static_cast<float>(sum) * (scale * w.scales[column]);
+  }
+};
+
+template <typename Operand>
 void linear(const LinearTask& task, std::size_t row_begin, std::size_t row_end, std::size_t panel_begin,
-            std::size_t panel_end) {
+            std::size_t panel_end, float* scratch) {
   const std::size_t n = task.weight.n;
   const std::size_t k = task.weight.k;
-  for (std::size_t row = row_begin; row < row_end; ++row)
+  for (std::size_t row = row_begin; row < row_end; ++row) {
+    const Operand x(task.x + row * k, k, scratch);
     for (std::size_t column = panel_begin; column < panel_end; ++column) {
-      float sum = dot(task.x + row * k, task.weight.panels + column * k, k);
+      float sum = x.product(task.weight, column);
       if (task.bias) sum += task.bias[column];
       sum = activate(task.activation, sum);
       if (task.residual) sum += task.residual[row * n + column];
       task.out[row * n + column] = sum;
     }
+  }
+}
+
+template <typename Operand>
+constexpr LinearKernel kernel() {
+  return {{1, 1, 1, 1, 0}, [](std::size_t, std::size_t k) { return k; }, linear<Operand>};
 }
 
 std::size_t attention_scratch(std::size_t keys, std::size_t) { return keys; }
@@ -141,9 +194,17 @@ void pool(const float* x, std::size_t tokens, std::size_t width, filbert_pooling
 
 }  // namespace
 
-const Kernels& scalar_kernels() {
-  static constexpr Kernels kernels = {"scalar", 1, 1, linear, attention_scratch, attention, norm, embed_norm, pool};
-  return kernels;
+Kernels scalar_kernels() {
+  return {
+      .isa = "scalar",
+      .f32 = kernel<F32>(),
+      .bf16 = kernel<Bf16>(),
+      .i8 = kernel<I8>(),
+      .attention = {attention_scratch, attention},
+      .fast_attention = {attention_scratch, attention},
+      .rows = {norm, embed_norm, pool},
+      .multiplies_bf16 = false,
+  };
 }
 
 }  // namespace filbert::cpu

@@ -60,5 +60,82 @@ inline float reduce_max(Vec a) {
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 
+// The larger of |m| and |a|, or a NaN if there is one, which as an integer is larger still; m is not negative.
+inline Vec max_magnitude(Vec m, Vec a) {
+  return {_mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(m.v), _mm256_castps_si256(abs(a).v)))};
+}
+inline float reduce_max_magnitude(Vec m) {
+  const __m256i bits = _mm256_castps_si256(m.v);
+  __m128i s = _mm_max_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
+  s = _mm_max_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+  s = _mm_max_epi32(s, _mm_shuffle_epi32(s, 0xb1));
+  return _mm_cvtss_f32(_mm_castsi128_ps(s));
+}
+
+// Lane i becomes a[i] + a[i ^ Stride], or their difference where i has that bit.
+template <std::size_t Stride>
+inline Vec butterfly(Vec a) {
+  const auto combine = [&](__m256 other, __m256 signs) { return Vec{_mm256_add_ps(other, _mm256_xor_ps(a.v, signs))}; };
+  if constexpr (Stride == 1)
+    return combine(_mm256_permute_ps(a.v, 0xb1), _mm256_setr_ps(0, -0.0f, 0, -0.0f, 0, -0.0f, 0, -0.0f));
+  else if constexpr (Stride == 2)
+    return combine(_mm256_permute_ps(a.v, 0x4e), _mm256_setr_ps(0, 0, -0.0f, -0.0f, 0, 0, -0.0f, -0.0f));
+  else
+    return combine(_mm256_permute2f128_ps(a.v, a.v, 1), _mm256_setr_ps(0, 0, 0, 0, -0.0f, -0.0f, -0.0f, -0.0f));
+}
+
+// float(integer - offset), the integers given as bits
+inline Vec unshift(const float* bits, const std::int32_t* offsets, std::size_t n) {
+  const __m256i value = _mm256_castps_si256(load_first(bits, n).v);
+  return {_mm256_cvtepi32_ps(_mm256_sub_epi32(value, _mm256_maskload_epi32(offsets, first(n))))};
+}
+
+// 8 words of 32 bits, each a pair of bfloat16
+struct Words {
+  __m256i v;
+};
+inline Words load_words(const std::uint32_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+inline Words set_words(std::uint32_t word) { return {_mm256_set1_epi32(static_cast<int>(word))}; }
+inline void store_words(std::uint32_t* p, Words a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
+inline Vec even_bf16(Words a) { return {_mm256_castsi256_ps(_mm256_slli_epi32(a.v, 16))}; }
+inline Vec odd_bf16(Words a) {
+  return {_mm256_castsi256_ps(_mm256_and_si256(a.v, _mm256_set1_epi32(static_cast<int>(0xffff0000u))))};
+}
+// The upper half is the float rounded to bfloat16, to nearest even; NaN stays one.
+inline __m256i round_bf16(Vec a) {
+  const __m256i bits = _mm256_castps_si256(a.v);
+  const __m256i even = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(even, _mm256_set1_epi32(0x7fff)));
+  const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q));
+  return _mm256_blendv_epi8(rounded, _mm256_or_si256(bits, _mm256_set1_epi32(0x400000)), nan);
+}
+inline void store_bf16(std::uint16_t* p, Vec a) {
+  const __m256i bits = _mm256_srli_epi32(round_bf16(a), 16);
+  const __m128i low = _mm256_castsi256_si128(bits);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packus_epi32(low, _mm256_extracti128_si256(bits, 1)));
+}
+inline Words pair_bf16(Vec low, Vec high) {
+  return {_mm256_blend_epi16(_mm256_srli_epi32(round_bf16(low), 16), round_bf16(high), 0xaa)};
+}
+
+// out[i][j] = in[j][i] for 8 x 8 words
+inline void transpose(const float* in, std::size_t stride, float* out, std::size_t out_stride) {
+  __m256 a[8], b[8];
+  for (std::size_t i = 0; i < 8; ++i) a[i] = _mm256_loadu_ps(in + i * stride);
+  for (int i = 0; i < 8; i += 2) {
+    b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+    b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int h = 0; h < 2; ++h) {
+      a[i + 2 * h] = _mm256_shuffle_ps(b[i + h], b[i + h + 2], 0x44);
+      a[i + 2 * h + 1] = _mm256_shuffle_ps(b[i + h], b[i + h + 2], 0xee);
+    }
+  for (std::size_t i = 0; i < 4; ++i) {
+    _mm256_storeu_ps(out + i * out_stride, _mm256_permute2f128_ps(a[i], a[i + 4], 0x20));
+    _mm256_storeu_ps(out + (i + 4) * out_stride, _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
+  }
+}
+
 }  // namespace
 }  // namespace filbert::cpu::FILBERT_ISA

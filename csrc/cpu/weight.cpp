@@ -1,16 +1,19 @@
 #include "cpu/weight.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <numeric>
 
 #include "cpu/convert.h"
+#include "cpu/rotation.h"
 
 namespace filbert::cpu {
 namespace {
 
-void allocate(filbert_weight& weight, std::size_t floats) {
+void allocate(filbert_weight& weight, std::size_t bytes) {
   weight.owned.reset(
-      static_cast<float*>(::operator new[](std::max<std::size_t>(floats, 1) * sizeof(float), std::align_val_t{64})));
+      static_cast<std::byte*>(::operator new[](std::max<std::size_t>(bytes, 1), std::align_val_t{64})));
   weight.data = weight.owned.get();
 }
 
@@ -24,37 +27,93 @@ void copy_row(const filbert_host_tensor* parts, std::size_t row, float* out) {
   to_float(parts->dtype, row_data(*parts, row), parts->cols, out);
 }
 
-void pack_matrix(filbert_weight& weight, const filbert_host_tensor* parts, const Kernels& kernels, ThreadPool& pool) {
-  const std::size_t panel_width = kernels.panel_width;
-  const std::size_t panels = (weight.rows + panel_width - 1) / panel_width;
-  allocate(weight, round_up(weight.rows, kernels.vector_width) * weight.cols);
-  pool.run(panels, weight.cols, [&](std::size_t panel, float* row) {
-    const std::size_t first = panel * panel_width;
-    const std::size_t columns = std::min(panel_width, weight.rows - first);
-    const std::size_t width = round_up(columns, kernels.vector_width);
-    float* out = weight.owned.get() + first * weight.cols;
+// What a row of weights becomes in a panel.
+struct Float32 {
+  using Number = float;
+  void convert(filbert_weight&, std::size_t, float* row, std::size_t k, Number* out) const {
+    std::copy_n(row, k, out);
+  }
+};
+
+struct Bfloat16 {
+  using Number = std::uint16_t;
+  void convert(filbert_weight&, std::size_t, float* row, std::size_t k, Number* out) const {
+    for (std::size_t i = 0; i < k; ++i) out[i] = float_to_bf16(row[i]);
+  }
+};
+
+struct Int8 {
+  using Number = std::int8_t;
+  std::int32_t zero_point;
+
+  // A NaN or an infinity makes the whole row NaN or infinite.
+  void convert(filbert_weight& weight, std::size_t index, float* row, std::size_t k, Number* out) const {
+    rotate_row(row, k);
+    float top = 0;
+    for (std::size_t i = 0; i < k && !std::isnan(top); ++i) top = std::abs(row[i]) > top ? std::abs(row[i]) : top + 0 * row[i];
+    const float inverse = top > 0 && std::isfinite(top) ? 127.0f / top : 0.0f;
+    for (std::size_t i = 0; i < k; ++i)
+      out[i] = inverse > 0 ? static_cast<Number>(std::nearbyint(row[i] * inverse)) : Number{0};
+    weight.scales[index] = top / 127.0f;
+    weight.offsets[index] = zero_point * std::accumulate(out, out + k, std::int32_t{0});
+  }
+};
+
+template <typename Type>
+void pack_matrix(const Type& type, filbert_weight& weight, const filbert_host_tensor* parts, const MatrixFormat& format,
+                 ThreadPool& pool) {
+  using Number = typename Type::Number;
+  const std::size_t k = weight.cols;
+  const std::size_t padded = round_up(k, format.k_multiple);
+  const std::size_t panels = (weight.rows + format.panel_width - 1) / format.panel_width;
+  allocate(weight, round_up(weight.rows, format.vector_width) * padded * sizeof(Number));
+  auto* const data = reinterpret_cast<Number*>(weight.owned.get());
+  pool.run(panels, 2 * padded, [&](std::size_t panel, float* row) {
+    const std::size_t first = panel * format.panel_width;
+    const std::size_t columns = std::min(format.panel_width, weight.rows - first);
+    const std::size_t width = round_up(columns, format.vector_width);
+    auto* const numbers = reinterpret_cast<Number*>(row + padded);
+    std::fill_n(numbers, padded, Number{});
+    Number* const out = data + first * padded;
     for (std::size_t j = 0; j < width; ++j) {
-      if (j < columns) copy_row(parts, first + j, row);
-      for (std::size_t i = 0; i < weight.cols; ++i) out[i * width + j] = j < columns ? row[i] : 0.0f;
+      if (j < columns) {
+        copy_row(parts, first + j, row);
+        type.convert(weight, first + j, row, k, numbers);
+      } else {
+        std::fill_n(numbers, padded, Number{});
+      }
+      for (std::size_t i = 0; i < padded; i += format.group)
+        std::copy_n(numbers + i, format.group, out + i * width + j * format.group);
     }
   });
+}
+
+void pack(filbert_weight& weight, const filbert_host_tensor* parts, filbert_dtype dtype, const MatrixFormat& format,
+          ThreadPool& pool) {
+  if (dtype == FILBERT_F32) return pack_matrix(Float32{}, weight, parts, format, pool);
+  if (dtype == FILBERT_BF16) return pack_matrix(Bfloat16{}, weight, parts, format, pool);
+  weight.scales.resize(weight.rows);
+  weight.offsets.resize(weight.rows);
+  pack_matrix(Int8{format.zero_point}, weight, parts, format, pool);
 }
 
 }  // namespace
 
 std::unique_ptr<filbert_weight> make_weight(filbert_weight_kind kind, const filbert_host_tensor* parts,
-                                            std::size_t count, const Kernels& kernels, ThreadPool& pool) {
+                                            std::size_t count, filbert_dtype dtype, const MatrixFormat& format,
+                                            ThreadPool& pool) {
   auto weight = std::make_unique<filbert_weight>();
   weight->cols = parts[0].cols;
   for (std::size_t i = 0; i < count; ++i) weight->rows += parts[i].rows;
   const bool aligned = reinterpret_cast<std::uintptr_t>(parts[0].data) % alignof(float) == 0;
   if (kind == FILBERT_MATRIX) {
-    pack_matrix(*weight, parts, kernels, pool);
+    pack(*weight, parts, dtype, format, pool);
   } else if (kind == FILBERT_TABLE && count == 1 && parts[0].dtype == FILBERT_F32 && aligned) {
-    weight->data = static_cast<const float*>(parts[0].data);
+    weight->data = parts[0].data;
   } else {
-    allocate(*weight, weight->rows * weight->cols);
-    for (std::size_t row = 0; row < weight->rows; ++row) copy_row(parts, row, weight->owned.get() + row * weight->cols);
+    allocate(*weight, weight->rows * weight->cols * sizeof(float));
+    auto* const out = reinterpret_cast<float*>(weight->owned.get());
+    for (std::size_t row = 0; row < weight->rows; ++row) copy_row(parts, row, out + row * weight->cols);
   }
   return weight;
 }

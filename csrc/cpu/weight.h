@@ -1,26 +1,32 @@
 // A weight as the CPU keeps it.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <new>
+#include <vector>
 
 #include "cpu/kernels.h"
 #include "cpu/threads.h"
 
 struct filbert_weight {
   struct Free {
-    void operator()(float* p) const { ::operator delete[](p, std::align_val_t{64}); }
+    void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{64}); }
   };
 
-  const float* data = nullptr;  // panels of a matrix, or rows; `owned`, or the mapped file
+  const void* data = nullptr;  // panels of a matrix, or rows of floats; `owned`, or the mapped file
   std::size_t rows = 0;
   std::size_t cols = 0;
-  std::unique_ptr<float[], Free> owned;
+  std::unique_ptr<std::byte[], Free> owned;
+  std::vector<float> scales;          // of an int8 matrix, see PackedMatrix
+  std::vector<std::int32_t> offsets;  // of an int8 matrix
 };
 
 namespace filbert::cpu {
 
+// dtype and format: of a matrix; the other kinds are float32.
 std::unique_ptr<filbert_weight> make_weight(filbert_weight_kind kind, const filbert_host_tensor* parts,
-                                            std::size_t count, const Kernels& kernels, ThreadPool& pool);
+                                            std::size_t count, filbert_dtype dtype, const MatrixFormat& format,
+                                            ThreadPool& pool);
 
 }  // namespace filbert::cpu

@@ -55,11 +55,12 @@ class Architecture {
 
   virtual Dimensions dimensions() const = 0;
 
-  // Returns the last hidden state, [tokens, hidden], in the arena.
-  virtual float* forward(const Ops& ops, const Batch& batch, Arena& arena, Trace& trace) const = 0;
+  // Returns the last hidden state, in the arena: [tokens, hidden], or with first_only the same rows of the first token
+  // of each sequence, [sequences, hidden].
+  virtual float* forward(const Ops& ops, const Batch& batch, Arena& arena, Trace& trace, bool first_only) const = 0;
 
-  // From the last hidden state to the pooler's output, [sequences, hidden], in the arena. Only if created with one.
-  virtual float* pooler(const Ops& ops, const Batch& batch, const float* x, Arena& arena) const = 0;
+  // From those of the first tokens to the pooler's output, [sequences, hidden], in the arena. Only if created with one.
+  virtual float* pooler(const Ops& ops, std::size_t sequences, const float* first, Arena& arena) const = 0;
 };
 
 // One line of the registry.

@@ -115,7 +115,7 @@ class Bert : public Architecture {
         {config_.vocabulary, config_.token_types, config_.positions}, config_.hidden, config_.layers, config_.heads};
   }
 
-  float* forward(const Ops& ops, const Batch& batch, Arena& arena, Trace& trace) const override {
+  float* forward(const Ops& ops, const Batch& batch, Arena& arena, Trace& trace, bool first_only) const override {
     const std::size_t hidden = config_.hidden;
     const std::size_t head_size = hidden / config_.heads;
     float* x = arena.take<float>(batch.tokens, hidden);
@@ -124,39 +124,45 @@ class Bert : public Architecture {
     float* context = arena.take<float>(batch.tokens, hidden);
     float* inner = arena.take<float>(batch.tokens, config_.intermediate);
 
-    const auto linear = [&](const float* in, const Linear& layer, filbert_activation activation, const float* residual,
-                            float* out) {
-      ops.linear({in, layer.weight, layer.bias, residual, activation, batch.tokens, out});
+    const auto dense = [&](const float* in, const Linear& layer, filbert_activation activation, const float* residual,
+                           float* out) {
+      return linear({in, layer.weight, layer.bias, residual, activation, out});
     };
-    const auto norm = [&](const float* in, const Norm& layer, float* out) {
-      ops.norm({in, layer.gamma, layer.beta, config_.eps, batch.tokens, hidden, out});
+    const auto layer_norm = [&](const float* in, const Norm& layer, float* out) {
+      return norm({in, layer.gamma, layer.beta, config_.eps, hidden, out});
     };
 
-    ops.embed_norm({batch.ids, batch.types, batch.positions, word_, type_, position_, embedding_norm_.gamma,
-                    embedding_norm_.beta, config_.eps, batch.tokens, hidden, x});  // [tokens, hidden]
+    ops.token_ops({embed_norm({batch.ids, batch.types, batch.positions, word_, type_, position_, embedding_norm_.gamma,
+                               embedding_norm_.beta, config_.eps, hidden, x})},  // [tokens, hidden]
+                  batch.tokens);
     trace.hidden_state(x);
     for (const Layer& layer : layers_) {
+      const bool first = first_only && &layer == &layers_.back();
+      const std::size_t tokens = first ? batch.sequences : batch.tokens;
       const Trace::Probabilities probabilities = trace.next_attention();
-      linear(x, layer.qkv, FILBERT_IDENTITY, nullptr, qkv);  // [tokens, 3 hidden]
+      ops.token_ops({dense(x, layer.qkv, FILBERT_IDENTITY, nullptr, qkv)}, batch.tokens);  // [tokens, 3 hidden]
       ops.attention({qkv, batch.cu_seqlens, batch.key_begin, batch.sequences, batch.max_length, config_.heads,
-                     head_size, 1.0f / std::sqrt(static_cast<float>(head_size)), context, probabilities.data,
-                     probabilities.offsets});                          // [tokens, hidden]
-      linear(context, layer.attention_out, FILBERT_IDENTITY, x, sum);  // [tokens, hidden]
-      norm(sum, layer.attention_norm, x);                              // [tokens, hidden]
-      linear(x, layer.up, config_.activation, nullptr, inner);         // [tokens, intermediate]
-      linear(inner, layer.down, FILBERT_IDENTITY, x, sum);             // [tokens, hidden]
-      norm(sum, layer.output_norm, x);                                 // [tokens, hidden]
+                     head_size, 1.0f / std::sqrt(static_cast<float>(head_size)), first, context, probabilities.data,
+                     probabilities.offsets});  // [tokens, hidden]
+      if (first) {
+        ops.pool({x, batch.cu_seqlens, batch.sequences, hidden, FILBERT_POOL_FIRST, 0, sum});
+        std::swap(x, sum);
+      }
+      ops.token_ops({dense(context, layer.attention_out, FILBERT_IDENTITY, x, sum),  // [tokens, hidden]
+                     layer_norm(sum, layer.attention_norm, x),                       // [tokens, hidden]
+                     dense(x, layer.up, config_.activation, nullptr, inner),         // [tokens, intermediate]
+                     dense(inner, layer.down, FILBERT_IDENTITY, x, sum),             // [tokens, hidden]
+                     layer_norm(sum, layer.output_norm, x)},                         // [tokens, hidden]
+                    tokens);
       if (probabilities.data) trace.attention_done();
       trace.hidden_state(x);
     }
     return x;
   }
 
-  float* pooler(const Ops& ops, const Batch& batch, const float* x, Arena& arena) const override {
-    float* first = arena.take<float>(batch.sequences, config_.hidden);
-    float* pooled = arena.take<float>(batch.sequences, config_.hidden);
-    ops.pool({x, batch.cu_seqlens, batch.sequences, config_.hidden, FILBERT_POOL_FIRST, 0, first});
-    ops.linear({first, pooler_.weight, pooler_.bias, nullptr, FILBERT_TANH, batch.sequences, pooled});
+  float* pooler(const Ops& ops, std::size_t sequences, const float* first, Arena& arena) const override {
+    float* pooled = arena.take<float>(sequences, config_.hidden);
+    ops.token_ops({linear({first, pooler_.weight, pooler_.bias, nullptr, FILBERT_TANH, pooled})}, sequences);
     return pooled;
   }
 

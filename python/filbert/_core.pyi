@@ -85,6 +85,7 @@ class DeviceInfo:
     available: bool
     reason: str
     isas: list[str]
+    bf16_note: str
     threads: int
 
 def validate_config(config_json: str, source: str = "config") -> None: ...

@@ -1,4 +1,4 @@
-"""The command line: `filbert demo | info | encode | devices`."""
+"""The command line: `filbert demo | info | encode | bench | devices`."""
 
 import argparse
 import os
@@ -87,6 +87,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine(encode)
     encode.set_defaults(run=_encode)
 
+    bench = commands.add_parser("bench", help="how long a model takes: percentiles and tokens a second, case by case")
+    _add_model(bench)
+    bench.add_argument("--dtype", help="what it computes in: float32, bfloat16 or int8 (default: float32)")
+    bench.add_argument("--batch", type=_positive, metavar="N", help="one case only, of so many sequences (default: 1)")
+    bench.add_argument("--length", type=_positive, metavar="N", help="of so many tokens each (default: 128)")
+    bench.add_argument("--seconds", type=float, default=2.0, help="length of each timing (default: %(default)s)")
+    bench.add_argument("--json", metavar="PATH", help="write the figures to a file, too")
+    _add_machine(bench)
+    bench.set_defaults(run=_bench)
+
     devices = commands.add_parser("devices", help="what filbert can run on here, and why not on the rest")
     devices.set_defaults(run=_devices)
     return parser
@@ -144,6 +154,23 @@ def _encode(options: argparse.Namespace) -> None:
         truncate_dim=options.truncate_dim,
     )
     print(f"{options.output}: {shape[0]} vectors of {shape[1]} float32 numbers")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from .bench import run
+
+    run(
+        options.model,
+        dtype=options.dtype,
+        batch=options.batch,
+        length=options.length,
+        seconds=options.seconds,
+        json_path=options.json,
+        device=options.device,
+        num_threads=options.threads,
+        revision=options.revision,
+        local_files_only=options.offline,
+    )
 
 
 def _devices(options: argparse.Namespace) -> None:

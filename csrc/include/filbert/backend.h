@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define FILBERT_BACKEND_ABI 1
+#define FILBERT_BACKEND_ABI 2
 
 typedef enum filbert_status {
   FILBERT_OK = 0,
@@ -25,7 +25,14 @@ typedef enum filbert_status {
   FILBERT_FAILED = 4            /* the device reported an error */
 } filbert_status;
 
-typedef enum filbert_dtype { FILBERT_F32 = 0, FILBERT_F16 = 1, FILBERT_BF16 = 2, FILBERT_F64 = 3 } filbert_dtype;
+/* Of stored tensors: all but I8. Of the operands of matrix products: all but F64; sums and activations are float32. */
+typedef enum filbert_dtype {
+  FILBERT_F32 = 0,
+  FILBERT_F16 = 1,
+  FILBERT_BF16 = 2,
+  FILBERT_F64 = 3,
+  FILBERT_I8 = 4 /* weights with a scale per output, activations with a scale per token, sums in int32 */
+} filbert_dtype;
 
 typedef enum filbert_activation {
   FILBERT_IDENTITY = 0,
@@ -74,7 +81,6 @@ typedef struct filbert_embed_norm_args {
   const filbert_weight* gamma; /* [width] */
   const filbert_weight* beta;  /* [width] */
   float eps;
-  size_t tokens;
   size_t width;
   float* out; /* [tokens, width] */
 } filbert_embed_norm_args;
@@ -86,9 +92,30 @@ typedef struct filbert_linear_args {
   const filbert_weight* bias; /* [out] or null */
   const float* residual;      /* [tokens, out] or null */
   filbert_activation activation;
-  size_t tokens;
   float* out; /* [tokens, out] */
 } filbert_linear_args;
+
+/* Layer normalisation, biased variance; Ba et al., arXiv:1607.06450. */
+typedef struct filbert_norm_args {
+  const float* x; /* [tokens, width] */
+  const filbert_weight* gamma;
+  const filbert_weight* beta;
+  float eps;
+  size_t width;
+  float* out; /* [tokens, width] */
+} filbert_norm_args;
+
+/* What only looks at one token at a time. */
+typedef enum filbert_token_op_kind { FILBERT_EMBED_NORM = 0, FILBERT_LINEAR = 1, FILBERT_NORM = 2 } filbert_token_op_kind;
+
+typedef struct filbert_token_op {
+  filbert_token_op_kind kind;
+  union {
+    filbert_embed_norm_args embed_norm;
+    filbert_linear_args linear;
+    filbert_norm_args norm;
+  } args;
+} filbert_token_op;
 
 /* Per sequence and head: out = softmax(scale q k^T) v; Vaswani et al., arXiv:1706.03762. */
 typedef struct filbert_attention_args {
@@ -100,21 +127,11 @@ typedef struct filbert_attention_args {
   size_t heads;
   size_t head_size;
   float scale;
-  float* out;                         /* [tokens, heads * head_size] */
+  int first_only;                     /* only the first token of each sequence asks */
+  float* out;                         /* [tokens, heads * head_size]; first_only: [sequences, heads * head_size] */
   float* probabilities;               /* or null; sequence s at probability_offsets[s]: [heads, length, length] */
   const int64_t* probability_offsets; /* [sequences], in floats */
 } filbert_attention_args;
-
-/* Layer normalisation, biased variance; Ba et al., arXiv:1607.06450. */
-typedef struct filbert_norm_args {
-  const float* x; /* [tokens, width] */
-  const filbert_weight* gamma;
-  const filbert_weight* beta;
-  float eps;
-  size_t tokens;
-  size_t width;
-  float* out; /* [tokens, width] */
-} filbert_norm_args;
 
 /* One row a sequence. normalize: v / max(|v|, 1e-12). No sequence is empty. */
 typedef struct filbert_pool_args {
@@ -131,6 +148,7 @@ typedef struct filbert_device_description {
   char name[128]; /* the processor */
   char isa[32];   /* the instruction set in use */
   char isas[128]; /* all that can be forced here, comma-separated, best first */
+  char note[128]; /* what a user should know of the dtype in use, or empty */
   int threads;
 } filbert_device_description;
 
@@ -138,8 +156,8 @@ typedef struct filbert_backend {
   uint32_t abi; /* FILBERT_BACKEND_ABI */
   const char* name;
 
-  /* threads: 0 for the backend's default. */
-  filbert_status (*open)(int device_index, int threads, filbert_context** out);
+  /* threads: 0 for the backend's default. dtype: what matrix products multiply. */
+  filbert_status (*open)(int device_index, int threads, filbert_dtype dtype, filbert_context** out);
   void (*close)(filbert_context*);
   filbert_status (*describe)(filbert_context*, filbert_device_description* out);
   const char* (*error_message)(void); /* of the calling thread's last failure */
@@ -155,10 +173,9 @@ typedef struct filbert_backend {
                                 filbert_weight** out);
   void (*free_weight)(filbert_context*, filbert_weight*);
 
-  filbert_status (*embed_norm)(filbert_context*, const filbert_embed_norm_args*);
-  filbert_status (*linear)(filbert_context*, const filbert_linear_args*);
+  /* The ops in turn, each on all tokens; a backend may take a few tokens through all of them before the next. */
+  filbert_status (*token_ops)(filbert_context*, const filbert_token_op*, size_t count, size_t tokens);
   filbert_status (*attention)(filbert_context*, const filbert_attention_args*);
-  filbert_status (*norm)(filbert_context*, const filbert_norm_args*);
   filbert_status (*pool)(filbert_context*, const filbert_pool_args*);
 } filbert_backend;
 

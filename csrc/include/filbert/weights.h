@@ -15,7 +15,7 @@
 namespace filbert {
 
 // dtypes that a model can be loaded from. Files may hold others (integers, fp8): they are listed but not loaded.
-enum class DType { f32, f16, bf16, f64, other };
+enum class DType { f32, f16, bf16, f64, i8, other };
 
 // A tensor in row-major order. `data` need not be aligned.
 struct TensorView {

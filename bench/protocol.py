@@ -1,0 +1,64 @@
+"""Timing several things against each other on a machine that is never quite quiet.
+
+In each round each of them has a turn, in a shuffled order, so that a slow spell of the machine falls on all. A turn is
+a pause, in which the threads of the one before stop spinning, a run that does not count, and runs for a tenth of a
+second.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+PAUSE, TURN = 0.05, 0.1  # seconds
+FEWEST_ROUNDS = 3
+
+
+def interleave(runs: dict[str, Callable[[], object]], seconds: float) -> dict[str, list[float]]:
+    """The milliseconds of every timed run; `seconds` is for each of them, and is passed for three rounds if need be."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    order = list(runs)
+    shuffler = random.Random(0)
+    rounds = 0
+    end = time.perf_counter() + seconds * len(runs)
+    while rounds < FEWEST_ROUNDS or time.perf_counter() < end:
+        shuffler.shuffle(order)
+        for name in order:
+            times[name] += take_turn(runs[name])
+        rounds += 1
+    return times
+
+
+def take_turn(run: Callable[[], object]) -> list[float]:
+    times = []
+    time.sleep(PAUSE)
+    run()
+    turn_end = time.perf_counter() + TURN
+    while not times or time.perf_counter() < turn_end:
+        begin = time.perf_counter()
+        run()
+        times.append(1e3 * (time.perf_counter() - begin))
+    return times
+
+
+def row_cosines(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """The cosine of each vector (the last axis) with its counterpart, in float64."""
+    found, expected = (each.reshape(-1, each.shape[-1]).astype(np.float64) for each in (found, expected))
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    return (found * expected).sum(axis=1) / np.maximum(lengths, 1e-30)
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    return float(np.exp(np.mean(np.log(list(values)))))
+
+
+def summarize(ratios: dict[str, float]) -> dict[str, object]:
+    """The geometric mean of ratios by case, and the worst of them."""
+    worst = max(ratios, key=lambda case: ratios[case])
+    return {
+        "geometric_mean": geometric_mean(ratios.values()),
+        "worst": ratios[worst],
+        "worst_case": worst,
+        "cases": len(ratios),
+    }

@@ -1,0 +1,191 @@
+"""`filbert bench`: how long one model takes, over batches of equal length and over a ragged set."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from .atomic import write_text
+from .encoder import EncoderModel
+from .errors import InputError
+from .vectors import Floats
+
+Integers = npt.NDArray[np.int64]
+Milliseconds = list[float]
+
+# (sequences, tokens in each): a query, a sentence, a passage, the longest input, and two batches of passages.
+CASES = ((1, 8), (1, 32), (1, 128), (1, 512), (8, 128), (32, 128))
+
+# The ragged set: as many sequences, their lengths log-normal, as those of sentences and paragraphs mixed are.
+RAGGED_SEQUENCES = 512
+RAGGED_LONGEST = 256
+_RAGGED_SHORTEST = 3
+_RAGGED_MEDIAN, _RAGGED_SIGMA = 32, 0.8
+
+_BATCH, _LENGTH = 1, 128
+_FEWEST_RUNS = 3
+# Tokens in one forward of the ragged set, as SentenceEncoder has them.
+_TOKEN_BUDGET = 8192
+_BAR_DELAY = 1.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one case took. tokens_per_second is that of the median run."""
+
+    case: str
+    sequences: int
+    tokens: int
+    runs: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    tokens_per_second: float
+
+
+def percentiles(times: Milliseconds) -> dict[str, float]:
+    """The 50th, 95th and 99th percentile, interpolated between neighbours."""
+    values = np.percentile(times, (50, 95, 99))
+    return {f"p{number}_ms": float(value) for number, value in zip((50, 95, 99), values, strict=True)}
+
+
+def ragged_lengths(longest: int = RAGGED_LONGEST) -> Integers:
+    """The lengths of the ragged set in tokens, special ones included: always the same, with a mean of 43."""
+    drawn = np.random.default_rng(0).lognormal(np.log(_RAGGED_MEDIAN), _RAGGED_SIGMA, RAGGED_SEQUENCES)
+    return np.clip(np.rint(drawn), _RAGGED_SHORTEST, longest).astype(np.int64)
+
+
+def packed_batches(sequences: list[Integers]) -> list[tuple[Integers, Integers]]:
+    """(ids, cu_seqlens) of as many forwards as it takes, the longest sequences first."""
+    batches: list[list[Integers]] = [[]]
+    tokens = 0
+    for sequence in sorted(sequences, key=len, reverse=True):
+        if batches[-1] and tokens + len(sequence) > _TOKEN_BUDGET:
+            batches.append([])
+            tokens = 0
+        batches[-1].append(sequence)
+        tokens += len(sequence)
+    return [(np.concatenate(batch), np.cumsum([0, *map(len, batch)], dtype=np.int64)) for batch in batches]
+
+
+def run_packed(engine: _core.Model, batches: list[tuple[Integers, Integers]]) -> list[Floats]:
+    """The means of the token vectors of every sequence, normalised, batch by batch."""
+    return [engine.embed(ids, cu_seqlens, "mean", True) for ids, cu_seqlens in batches]
+
+
+def choose_cases(batch: int | None, length: int | None, positions: int) -> list[tuple[int, int]]:
+    """The one that is asked for, or all that fit a model of so many positions. Raises InputError."""
+    if batch is None and length is None:
+        return [case for case in CASES if case[1] <= positions]
+    length = min(_LENGTH, positions) if length is None else length
+    if length > positions:
+        raise InputError(f"length: found {length}, the model has {positions} positions")
+    return [(batch or _BATCH, length)]
+
+
+def measure(
+    model: EncoderModel, *, batch: int | None = None, length: int | None = None, seconds: float = 2.0
+) -> list[Timing]:
+    """Times forwards of random tokens, last_hidden_state out, for `seconds` a case and at least three runs.
+
+    batch, length: one case of that many sequences of that many tokens (1 and 128 where only one is given); with
+    neither, the cases of CASES that fit the model, and the ragged set. Shows a progress bar on a terminal.
+    Raises InputError and MemoryError.
+    """
+    engine = model._engine
+    cases = choose_cases(batch, length, engine.max_positions)
+    jobs: list[tuple[str, int, int, Callable[[], object]]] = []
+    generator = np.random.default_rng(0)
+    vocabulary = model.config.to_dict()["vocab_size"]
+    for sequences, tokens in cases:
+        ids = generator.integers(0, vocabulary, (sequences, tokens))
+        jobs.append((f"{sequences}x{tokens}", sequences, sequences * tokens, lambda ids=ids: model(ids)))  # type: ignore[misc]
+    if batch is None and length is None:
+        lengths = ragged_lengths(min(RAGGED_LONGEST, engine.max_positions))
+        batches = packed_batches([generator.integers(0, vocabulary, each) for each in lengths])
+        jobs.append(("ragged", len(lengths), int(lengths.sum()), lambda: run_packed(engine, batches)))
+    return list(_timings(jobs, seconds))
+
+
+def _timings(jobs: list[tuple[str, int, int, Callable[[], object]]], seconds: float) -> Iterator[Timing]:
+    from tqdm.auto import tqdm
+
+    bar = tqdm(jobs, unit="case", desc="Timing", delay=_BAR_DELAY, leave=False, disable=not sys.stderr.isatty())
+    for name, sequences, tokens, run in bar:
+        times = _time(run, seconds)
+        found = percentiles(times)
+        yield Timing(name, sequences, tokens, len(times), **found, tokens_per_second=1e3 * tokens / found["p50_ms"])
+
+
+def _time(run: Callable[[], object], seconds: float) -> Milliseconds:
+    """Milliseconds of every run after one that does not count."""
+    run()
+    times: Milliseconds = []
+    end = time.perf_counter() + seconds
+    while len(times) < _FEWEST_RUNS or time.perf_counter() < end:
+        begin = time.perf_counter()
+        run()
+        times.append(1e3 * (time.perf_counter() - begin))
+    return times
+
+
+def table(timings: list[Timing]) -> list[str]:
+    """The lines that `filbert bench` prints."""
+    lines = [f"{'case':<8} {'p50 ms':>10} {'p95 ms':>10} {'p99 ms':>10} {'tokens/s':>12} {'runs':>7}"]
+    for each in timings:
+        times = " ".join(f"{value:>10.2f}" for value in (each.p50_ms, each.p95_ms, each.p99_ms))
+        lines.append(f"{each.case:<8} {times} {each.tokens_per_second:>12,.0f} {each.runs:>7}")
+    return lines
+
+
+def report(model: EncoderModel, timings: list[Timing]) -> dict[str, Any]:
+    """What `filbert bench --json` writes."""
+    engine = model._engine
+    description = next((each.description for each in _core.devices() if each.name == engine.device), "")
+    return {
+        "filbert": _core.__version__,
+        "model": model.name_or_path,
+        "parameters": model.num_parameters(),
+        "dtype": model.dtype,
+        "device": engine.device,
+        "processor": description,
+        "isa": engine.isa,
+        "threads": engine.threads,
+        "results": [asdict(each) for each in timings],
+    }
+
+
+def run(
+    name: str,
+    *,
+    dtype: str | None,
+    batch: int | None,
+    length: int | None,
+    seconds: float,
+    json_path: str | None,
+    **where: Any,
+) -> None:
+    """Loads a model, prints its table, and writes it as JSON, whole or not at all, where `json_path` says.
+
+    `where` goes to `AutoModel.from_pretrained`. Raises what that and `measure` raise, and OSError.
+    """
+    from .modeling import AutoModel
+
+    folder, file_name = os.path.split(os.path.abspath(json_path or "unused"))
+    if json_path is not None and not os.path.isdir(folder):
+        raise FileNotFoundError(f"{folder}: no such folder for {file_name}")
+    model = AutoModel.from_pretrained(name, dtype=dtype, add_pooling_layer=False, **where)
+    engine = model._engine
+    timings = measure(model, batch=batch, length=length, seconds=seconds)
+    threads = f"{engine.threads} thread{'' if engine.threads == 1 else 's'}"
+    print(f"{model.name_or_path} on {engine.device} ({engine.isa}, {threads}), {model.dtype}\n")
+    print("\n".join(table(timings)))
+    if json_path is not None:
+        write_text(json_path, json.dumps(report(model, timings), indent=1) + "\n")
