@@ -2,7 +2,6 @@
 
 #include <sstream>
 
-#include "core/dtype.h"
 #include "cpu/backend.h"
 
 namespace filbert {
@@ -13,8 +12,7 @@ constexpr char kNoCuda[] = "this version of filbert has no CUDA backend";
 }  // namespace
 
 std::unique_ptr<Ops> open_device(const std::string& name, int threads, DType dtype) {
-  if (name == "cpu" || name == "auto")
-    return std::make_unique<Ops>(cpu::backend(), 0, threads, backend_dtype(dtype));
+  if (name == "cpu" || name == "auto") return std::make_unique<Ops>(cpu::backend(), 0, threads, backend_dtype(dtype));
   if (name.rfind("cuda", 0) == 0) throw DeviceError("device \"" + name + "\": " + kNoCuda);
   throw DeviceError("device \"" + name + "\" is unknown; expected \"cpu\", \"auto\", \"cuda\" or \"cuda:N\"");
 }

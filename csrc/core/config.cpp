@@ -1,7 +1,6 @@
 #include "core/config.h"
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 #include <utility>
 
@@ -9,11 +8,6 @@
 
 namespace filbert {
 namespace {
-
-std::string number_text(double value) {
-  char digits[32];
-  return std::string(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
-}
 
 std::string integer_range(std::int64_t min, std::int64_t max) {
   return "an integer from " + std::to_string(min) + " to " + std::to_string(max);
@@ -94,16 +88,6 @@ double ConfigReader::positive_number(std::string_view field, double fallback) co
   constexpr double kMin = std::numeric_limits<float>::min();
   constexpr double kMax = std::numeric_limits<float>::max();
   if (!number || !(*number >= kMin && *number <= kMax)) fail(field, "a number above 0 that fits in float32");
-  return *number;
-}
-
-double ConfigReader::number(std::string_view field, double fallback, double min, double max) const {
-  const JsonValue* value = find(field);
-  if (value == nullptr) return fallback;
-  const std::optional<double> number = value->number();
-  if (!number || !(*number >= min && *number <= max)) {
-    fail(field, "a number from " + number_text(min) + " to " + number_text(max));
-  }
   return *number;
 }
 

@@ -47,7 +47,6 @@ class ConfigReader {
 
   // Above 0, and neither 0, subnormal nor infinite as a float.
   double positive_number(std::string_view field, double fallback) const;
-  double number(std::string_view field, double fallback, double min, double max) const;
 
   bool boolean(std::string_view field, bool fallback) const;
 

@@ -47,21 +47,4 @@ std::optional<std::uint64_t> tensor_bytes(const DTypeInfo& dtype, const std::vec
   return bits / 8;
 }
 
-filbert_dtype backend_dtype(DType dtype) {
-  switch (dtype) {
-    case DType::f16:
-      return FILBERT_F16;
-    case DType::bf16:
-      return FILBERT_BF16;
-    case DType::f64:
-      return FILBERT_F64;
-    case DType::i8:
-      return FILBERT_I8;
-    case DType::f32:
-    case DType::other:  // matching admits no such tensor
-      break;
-  }
-  return FILBERT_F32;
-}
-
 }  // namespace filbert

@@ -1,7 +1,6 @@
 // The element types of the safetensors format.
 #pragma once
 
-#include <filbert/backend.h>
 #include <filbert/weights.h>
 
 #include <cstddef>
@@ -27,7 +26,5 @@ inline constexpr std::size_t kMaxRank = 8;
 // its bits are no whole number of bytes; `problem` then says which.
 std::optional<std::uint64_t> tensor_bytes(const DTypeInfo& dtype, const std::vector<std::uint64_t>& shape,
                                           std::string& problem);
-
-filbert_dtype backend_dtype(DType dtype);
 
 }  // namespace filbert

@@ -1,5 +1,4 @@
 // config -> weights -> architecture -> ops -> outputs
-#include <filbert/config.h>
 #include <filbert/model.h>
 
 #include <algorithm>
@@ -11,7 +10,6 @@
 #include "core/backend_loader.h"
 #include "core/outputs.h"
 #include "core/passes.h"
-#include "core/tensor_match.h"
 #include "models/registry.h"
 
 namespace filbert {
@@ -85,12 +83,9 @@ struct Model::Impl {
     int exceptions_ = std::uncaught_exceptions();
   };
 
-  Impl(const std::string& config_json, const std::string& source, Weights given, const LoadOptions& options)
-      : weights(std::move(given)) {
-    const JsonValue root = parse_config(config_json, source);
-    const ConfigReader config(root, source);
+  Impl(const ConfigReader& config, Weights given, const LoadOptions& options) : weights(std::move(given)) {
     const ArchitectureEntry& entry = find_architecture(config);
-    const TensorMatch match = match_tensors(config_json, weights, options.pooler);
+    const TensorMatch match = match_tensors(entry, config, weights, options.pooler);
     ops = open_device(options.device, options.threads, options.dtype);
     architecture = entry.create(config, WeightLoader(*ops, weights, match), match.pooler);
     weights.drop_pages();
@@ -120,12 +115,11 @@ struct Model::Impl {
   // Calls body(pass, batch) for each pass of the packed batch.
   template <typename Body>
   void for_each_pass(Session& session, const ForwardOptions& options, const Body& body) {
-    for (std::size_t begin = 0; begin < session.packed.sequences();) {
-      if (begin > 0) check_interrupted(options);
+    for (Pass pass; pass.end < session.packed.sequences();) {
+      if (pass.end > 0) check_interrupted(options);
       session.arena.reset();
-      const Pass pass = next_pass(session.packed, begin);
+      pass = next_pass(session.packed, pass);
       body(pass, upload(*ops, pass, session));
-      begin = pass.end;
     }
     ops->sync();
     session.arena.reset();
@@ -161,13 +155,15 @@ Model::~Model() = default;
 
 Model Model::load(const std::string& folder, const LoadOptions& options) {
   const std::string path = folder + "/config.json";
-  const std::string config = read_config_file(path);
-  validate_config(config, path);
-  return Model(std::make_unique<Impl>(config, path, Weights::open(folder), options));
+  const JsonValue root = parse_config(read_config_file(path), path);
+  const ConfigReader config(root, path);
+  validate_config(config);  // its errors come before those of the weights
+  return Model(std::make_unique<Impl>(config, Weights::open(folder), options));
 }
 
 Model Model::create(const std::string& config_json, Weights weights, const LoadOptions& options) {
-  return Model(std::make_unique<Impl>(config_json, "config", std::move(weights), options));
+  const JsonValue root = parse_config(config_json, "config");
+  return Model(std::make_unique<Impl>(ConfigReader(root, "config"), std::move(weights), options));
 }
 
 void Model::forward(const TokenBatch& batch, const OutputBuffers& out, const ForwardOptions& options) const {

@@ -3,6 +3,7 @@
 
 #include <filbert/backend.h>
 #include <filbert/error.h>
+#include <filbert/weights.h>
 
 #include <cstddef>
 #include <initializer_list>
@@ -11,6 +12,23 @@
 #include <string>
 
 namespace filbert {
+
+inline filbert_dtype backend_dtype(DType dtype) {
+  switch (dtype) {
+    case DType::f16:
+      return FILBERT_F16;
+    case DType::bf16:
+      return FILBERT_BF16;
+    case DType::f64:
+      return FILBERT_F64;
+    case DType::i8:
+      return FILBERT_I8;
+    case DType::f32:
+    case DType::other:  // matching admits no such tensor
+      break;
+  }
+  return FILBERT_F32;
+}
 
 inline filbert_token_op embed_norm(const filbert_embed_norm_args& args) {
   return {.kind = FILBERT_EMBED_NORM, .args = {.embed_norm = args}};
@@ -51,9 +69,10 @@ class Ops {
   }
   void sync() const { check(table_->sync(context_)); }
 
-  filbert_weight* load_weight(filbert_weight_kind kind, const filbert_host_tensor* parts, std::size_t count) const {
+  filbert_weight* load_weight(filbert_weight_kind kind, const filbert_host_tensor* parts, std::size_t count,
+                              const filbert_host_tensor* input_norm = nullptr) const {
     filbert_weight* weight = nullptr;
-    check(table_->load_weight(context_, kind, parts, count, &weight));
+    check(table_->load_weight(context_, kind, parts, count, input_norm, &weight));
     return weight;
   }
   void free_weight(filbert_weight* weight) const { table_->free_weight(context_, weight); }

@@ -3,13 +3,6 @@
 #include <algorithm>
 
 namespace filbert {
-namespace {
-
-std::size_t length_of(const PackedTokens& packed, std::size_t s) {
-  return packed.cu_seqlens[s + 1] - packed.cu_seqlens[s];
-}
-
-}  // namespace
 
 void clear_sequence_rows(float* rows, const PackedTokens& packed, const Layout& layout, const Dimensions& size) {
   if (packed.sequences() < layout.sequences) std::fill_n(rows, layout.sequences * size.hidden, 0.0f);
@@ -32,12 +25,10 @@ OutputWriter::OutputWriter(const Ops& ops, Session& session, const Pass& pass, c
     : ops_(ops), session_(session), pass_(pass), layout_(layout), out_(out), size_(size) {
   if (out.attentions.empty()) return;
   const PackedTokens& packed = session.packed;
-  const auto floats = [&](std::size_t s) { return size.heads * length_of(packed, s) * length_of(packed, s); };
-  for (std::size_t s = 0; s < pass.begin; ++s) ragged_offset_ += floats(s);
   session.offsets.clear();
   for (std::size_t s = pass.begin; s < pass.end; ++s) {
     session.offsets.push_back(static_cast<std::int64_t>(probability_count_));
-    probability_count_ += floats(s);
+    probability_count_ += size.heads * packed.length(s) * packed.length(s);
   }
   std::int64_t* offsets = session.arena.take<std::int64_t>(session.offsets.size());
   ops.upload(offsets, session.offsets.data(), session.offsets.size() * sizeof(std::int64_t));
@@ -74,7 +65,7 @@ Trace::Probabilities OutputWriter::next_attention() { return probabilities_; }
 void OutputWriter::attention_done() {
   float* to = out_.attentions[attentions_++];
   if (layout_.columns == 0) {
-    ops_.download(to + ragged_offset_, probabilities_.data, probability_count_ * sizeof(float));
+    ops_.download(to + size_.heads * pass_.squares_before, probabilities_.data, probability_count_ * sizeof(float));
     return;
   }
   session_.staging.resize(probability_count_);
@@ -89,7 +80,7 @@ void OutputWriter::write_padded_attention(std::size_t sequence, const float* fro
   const PackedTokens& packed = session_.packed;
   const std::size_t columns = layout_.columns;
   const std::size_t first = packed.cu_seqlens[sequence];
-  const std::size_t length = length_of(packed, sequence);
+  const std::size_t length = packed.length(sequence);
   const std::size_t row = packed.sequence_row[sequence];
   for (std::size_t head = 0; head < size_.heads; ++head)
     for (std::size_t q = 0; q < length; ++q) {

@@ -46,7 +46,6 @@ class OutputWriter : public Trace {
   std::size_t hidden_states_ = 0;
   std::size_t attentions_ = 0;
   std::size_t probability_count_ = 0;
-  std::size_t ragged_offset_ = 0;  // floats of the sequences before this pass, in a ragged attention buffer
   Probabilities probabilities_;
 };
 

@@ -34,6 +34,7 @@ struct PackedTokens {
 
   std::size_t tokens() const { return ids.size(); }
   std::size_t sequences() const { return sequence_row.size(); }
+  std::size_t length(std::size_t sequence) const { return cu_seqlens[sequence + 1] - cu_seqlens[sequence]; }
 
   // Both throw InputError naming sequence and position (row and column). With `first_tokens`, a masked first column of
   // a row that is not fully masked is kept as a token that only asks: transformers' pooler reads it.

@@ -18,11 +18,12 @@ const T* upload_array(const Ops& ops, Arena& arena, const T* data, std::size_t c
 
 }  // namespace
 
-Pass next_pass(const PackedTokens& packed, std::size_t begin) {
-  const std::size_t limit = packed.cu_seqlens[begin] + kTokensPerPass;
-  std::size_t end = begin + 1;
-  while (end < packed.sequences() && packed.cu_seqlens[end + 1] <= limit) ++end;
-  return {begin, end};
+Pass next_pass(const PackedTokens& packed, const Pass& last) {
+  Pass pass = {last.end, last.end + 1, last.squares_before};
+  for (std::size_t s = last.begin; s < last.end; ++s) pass.squares_before += packed.length(s) * packed.length(s);
+  const std::size_t limit = packed.cu_seqlens[pass.begin] + kTokensPerPass;
+  while (pass.end < packed.sequences() && packed.cu_seqlens[pass.end + 1] <= limit) ++pass.end;
+  return pass;
 }
 
 Batch upload(const Ops& ops, const Pass& pass, Session& session) {
@@ -39,7 +40,7 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
     session.cu_seqlens.push_back(static_cast<std::int32_t>(begin));
     session.key_begin.push_back(static_cast<std::int32_t>(begin + packed.asks_first[s]));
     asks |= packed.asks_first[s] != 0;
-    batch.max_length = std::max(batch.max_length, packed.cu_seqlens[s + 1] - packed.cu_seqlens[s]);
+    batch.max_length = std::max(batch.max_length, packed.length(s));
   }
   session.cu_seqlens.push_back(static_cast<std::int32_t>(batch.tokens));
   Arena& arena = session.arena;

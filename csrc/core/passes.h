@@ -25,12 +25,13 @@ struct Session {
 
 // Sequences [begin, end) of the packed batch.
 struct Pass {
-  std::size_t begin;
-  std::size_t end;
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  std::size_t squares_before = 0;  // the sum of length^2 of the sequences before `begin`
 };
 
-// The pass that starts at sequence `begin`: as many whole sequences as fit, at least one.
-Pass next_pass(const PackedTokens& packed, std::size_t begin);
+// The pass after `last` (at first an empty one): as many whole sequences as fit, at least one.
+Pass next_pass(const PackedTokens& packed, const Pass& last);
 
 // Uploads a pass into the session's arena.
 Batch upload(const Ops& ops, const Pass& pass, Session& session);

@@ -1,7 +1,5 @@
 #include "core/weight_loader.h"
 
-#include "core/dtype.h"
-
 #include <vector>
 
 namespace filbert {
@@ -16,6 +14,15 @@ filbert_host_tensor host_tensor(const TensorView& view) {
 
 WeightLoader::WeightLoader(const Ops& ops, const Weights& weights, const TensorMatch& match) : ops_(ops) {
   for (const MatchedTensor& tensor : match.tensors) tensors_[tensor.spec.name] = weights.find(tensor.source_name);
+}
+
+Weight WeightLoader::matrix(std::initializer_list<std::string> names, const std::string& input_norm) const {
+  std::vector<filbert_host_tensor> parts;
+  for (const std::string& name : names) parts.push_back(host_tensor(*tensors_.at(name)));
+  if (input_norm.empty()) return Weight(ops_, ops_.load_weight(FILBERT_MATRIX, parts.data(), parts.size()));
+  const filbert_host_tensor norm[] = {host_tensor(*tensors_.at(input_norm + ".weight")),
+                                      host_tensor(*tensors_.at(input_norm + ".bias"))};
+  return Weight(ops_, ops_.load_weight(FILBERT_MATRIX, parts.data(), parts.size(), norm));
 }
 
 Weight WeightLoader::load(filbert_weight_kind kind, std::initializer_list<std::string> names) const {

@@ -31,8 +31,9 @@ class WeightLoader {
  public:
   WeightLoader(const Ops& ops, const Weights& weights, const TensorMatch& match);
 
-  // Several names are joined along their rows, as query, key and value are.
-  Weight matrix(std::initializer_list<std::string> names) const { return load(FILBERT_MATRIX, names); }
+  // Several names are joined along their rows, as query, key and value are. input_norm: the layer norm whose output is
+  // multiplied, if that is what it is.
+  Weight matrix(std::initializer_list<std::string> names, const std::string& input_norm = {}) const;
   Weight vector(std::initializer_list<std::string> names) const { return load(FILBERT_VECTOR, names); }
   Weight table(const std::string& name) const { return load(FILBERT_TABLE, {name}); }
 

@@ -1,6 +1,5 @@
-// Products of bfloat16 and int8 on AMX tiles: 32 rows by 32 columns of sums in four tiles, fed by two tiles of rows and
-// two of columns. A tile of rows is 16 rows of 16 words as they lie; a tile of columns is 16 words by 16 columns of a
-// panel. Rows are read in sixteens: behind the last one there must be memory, whatever it holds.
+// Products of bfloat16 and int8 on AMX tiles: 32 rows by 32 columns of sums in four tiles, fed by two tiles of rows (16
+// rows of 16 words) and two of columns (16 words by 16 columns of a panel).
 #pragma once
 
 #include "cpu/bf16_impl.h"
@@ -9,16 +8,29 @@
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
+inline constexpr std::size_t kSide = 16;  // rows of a tile, and 32-bit words of its rows
+inline constexpr std::size_t kTwo = 2 * kSide;
+
+// Rows in blocks of 32, a block as the products read it: two tiles of 16 words, two of the next 16 ...
+struct Tiled {
+  static constexpr std::size_t kStep = kTwo * kSide;
+  static std::size_t size(std::size_t rows, std::size_t words) { return round_up(rows, kTwo) * words; }
+  static std::size_t stride(std::size_t words) { return words; }
+  static std::size_t offset(std::size_t row, std::size_t words) {
+    return row / kTwo * kTwo * words + row % kTwo * kSide;
+  }
+};
+
 struct Bf16 {
+  using Layout = Tiled;
   using Word = std::uint32_t;
   using Cell = std::uint32_t;
   static constexpr bool kIntegers = false;
 };
 struct I8 : I8Operand {
+  using Layout = Tiled;
   static constexpr bool kIntegers = true;
 };
-
-inline constexpr std::size_t kSide = 16;  // rows of a tile, and 32-bit words of its rows
 
 // The calling thread's tiles, all 16 x 64 bytes, for as long as this lives.
 class TileScope {
@@ -38,19 +50,36 @@ class TileScope {
   TileScope& operator=(const TileScope&) = delete;
 };
 
-// Sums 0 to 3: rows a and a + 16 by columns b and b + 16.
+// A block of sums, rows `stride` apart.
+struct Block {
+  float* data;
+  std::size_t stride;
+};
+
+// Sums 0 to 3: rows a and a + 16 by columns b and b + 16, on top of `from` if it is there.
 template <typename T, bool TwoRows, bool TwoColumns>
-inline void sum_tiles(std::size_t words, const std::uint32_t* a, std::size_t lda, const std::uint32_t* b,
-                      std::size_t width) {
-  _tile_zero(0);
-  if constexpr (TwoColumns) _tile_zero(1);
-  if constexpr (TwoRows) _tile_zero(2);
-  if constexpr (TwoRows && TwoColumns) _tile_zero(3);
+inline void sum_tiles(std::size_t words, const std::uint32_t* a, const std::uint32_t* b, std::size_t width,
+                      const Block& from) {
+  constexpr std::size_t kRow = kSide * sizeof(*a);
+  if (from.data) {
+    const float* c = from.data;
+    const std::size_t ldc = from.stride;
+    const std::size_t stride = ldc * sizeof(*c);
+    _tile_loadd(0, c, stride);
+    if constexpr (TwoColumns) _tile_loadd(1, c + kSide, stride);
+    if constexpr (TwoRows) _tile_loadd(2, c + kSide * ldc, stride);
+    if constexpr (TwoRows && TwoColumns) _tile_loadd(3, c + kSide * ldc + kSide, stride);
+  } else {
+    _tile_zero(0);
+    if constexpr (TwoColumns) _tile_zero(1);
+    if constexpr (TwoRows) _tile_zero(2);
+    if constexpr (TwoRows && TwoColumns) _tile_zero(3);
+  }
   for (std::size_t i = 0; i < words; i += kSide) {
-    _tile_loadd(4, a + i, lda * sizeof(*a));
     _tile_loadd(6, b + i * width, width * sizeof(*b));
+    _tile_loadd(4, a + i * kTwo, kRow);
     if constexpr (TwoColumns) _tile_loadd(7, b + i * width + kSide, width * sizeof(*b));
-    if constexpr (TwoRows) _tile_loadd(5, a + kSide * lda + i, lda * sizeof(*a));
+    if constexpr (TwoRows) _tile_loadd(5, a + i * kTwo + kSide * kSide, kRow);
     if constexpr (!T::kIntegers) {
       _tile_dpbf16ps(0, 4, 6);
       if constexpr (TwoColumns) _tile_dpbf16ps(1, 4, 7);
@@ -66,55 +95,68 @@ inline void sum_tiles(std::size_t words, const std::uint32_t* a, std::size_t lda
 }
 
 template <bool TwoRows, bool TwoColumns>
-inline void store_tiles(float* c, std::size_t ldc) {
-  const std::size_t stride = ldc * sizeof(*c);
+inline void store_tiles(const Block& to) {
+  float* const c = to.data;
+  const std::size_t stride = to.stride * sizeof(*c);
   _tile_stored(0, c, stride);
   if constexpr (TwoColumns) _tile_stored(1, c + kSide, stride);
-  if constexpr (TwoRows) _tile_stored(2, c + kSide * ldc, stride);
-  if constexpr (TwoRows && TwoColumns) _tile_stored(3, c + kSide * ldc + kSide, stride);
+  if constexpr (TwoRows) _tile_stored(2, c + kSide * to.stride, stride);
+  if constexpr (TwoRows && TwoColumns) _tile_stored(3, c + kSide * to.stride + kSide, stride);
 }
 
-// Up to 32 rows and columns.
-template <typename T, bool TwoRows, bool TwoColumns>
-inline void multiply_block(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t lda,
-                           const std::uint32_t* b, std::size_t width, float* c, std::size_t ldc, std::size_t columns) {
-  sum_tiles<T, TwoRows, TwoColumns>(words, a, lda, b, width);
-  if (rows == (TwoRows ? 2 : 1) * kSide && columns == (TwoColumns ? 2 : 1) * kSide)
-    return store_tiles<TwoRows, TwoColumns>(c, ldc);
-  alignas(64) float block[4 * kSide * kSide];
-  store_tiles<TwoRows, TwoColumns>(block, 2 * kSide);
+// Up to 32 rows and columns: sums on top of `from`, if it is there, to `to`; both in whole tiles.
+template <typename T>
+inline void multiply_block(std::size_t rows, std::size_t columns, std::size_t words, const std::uint32_t* a,
+                           const std::uint32_t* b, std::size_t width, const Block& from, const Block& to) {
+  const auto run = [&]<bool TwoRows, bool TwoColumns>() {
+    sum_tiles<T, TwoRows, TwoColumns>(words, a, b, width, from);
+    store_tiles<TwoRows, TwoColumns>(to);
+  };
+  if (rows > kSide)
+    columns > kSide ? run.template operator()<true, true>() : run.template operator()<true, false>();
+  else
+    columns > kSide ? run.template operator()<false, true>() : run.template operator()<false, false>();
+}
+
+inline void copy_block(std::size_t rows, std::size_t columns, const float* from, std::size_t from_stride, float* to,
+                       std::size_t to_stride) {
   for (std::size_t r = 0; r < rows; ++r)
     for_each_vector(columns, [&](std::size_t j, std::size_t lanes) {
-      store_first(c + r * ldc + j, load(block + r * 2 * kSide + j), lanes);
+      store_first(to + r * to_stride + j, load_first(from + r * from_stride + j, lanes), lanes);
     });
 }
 
+// c[rows, columns of the panel] = a b
 template <typename T>
-inline void multiply_tiles(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t lda,
-                           const std::uint32_t* panel, float* c, std::size_t ldc, std::size_t columns) {
+inline void multiply_tiles(std::size_t rows, std::size_t words, const std::uint32_t* a, const std::uint32_t* panel,
+                           float* c, std::size_t ldc, std::size_t columns) {
   __asm__ volatile("" ::: "memory");  // GCC's tile loads do not say that they read memory
   const std::size_t width = round_up(columns, kSide);
-  constexpr std::size_t kTwo = 2 * kSide;
   for (std::size_t column = 0; column < columns; column += kTwo)
     for (std::size_t row = 0; row < rows; row += kTwo) {
       const std::size_t height = rows - row < kTwo ? rows - row : kTwo;
       const std::size_t breadth = columns - column < kTwo ? columns - column : kTwo;
-      const auto multiply = height > kSide
-                                ? (breadth > kSide ? multiply_block<T, true, true> : multiply_block<T, true, false>)
-                                : (breadth > kSide ? multiply_block<T, false, true> : multiply_block<T, false, false>);
-      multiply(height, words, a + row * lda, lda, panel + column, width, c + row * ldc + column, ldc, breadth);
+      float* to = c + row * ldc + column;
+      const std::uint32_t* const x = a + row * words;
+      if (height % kSide == 0 && breadth % kSide == 0) {
+        multiply_block<T>(height, breadth, words, x, panel + column, width, {}, {to, ldc});
+        continue;
+      }
+      alignas(64) float block[kTwo * kTwo];
+      multiply_block<T>(height, breadth, words, x, panel + column, width, {}, {block, kTwo});
+      copy_block(height, breadth, block, kTwo, to, ldc);
     }
 }
 
 template <>
-inline void multiply_panel<Bf16>(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t lda,
+inline void multiply_panel<Bf16>(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t,
                                  const std::uint32_t* panel, float* c, std::size_t ldc, std::size_t columns) {
-  multiply_tiles<Bf16>(rows, words, a, lda, panel, c, ldc, columns);
+  multiply_tiles<Bf16>(rows, words, a, panel, c, ldc, columns);
 }
 template <>
-inline void multiply_panel<I8>(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t lda,
+inline void multiply_panel<I8>(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t,
                                const std::uint32_t* panel, float* c, std::size_t ldc, std::size_t columns) {
-  multiply_tiles<I8>(rows, words, a, lda, panel, c, ldc, columns);
+  multiply_tiles<I8>(rows, words, a, panel, c, ldc, columns);
 }
 
 }  // namespace

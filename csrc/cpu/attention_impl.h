@@ -60,22 +60,23 @@ struct Bf16Attention {
   using Operand = T;
   static constexpr std::size_t kQueries = Queries;
   static std::size_t words(std::size_t k) { return bf16_words(k); }
-  static std::size_t row_scratch(std::size_t k) { return round_up(Queries, 16) * (bf16_words(k) + 16); }
+  static std::size_t row_scratch(std::size_t k) { return T::Layout::size(Queries, bf16_words(k)); }
   static std::size_t key_scratch(std::size_t keys, std::size_t d) { return keys * bf16_words(d); }
 
   static const std::uint32_t* rows(const float* x, std::size_t& stride, std::size_t count, std::size_t k,
                                    float* scratch) {
     auto* out = reinterpret_cast<std::uint32_t*>(scratch);
-    const std::size_t packed = bf16_words(k) + 16;
-    for (std::size_t r = 0; r < count; ++r) pack_bf16_row(x + r * stride, k, out + r * packed);
-    stride = packed;
+    using Layout = typename T::Layout;
+    for (std::size_t r = 0; r < count; ++r)
+      pack_bf16_row(x + r * stride, k, Layout::kStep, out + Layout::offset(r, bf16_words(k)));
+    stride = Layout::stride(bf16_words(k));
     return out;
   }
   static void pack_keys(const float* k, std::size_t stride, std::size_t keys, std::size_t d, float* scratch,
                         float* panels) {
     const std::size_t width = bf16_words(d);
     for (std::size_t i = 0; i < keys; ++i)
-      pack_bf16_row(k + i * stride, d, reinterpret_cast<std::uint32_t*>(scratch) + i * width);
+      pack_bf16_row(k + i * stride, d, kLine, reinterpret_cast<std::uint32_t*>(scratch) + i * width);
     pack_transposed(scratch, width, keys, width, panels);
   }
   static void pack_values(const float* v, std::size_t stride, std::size_t keys, std::size_t d, float* panels) {

@@ -112,9 +112,9 @@ filbert_status copy(filbert_context*, void* to, const void* from, std::size_t by
 filbert_status sync(filbert_context*) { return FILBERT_OK; }
 
 filbert_status load_weight(filbert_context* context, filbert_weight_kind kind, const filbert_host_tensor* parts,
-                           std::size_t count, filbert_weight** out) {
+                           std::size_t count, const filbert_host_tensor* input_norm, filbert_weight** out) {
   return guarded([&] {
-    *out = make_weight(kind, parts, count, context->dtype, context->linear.format, context->pool).release();
+    *out = make_weight(kind, parts, count, input_norm, context->dtype, context->linear.format, context->pool).release();
   });
 }
 
@@ -157,42 +157,43 @@ void run_share(const filbert_context& context, const filbert_token_op& op, const
     case FILBERT_LINEAR: {
       const filbert_linear_args& args = op.args.linear;
       const filbert_weight& w = *args.weight;
-      const LinearTask task = {args.x,
-                               {w.data, w.rows, w.cols, w.scales.data(), w.offsets.data()},
-                               data_of(args.bias),
-                               args.residual,
-                               args.activation,
-                               args.out};
+      const LinearTask task = {
+          args.x,
+          {w.data, w.rows, w.cols, w.scales.data(), w.offsets.data(), w.factors.empty() ? nullptr : w.factors.data()},
+          data_of(args.bias),
+          args.residual,
+          args.activation,
+          args.out};
       return context.linear.run(task, share.row_begin, share.row_end, share.panel_begin, share.panel_end, scratch);
     }
   }
 }
 
-// Rows of one share: enough to use a panel of the weights well, few enough for their activations to stay in L2.
-constexpr std::size_t kShareRows = 96;
 // With this many rows for each thread, a share of the rows goes through all ops at once.
 constexpr std::size_t kRowsPerThread = 48;
-constexpr std::size_t kRowGrain = 16;
 
-// The tokens in shares of about kShareRows, and all ops on one share before the next.
+// The tokens in shares of about share_rows, as many for each thread, and all ops on one share before the next.
 void run_by_rows(filbert_context& context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
   const auto threads = static_cast<std::size_t>(context.pool.threads());
-  const std::size_t shares = round_up((tokens + kShareRows - 1) / kShareRows, threads);
-  const std::size_t rows = round_up((tokens + shares - 1) / shares, kRowGrain);
+  const std::size_t grain = context.linear.row_grain;
+  const std::size_t shares = round_up((tokens + context.linear.share_rows - 1) / context.linear.share_rows, threads);
+  const auto begin_of = [&](std::size_t share) {
+    return share == shares ? tokens : share * tokens / shares / grain * grain;
+  };
   std::size_t scratch = 0;
-  for (std::size_t i = 0; i < count; ++i) scratch = std::max(scratch, scratch_of(context, ops[i], rows));
-  context.pool.run((tokens + rows - 1) / rows, scratch, [&](std::size_t share, float* own) {
-    const std::size_t begin = share * rows;
-    const std::size_t end = std::min(tokens, begin + rows);
+  for (std::size_t i = 0; i < count; ++i)
+    scratch = std::max(scratch, scratch_of(context, ops[i], tokens / shares + grain + 1));
+  context.pool.run(shares, scratch, [&](std::size_t share, float* own) {
     for (std::size_t i = 0; i < count; ++i)
-      run_share(context, ops[i], {begin, end, 0, panels_of(context, ops[i])}, own);
+      run_share(context, ops[i], {begin_of(share), begin_of(share + 1), 0, panels_of(context, ops[i])}, own);
   });
 }
 
 // One op on all tokens, its output columns split so that every thread has something to do.
 void run_by_columns(filbert_context& context, const filbert_token_op& op, std::size_t tokens) {
   const std::size_t panels = panels_of(context, op);
-  const std::size_t row_shares = op.kind == FILBERT_LINEAR ? (tokens + kShareRows - 1) / kShareRows : 1;
+  const std::size_t share_rows = context.linear.share_rows;
+  const std::size_t row_shares = op.kind == FILBERT_LINEAR ? (tokens + share_rows - 1) / share_rows : 1;
   const std::size_t wanted = 4 * static_cast<std::size_t>(context.pool.threads());
   const std::size_t panel_shares = std::clamp<std::size_t>((wanted + row_shares - 1) / row_shares, 1, panels);
   const std::size_t rows = (tokens + row_shares - 1) / row_shares;
@@ -206,8 +207,7 @@ void run_by_columns(filbert_context& context, const filbert_token_op& op, std::s
   });
 }
 
-filbert_status token_ops(filbert_context* context, const filbert_token_op* ops, std::size_t count,
-                         std::size_t tokens) {
+filbert_status token_ops(filbert_context* context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
   return guarded([&] {
     if (tokens >= kRowsPerThread * static_cast<std::size_t>(context->pool.threads()))
       return run_by_rows(*context, ops, count, tokens);

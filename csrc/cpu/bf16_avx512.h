@@ -7,6 +7,7 @@ namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
 struct Bf16 {
+  using Layout = RowMajor;
   using Word = std::uint32_t;
   using Cell = std::uint32_t;
   using Sum = Vec;

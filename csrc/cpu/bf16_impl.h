@@ -7,17 +7,29 @@
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
-inline constexpr std::size_t kBf16Multiple = 32;  // 64 bytes: as much as the widest instruction takes at once
+inline constexpr std::size_t kLine = 16;                 // words of 64 bytes
+inline constexpr std::size_t kBf16Multiple = 2 * kLine;  // as much as the widest instruction takes at once
+
+// Where a row lies among packed ones: row-major, with a line between rows so that they do not alias.
+struct RowMajor {
+  static constexpr std::size_t kStep = kLine;
+  static std::size_t size(std::size_t rows, std::size_t words) { return rows * stride(words); }
+  static std::size_t stride(std::size_t words) { return words + kLine; }
+  static std::size_t offset(std::size_t row, std::size_t words) { return row * stride(words); }
+};
 
 inline std::size_t bf16_words(std::size_t k) { return round_up(k, kBf16Multiple) / 2; }
 
-// out[bf16_words(k)] = x[k] rounded, zeros behind it
-inline void pack_bf16_row(const float* x, std::size_t k, std::uint32_t* out) {
-  auto* numbers = reinterpret_cast<std::uint16_t*>(out);
-  const std::size_t padded = 2 * bf16_words(k);
-  std::size_t i = 0;
-  for (; i + kWidth <= k; i += kWidth) store_bf16(numbers + i, load(x + i));
-  for (; i < padded; i += kWidth) store_bf16(numbers + i, load_first(x + i, i < k ? k - i : 0));
+// out = x[k] rounded, zeros behind it up to bf16_words(k) words; every kLine words are `step` from the next.
+inline void pack_bf16_row(const float* x, std::size_t k, std::size_t step, std::uint32_t* out) {
+  constexpr std::size_t kNumbers = 2 * kLine;
+  for (std::size_t begin = 0; begin < 2 * bf16_words(k); begin += kNumbers, out += step) {
+    auto* numbers = reinterpret_cast<std::uint16_t*>(out);
+    for (std::size_t j = 0; j < kNumbers; j += kWidth) {
+      const std::size_t i = begin + j;
+      store_bf16(numbers + j, i + kWidth <= k ? load(x + i) : load_first(x + i, i < k ? k - i : 0));
+    }
+  }
 }
 
 // out[j] = (low[j], high[j]), whole vectors of words; high may be null for zeros
@@ -29,6 +41,7 @@ inline void pair_bf16_rows(const float* low, const float* high, std::size_t n, s
 }
 
 struct WidenedBf16 {
+  using Layout = RowMajor;
   struct Pair {
     Vec even, odd;
   };

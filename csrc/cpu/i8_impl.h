@@ -19,12 +19,15 @@ inline void rotate_lanes(Vec* v, std::size_t count) {
   }
 }
 
-// The normalised Hadamard transform of kRotation numbers.
-inline void rotate_block(const float* x, float* out) {
+// The normalised Hadamard transform of kRotation numbers, each multiplied by its factor (null: by 1).
+inline void rotate_block(const float* x, const float* factors, float* out) {
   constexpr std::size_t kCount = kRotation / kWidth;
   Vec v[kCount];
   FILBERT_UNROLL
-  for (std::size_t i = 0; i < kCount; ++i) v[i] = load(x + i * kWidth) * set(kRotationScale);
+  for (std::size_t i = 0; i < kCount; ++i) {
+    v[i] = load(x + i * kWidth) * set(kRotationScale);
+    if (factors) v[i] = v[i] * load(factors + i * kWidth);
+  }
   rotate_lanes<1>(v, kCount);
   FILBERT_UNROLL
   for (std::size_t stride = 1; stride < kCount; stride *= 2) FILBERT_UNROLL
@@ -39,23 +42,27 @@ inline void rotate_block(const float* x, float* out) {
   for (std::size_t i = 0; i < kCount; ++i) store(out + i * kWidth, v[i]);
 }
 
-// out[k] = the rotated row as integers, then whatever up to `padded`; returns what one of them is worth. A row with a
+// out[words] = the rotated row as integers, zeros behind it; returns what one of them is worth. A row with a
 // NaN or an infinity gives NaN or infinity.
 template <typename T>
-inline float pack_i8_row(const float* x, std::size_t k, std::size_t padded, float* rotated, typename T::Integer* out) {
+inline float pack_i8_row(const float* x, const float* factors, std::size_t k, std::size_t words, float* rotated,
+                         std::uint32_t* out) {
   std::size_t i = 0;
-  for (; i + kRotation <= k; i += kRotation) rotate_block(x + i, rotated + i);
-  for (; i < k; ++i) rotated[i] = x[i];
+  for (; i + kRotation <= k; i += kRotation) rotate_block(x + i, factors ? factors + i : nullptr, rotated + i);
+  for (; i < k; ++i) rotated[i] = factors ? x[i] * factors[i] : x[i];
   Vec magnitudes = set(0.0f);
   for_each_vector(k, [&](std::size_t j, std::size_t lanes) {
     magnitudes = max_magnitude(magnitudes, load_first(rotated + j, lanes));
   });
   const float top = reduce_max_magnitude(magnitudes);
   const Vec inverse = set(top > 0.0f ? 127.0f / top : 0.0f);
-  for (i = 0; i < padded; i += kWidth) {
-    const std::size_t lanes = i + kWidth <= k ? kWidth : (i < k ? k - i : 0);
-    T::store_integers(out + i, load_first(rotated + i, lanes) * inverse);
-  }
+  constexpr std::size_t kNumbers = kLine * T::kGroup;
+  for (std::size_t begin = 0; begin < words * T::kGroup; begin += kNumbers, out += T::Layout::kStep)
+    for (std::size_t j = 0; j < kNumbers; j += kWidth) {
+      i = begin + j;
+      const Vec v = i + kWidth <= k ? load(rotated + i) : load_first(rotated + i, i < k ? k - i : 0);
+      T::store_integers(reinterpret_cast<typename T::Integer*>(out) + j, v * inverse);
+    }
   return top * (1.0f / 127.0f);
 }
 

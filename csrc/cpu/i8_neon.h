@@ -2,11 +2,14 @@
 #pragma once
 
 #include "cpu/vec_neon.h"
+// After the vector type.
+#include "cpu/bf16_impl.h"
 
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
 struct I8 {
+  using Layout = RowMajor;
   using Integer = std::int16_t;
   using Word = std::uint32_t;  // two integers
   using Cell = std::uint16_t;  // two int8

@@ -2,11 +2,14 @@
 #pragma once
 
 #include "cpu/vec_avx2.h"
+// After the vector type.
+#include "cpu/bf16_impl.h"
 
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
 struct I8 {
+  using Layout = RowMajor;
   using Integer = std::uint8_t;
   using Word = std::uint32_t;
   using Cell = std::uint32_t;

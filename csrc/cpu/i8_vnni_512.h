@@ -2,6 +2,8 @@
 #pragma once
 
 #include "cpu/vec_avx512.h"
+// After the vector type.
+#include "cpu/bf16_impl.h"
 
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
@@ -22,6 +24,7 @@ struct I8Operand {
 
 #if defined(__AVX512VNNI__)
 struct I8 : I8Operand {
+  using Layout = RowMajor;
   struct Sum {
     __m512i v;
   };

@@ -25,6 +25,7 @@ struct PackedMatrix {
   std::size_t k;
   const float* scales;          // [n], int8 only: a weight is scales[column] times its integer
   const std::int32_t* offsets;  // [n], int8 only: what the activations' zero point adds to a sum
+  const float* factors;         // [k] or null, int8 only: activations are multiplied by them first
 };
 
 struct LinearTask {
@@ -73,6 +74,8 @@ struct EmbedTask {
 
 struct LinearKernel {
   MatrixFormat format;
+  std::size_t share_rows;  // enough to use a weight well while it is near, few enough for activations to stay near
+  std::size_t row_grain;   // a share of rows should begin at a multiple of it
   // Floats of scratch for `rows` rows of k numbers.
   std::size_t (*scratch)(std::size_t rows, std::size_t k);
   // Output rows [row_begin, row_end), panels [panel_begin, panel_end). scratch is aligned to 64 bytes.

@@ -48,8 +48,25 @@ inline Vec gelu_erf(Vec x) {
   r = fma(r, t, set(1.21825852e-1f));
   r = fma(r, t, set(1.19501002e-1f));
   r = fma(r, t, set(6.38285746e-6f));
-  const Vec tail = a * r * exp(set(-0.5f) * a * a);
+  const Vec tail = a * r * exp(max(set(-80.0f), set(-0.5f) * a * a));  // a denormal number would cost 150 cycles
   return max(x, set(0.0f)) - tail;
+}
+
+// The same for operands of 8 bits of precision, at a third of the cost: x Phi(x) with Phi(x) = 1/2 + x Q(x^2) up
+// to 4.4. Absolute error 6e-6 up to there, 7e-6 of x beyond.
+inline Vec gelu_erf_short(Vec x) {
+  const Vec c = min(set(4.4f), max(set(-4.4f), x));
+  const Vec v = fma(c * set(0.10330579f), c, set(-1.0f));  // in [-1, 1], where the terms of Q do not cancel
+  Vec q = fma(set(-1.23612873e-03f), v, set(3.78709744e-03f));
+  q = fma(q, v, set(-5.80017470e-03f));
+  q = fma(q, v, set(9.34786784e-03f));
+  q = fma(q, v, set(-1.70879103e-02f));
+  q = fma(q, v, set(2.75901752e-02f));
+  q = fma(q, v, set(-3.98862815e-02f));
+  q = fma(q, v, set(5.51344117e-02f));
+  q = fma(q, v, set(-7.86211269e-02f));
+  q = fma(q, v, set(1.60406939e-01f));
+  return x * fma(c, q, set(0.5f));
 }
 
 inline Vec gelu_tanh(Vec x) {
@@ -64,8 +81,10 @@ inline Vec mish(Vec x) {
   return x * (w / (w + set(2.0f)));
 }
 
-template <filbert_activation A>
+// Short: results go where their last bits do not count.
+template <filbert_activation A, bool Short>
 inline Vec activate(Vec x) {
+  if constexpr (A == FILBERT_GELU_ERF && Short) return gelu_erf_short(x);
   if constexpr (A == FILBERT_GELU_ERF) return gelu_erf(x);
   if constexpr (A == FILBERT_GELU_TANH) return gelu_tanh(x);
   if constexpr (A == FILBERT_GELU_ERF_CLIP) return min(set(10.0f), max(set(-10.0f), gelu_erf(x)));

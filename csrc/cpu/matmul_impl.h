@@ -1,18 +1,17 @@
-// c = a b with b packed in panels (kernels.h). Tiles of up to 6 rows by one panel keep their sums in registers; a tile
-// is six rows of `a` (broadcast one word at a time) against a panel that streams from L2. An operand type says what a
-// word is: a float, two bfloat16, or two or four integers that one instruction multiplies and adds. Every sum runs over
-// k in order, float32 in blocks of k_block(k), so a result does not depend on the tile it was computed in.
+// c = a b with b packed in panels (kernels.h). Tiles of kTileRows rows by one panel keep their sums in registers; a
+// tile is a few rows of `a` (broadcast one word at a time) against a panel that streams from L2. An operand type says
+// what a word is: a float, two bfloat16, or two or four integers that one instruction multiplies and adds. Every sum
+// runs over k in order, float32 in blocks of k_block(k), so a result does not depend on the tile it was computed in.
 #pragma once
 
 #include "cpu/kernels.h"
 
 // Sums stay in registers only if the loops over them are gone before register allocation.
-#define FILBERT_UNROLL _Pragma("GCC unroll 8")
+#define FILBERT_UNROLL _Pragma("GCC unroll 16")
 
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
-inline constexpr std::size_t kTileRows = 6;
 inline constexpr std::size_t kPanelWidth = kVectorsPerPanel * kWidth;
 
 inline std::size_t panel_columns(std::size_t n, std::size_t panel) {
@@ -72,36 +71,24 @@ inline void tile(std::size_t words, const typename T::Word* a, std::size_t lda, 
   }
 }
 
+// tile<rows, Vectors>, for rows in 1..Most
+template <typename T, std::size_t Most, std::size_t Vectors>
+inline void tile_of(std::size_t rows, std::size_t words, const typename T::Word* a, std::size_t lda,
+                    const typename T::Cell* b, bool accumulate, float* c, std::size_t ldc, std::size_t columns) {
+  if constexpr (Most > 1)
+    if (rows < Most) return tile_of<T, Most - 1, Vectors>(rows, words, a, lda, b, accumulate, c, ldc, columns);
+  tile<T, Most, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
+}
+
 template <typename T, std::size_t Vectors>
 inline void tile_rows(std::size_t rows, std::size_t words, const typename T::Word* a, std::size_t lda,
                       const typename T::Cell* b, bool accumulate, float* c, std::size_t ldc, std::size_t columns) {
-  std::size_t tiles = (rows + kTileRows - 1) / kTileRows;
-  while (rows > 0) {
-    const std::size_t height = (rows + tiles - 1) / tiles;  // 8 rows: 4 and 4, not 6 and 2
-    switch (height) {
-      case 1:
-        tile<T, 1, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
-        break;
-      case 2:
-        tile<T, 2, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
-        break;
-      case 3:
-        tile<T, 3, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
-        break;
-      case 4:
-        tile<T, 4, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
-        break;
-      case 5:
-        tile<T, 5, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
-        break;
-      default:
-        tile<T, 6, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
-        break;
-    }
+  for (std::size_t tiles = (rows + kTileRows - 1) / kTileRows; tiles > 0; --tiles) {
+    const std::size_t height = (rows + tiles - 1) / tiles;  // 16 rows: 8 and 8, not 14 and 2
+    tile_of<T, kTileRows, Vectors>(height, words, a, lda, b, accumulate, c, ldc, columns);
     a += height * lda;
     c += height * ldc;
     rows -= height;
-    --tiles;
   }
 }
 

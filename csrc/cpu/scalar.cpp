@@ -60,7 +60,7 @@ float dot(const float* a, const float* b, std::size_t k) {
 // Row operands: what x[k] becomes, and its product with a row of the weights.
 struct F32 {
   const float* x;
-  F32(const float* row, std::size_t, float*) : x(row) {}
+  F32(const float* row, const PackedMatrix&, float*) : x(row) {}
   float product(const PackedMatrix& w, std::size_t column) const {
     return dot(x, static_cast<const float*>(w.panels) + column * w.k, w.k);
   }
@@ -68,8 +68,8 @@ struct F32 {
 
 struct Bf16 {
   float* x;
-  Bf16(const float* row, std::size_t k, float* scratch) : x(scratch) {
-    for (std::size_t i = 0; i < k; ++i) x[i] = bf16_to_float(float_to_bf16(row[i]));
+  Bf16(const float* row, const PackedMatrix& w, float* scratch) : x(scratch) {
+    for (std::size_t i = 0; i < w.k; ++i) x[i] = bf16_to_float(float_to_bf16(row[i]));
   }
   float product(const PackedMatrix& w, std::size_t column) const {
     const auto* weights = static_cast<const std::uint16_t*>(w.panels) + column * w.k;
@@ -82,8 +82,9 @@ struct Bf16 {
 struct I8 {
   float* x;  // integers
   float scale;
-  I8(const float* row, std::size_t k, float* scratch) : x(scratch) {
-    std::copy_n(row, k, x);
+  I8(const float* row, const PackedMatrix& w, float* scratch) : x(scratch) {
+    const std::size_t k = w.k;
+    for (std::size_t i = 0; i < k; ++i) x[i] = w.factors ? row[i] * w.factors[i] : row[i];
     rotate_row(x, k);
     float top = 0;
     for (std::size_t i = 0; i < k; ++i) top = x[i] != x[i] ? x[i] : (std::abs(x[i]) > top ? std::abs(x[i]) : top);
@@ -106,7 +107,7 @@ void linear(const LinearTask& task, std::size_t row_begin, std::size_t row_end, 
   const std::size_t n = task.weight.n;
   const std::size_t k = task.weight.k;
   for (std::size_t row = row_begin; row < row_end; ++row) {
-    const Operand x(task.x + row * k, k, scratch);
+    const Operand x(task.x + row * k, task.weight, scratch);
     for (std::size_t column = panel_begin; column < panel_end; ++column) {
       float sum = x.product(task.weight, column);
       if (task.bias) sum += task.bias[column];
@@ -119,7 +120,7 @@ void linear(const LinearTask& task, std::size_t row_begin, std::size_t row_end, 
 
 template <typename Operand>
 constexpr LinearKernel kernel() {
-  return {{1, 1, 1, 1, 0}, [](std::size_t, std::size_t k) { return k; }, linear<Operand>};
+  return {{1, 1, 1, 1, 0}, 96, 1, [](std::size_t, std::size_t k) { return k; }, linear<Operand>};
 }
 
 std::size_t attention_scratch(std::size_t keys, std::size_t) { return keys; }

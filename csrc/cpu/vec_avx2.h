@@ -13,6 +13,7 @@ struct Vec {
   __m256 v;
 };
 inline constexpr std::size_t kWidth = 8;
+inline constexpr std::size_t kTileRows = 6;
 inline constexpr std::size_t kVectorsPerPanel = 2;  // 6 x 2 accumulators, 2 columns, 1 broadcast: 15 of 16 registers
 
 alignas(32) constexpr std::int32_t kMasks[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};

@@ -13,6 +13,7 @@ struct Vec {
   __m512 v;
 };
 inline constexpr std::size_t kWidth = 16;
+inline constexpr std::size_t kTileRows = 6;
 inline constexpr std::size_t kVectorsPerPanel = 4;  // 6 x 4 accumulators, 4 columns, 1 broadcast: 29 of 32 registers
 
 inline __mmask16 first(std::size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
@@ -98,7 +99,11 @@ inline __m512i round_bf16(Vec a) {
   return _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
 }
 inline void store_bf16(std::uint16_t* p, Vec a) {
+#if defined(__AVX512BF16__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(a.v));
+#else
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(round_bf16(a), 16)));
+#endif
 }
 inline Words pair_bf16(Vec low, Vec high) {
   return {_mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_srli_epi32(round_bf16(low), 16), round_bf16(high))};

@@ -12,6 +12,7 @@ struct Vec {
   float32x4_t v;
 };
 inline constexpr std::size_t kWidth = 4;
+inline constexpr std::size_t kTileRows = 6;
 inline constexpr std::size_t kVectorsPerPanel = 4;  // 6 x 4 accumulators, 4 columns, 1 broadcast: 29 of 32 registers
 
 inline Vec load(const float* p) { return {vld1q_f32(p)}; }

@@ -12,8 +12,7 @@ namespace filbert::cpu {
 namespace {
 
 void allocate(filbert_weight& weight, std::size_t bytes) {
-  weight.owned.reset(
-      static_cast<std::byte*>(::operator new[](std::max<std::size_t>(bytes, 1), std::align_val_t{64})));
+  weight.owned.reset(static_cast<std::byte*>(::operator new[](std::max<std::size_t>(bytes, 1), std::align_val_t{64})));
   weight.data = weight.owned.get();
 }
 
@@ -30,9 +29,7 @@ void copy_row(const filbert_host_tensor* parts, std::size_t row, float* out) {
 // What a row of weights becomes in a panel.
 struct Float32 {
   using Number = float;
-  void convert(filbert_weight&, std::size_t, float* row, std::size_t k, Number* out) const {
-    std::copy_n(row, k, out);
-  }
+  void convert(filbert_weight&, std::size_t, float* row, std::size_t k, Number* out) const { std::copy_n(row, k, out); }
 };
 
 struct Bfloat16 {
@@ -48,9 +45,12 @@ struct Int8 {
 
   // A NaN or an infinity makes the whole row NaN or infinite.
   void convert(filbert_weight& weight, std::size_t index, float* row, std::size_t k, Number* out) const {
+    if (!weight.factors.empty())
+      for (std::size_t i = 0; i < k; ++i) row[i] /= weight.factors[i];
     rotate_row(row, k);
     float top = 0;
-    for (std::size_t i = 0; i < k && !std::isnan(top); ++i) top = std::abs(row[i]) > top ? std::abs(row[i]) : top + 0 * row[i];
+    for (std::size_t i = 0; i < k && !std::isnan(top); ++i)
+      top = std::abs(row[i]) > top ? std::abs(row[i]) : top + 0 * row[i];
     const float inverse = top > 0 && std::isfinite(top) ? 127.0f / top : 0.0f;
     for (std::size_t i = 0; i < k; ++i)
       out[i] = inverse > 0 ? static_cast<Number>(std::nearbyint(row[i] * inverse)) : Number{0};
@@ -88,6 +88,44 @@ void pack_matrix(const Type& type, filbert_weight& weight, const filbert_host_te
   });
 }
 
+// The root of the mean square of each column.
+std::vector<float> column_sizes(const filbert_weight& weight, const filbert_host_tensor* parts, ThreadPool& pool) {
+  constexpr std::size_t kShares = 16;
+  const std::size_t k = weight.cols;
+  std::vector<double> squares(kShares * k);
+  pool.run(kShares, k, [&](std::size_t share, float* row) {
+    double* const sums = squares.data() + share * k;
+    for (std::size_t r = share * weight.rows / kShares; r < (share + 1) * weight.rows / kShares; ++r) {
+      copy_row(parts, r, row);
+      for (std::size_t i = 0; i < k; ++i) sums[i] += static_cast<double>(row[i]) * row[i];
+    }
+  });
+  std::vector<float> sizes(k);
+  for (std::size_t i = 0; i < k; ++i) {
+    double sum = 0;
+    for (std::size_t share = 0; share < kShares; ++share) sum += squares[share * k + i];
+    sizes[i] = static_cast<float>(std::sqrt(sum / static_cast<double>(weight.rows)));
+  }
+  return sizes;
+}
+
+// Factors for the activations, whose inverses the weights get, so that a column is as large in either: this makes the
+// error of rounding both least, as SmoothQuant (arXiv:2211.10438) has it, but what comes out of a layer norm needs no
+// data to tell its size: the root of gamma^2 + beta^2.
+std::vector<float> balance(const filbert_weight& weight, const filbert_host_tensor* parts,
+                           const filbert_host_tensor* input_norm, ThreadPool& pool) {
+  const std::size_t k = weight.cols;
+  const std::vector<float> sizes = column_sizes(weight, parts, pool);
+  std::vector<float> gamma(k), beta(k), factors(k);
+  to_float(input_norm[0].dtype, input_norm[0].data, k, gamma.data());
+  to_float(input_norm[1].dtype, input_norm[1].data, k, beta.data());
+  for (std::size_t i = 0; i < k; ++i) {
+    const float factor = std::sqrt(sizes[i] / std::hypot(gamma[i], beta[i]));
+    factors[i] = factor > 1e-3f && factor < 1e3f ? factor : 1.0f;  // a dead column, or one that is not finite
+  }
+  return factors;
+}
+
 void pack(filbert_weight& weight, const filbert_host_tensor* parts, filbert_dtype dtype, const MatrixFormat& format,
           ThreadPool& pool) {
   if (dtype == FILBERT_F32) return pack_matrix(Float32{}, weight, parts, format, pool);
@@ -100,13 +138,14 @@ void pack(filbert_weight& weight, const filbert_host_tensor* parts, filbert_dtyp
 }  // namespace
 
 std::unique_ptr<filbert_weight> make_weight(filbert_weight_kind kind, const filbert_host_tensor* parts,
-                                            std::size_t count, filbert_dtype dtype, const MatrixFormat& format,
-                                            ThreadPool& pool) {
+                                            std::size_t count, const filbert_host_tensor* input_norm,
+                                            filbert_dtype dtype, const MatrixFormat& format, ThreadPool& pool) {
   auto weight = std::make_unique<filbert_weight>();
   weight->cols = parts[0].cols;
   for (std::size_t i = 0; i < count; ++i) weight->rows += parts[i].rows;
   const bool aligned = reinterpret_cast<std::uintptr_t>(parts[0].data) % alignof(float) == 0;
   if (kind == FILBERT_MATRIX) {
+    if (dtype == FILBERT_I8 && input_norm) weight->factors = balance(*weight, parts, input_norm, pool);
     pack(*weight, parts, dtype, format, pool);
   } else if (kind == FILBERT_TABLE && count == 1 && parts[0].dtype == FILBERT_F32 && aligned) {
     weight->data = parts[0].data;

@@ -18,15 +18,16 @@ struct filbert_weight {
   std::size_t rows = 0;
   std::size_t cols = 0;
   std::unique_ptr<std::byte[], Free> owned;
-  std::vector<float> scales;          // of an int8 matrix, see PackedMatrix
-  std::vector<std::int32_t> offsets;  // of an int8 matrix
+  std::vector<float> scales;  // of an int8 matrix, see PackedMatrix
+  std::vector<std::int32_t> offsets;
+  std::vector<float> factors;
 };
 
 namespace filbert::cpu {
 
 // dtype and format: of a matrix; the other kinds are float32.
 std::unique_ptr<filbert_weight> make_weight(filbert_weight_kind kind, const filbert_host_tensor* parts,
-                                            std::size_t count, filbert_dtype dtype, const MatrixFormat& format,
-                                            ThreadPool& pool);
+                                            std::size_t count, const filbert_host_tensor* input_norm,
+                                            filbert_dtype dtype, const MatrixFormat& format, ThreadPool& pool);
 
 }  // namespace filbert::cpu

@@ -84,8 +84,8 @@ struct Layer {
 class Bert : public Architecture {
  public:
   Bert(const BertConfig& config, const WeightLoader& weights, bool pooler) : config_(config) {
-    const auto linear = [&](const std::string& name) {
-      return Linear{weights.matrix({name + ".weight"}), weights.vector({name + ".bias"})};
+    const auto linear = [&](const std::string& name, const std::string& input_norm = {}) {
+      return Linear{weights.matrix({name + ".weight"}, input_norm), weights.vector({name + ".bias"})};
     };
     const auto norm = [&](const std::string& name) {
       return Norm{weights.vector({name + ".weight"}), weights.vector({name + ".bias"})};
@@ -97,11 +97,12 @@ class Bert : public Architecture {
     for (std::size_t i = 0; i < config.layers; ++i) {
       const std::string name = layer_name(i);
       const std::string self = name + "attention.self.";
+      const std::string input_norm = i == 0 ? "embeddings.LayerNorm" : layer_name(i - 1) + "output.LayerNorm";
       layers_.push_back({
-          .qkv = {weights.matrix({self + "query.weight", self + "key.weight", self + "value.weight"}),
+          .qkv = {weights.matrix({self + "query.weight", self + "key.weight", self + "value.weight"}, input_norm),
                   weights.vector({self + "query.bias", self + "key.bias", self + "value.bias"})},
           .attention_out = linear(name + "attention.output.dense"),
-          .up = linear(name + "intermediate.dense"),
+          .up = linear(name + "intermediate.dense", name + "attention.output.LayerNorm"),
           .down = linear(name + "output.dense"),
           .attention_norm = norm(name + "attention.output.LayerNorm"),
           .output_norm = norm(name + "output.LayerNorm"),

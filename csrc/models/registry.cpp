@@ -28,10 +28,11 @@ const ArchitectureEntry& find_architecture(const ConfigReader& config) {
   config.fail("model_type", "one of the supported: " + known);
 }
 
+void validate_config(const ConfigReader& config) { find_architecture(config).tensors(config, false); }
+
 void validate_config(const std::string& config_json, const std::string& source) {
   const JsonValue root = parse_config(config_json, source);
-  const ConfigReader config(root, source);
-  find_architecture(config).tensors(config, false);
+  validate_config(ConfigReader(root, source));
 }
 
 std::vector<TensorSpec> tensor_specs(const std::string& config_json, bool pooler) {
@@ -40,11 +41,15 @@ std::vector<TensorSpec> tensor_specs(const std::string& config_json, bool pooler
   return find_architecture(config).tensors(config, pooler);
 }
 
+TensorMatch match_tensors(const ArchitectureEntry& entry, const ConfigReader& config, const Weights& weights,
+                          Pooler pooler) {
+  return match(entry.tensors(config, true), std::string(entry.base_prefix), kOptional, pooler, weights);
+}
+
 TensorMatch match_tensors(const std::string& config_json, const Weights& weights, Pooler pooler) {
   const JsonValue root = parse_config(config_json, "config");
   const ConfigReader config(root, "config");
-  const ArchitectureEntry& entry = find_architecture(config);
-  return match(entry.tensors(config, true), std::string(entry.base_prefix), kOptional, pooler, weights);
+  return match_tensors(find_architecture(config), config, weights, pooler);
 }
 
 }  // namespace filbert

@@ -8,4 +8,9 @@ namespace filbert {
 // Throws ConfigError, listing what is supported, if model_type is missing or unknown.
 const ArchitectureEntry& find_architecture(const ConfigReader& config);
 
+// Those of filbert/config.h and filbert/weights.h, of a configuration that is parsed already.
+void validate_config(const ConfigReader& config);
+TensorMatch match_tensors(const ArchitectureEntry& entry, const ConfigReader& config, const Weights& weights,
+                          Pooler pooler);
+
 }  // namespace filbert

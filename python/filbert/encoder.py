@@ -11,7 +11,7 @@ import numpy.typing as npt
 from . import _core, interop
 from .atomic import FileSet
 from .configuration import PretrainedConfig
-from .errors import InputError
+from .errors import DeviceError, InputError
 from .hub import Source
 from .outputs import BaseModelOutputWithPooling
 from .weights import Entry, as_array, open_weights, random_weights, remove_stale_weights, save_weights
@@ -68,7 +68,8 @@ class EncoderModel:
     ) -> None:
         """A model with random weights, drawn as transformers draws them; the same weights for the same `seed`.
 
-        dtype: what the model computes in; None is float32, "auto" the dtype of the weights.
+        dtype: what the model computes in: "float32", "bfloat16" or "int8" (on the CPU), or such a dtype of PyTorch or
+            NumPy; None is float32, "auto" the dtype of the weights.
         device: "cpu", "cuda", "cuda:1" or "auto". num_threads: None for FILBERT_NUM_THREADS or all usable cores.
         Raises ConfigError, DeviceError and MemoryError.
         """
@@ -157,7 +158,13 @@ class EncoderModel:
         self._pooler = pooler
         self._num_threads = num_threads or 0
         self._match = _core.match_tensors(self._config_json, weights, pooler)
-        self._start(_dtype_name(dtype, self._stored_dtype()), str(device))
+        stored = self._stored_dtype()
+        try:
+            self._start(_dtype_name(dtype, stored), str(device))
+        except DeviceError as error:
+            if str(dtype) != "auto":
+                raise
+            raise DeviceError(f'{error}; dtype="auto" is {stored}, as the weights are stored') from None
 
     def _start(self, dtype: str, device: str) -> None:
         """Packs the weights for a dtype and a device. Leaves the model as it was if that fails."""
@@ -285,10 +292,10 @@ class EncoderModel:
         return self
 
     def to(self: Model, *args: Any, device: Any = None, dtype: Any = None) -> Model:
-        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError."""
+        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError and InputError."""
         for argument in args:
-            name = str(argument).removeprefix("torch.")
-            if isinstance(argument, type) or name in _DTYPES.values() or name == "int8":
+            name = str(argument)
+            if isinstance(argument, type) or name.startswith("torch.") or name in (*_DTYPES.values(), "int8"):
                 dtype = argument
             elif argument is not None:
                 device = argument

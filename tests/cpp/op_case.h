@@ -4,21 +4,26 @@
 #include <cmath>
 #include <cstdlib>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "core/ops.h"
 #include "cpu/backend.h"
 #include "cpu/dispatch.h"
+#include "floats.h"
 
 namespace filbert::testing {
 
+// Half a unit in the last place of a float32 just below a power of two: the most that one rounding adds, relatively.
+inline constexpr double kUlp = 0x1p-24;
+
+inline constexpr filbert_dtype kComputeTypes[] = {FILBERT_F32, FILBERT_BF16, FILBERT_I8};
+
 class ForcedIsa {
  public:
-  explicit ForcedIsa(const char* isa) {
+  explicit ForcedIsa(const std::string& isa) {
     if (const char* before = std::getenv("FILBERT_CPU_ISA")) before_ = before;
-    setenv("FILBERT_CPU_ISA", isa, 1);
+    setenv("FILBERT_CPU_ISA", isa.c_str(), 1);
   }
   ~ForcedIsa() { before_.empty() ? unsetenv("FILBERT_CPU_ISA") : setenv("FILBERT_CPU_ISA", before_.c_str(), 1); }
 
@@ -26,24 +31,21 @@ class ForcedIsa {
   std::string before_;
 };
 
-inline std::unique_ptr<Ops> open_isa(const char* isa, int threads = 2) {
+inline std::unique_ptr<Ops> open_isa(const std::string& isa, filbert_dtype dtype = FILBERT_F32, int threads = 2) {
   const ForcedIsa forced(isa);
-  return std::make_unique<Ops>(cpu::backend(), 0, threads);
+  return std::make_unique<Ops>(cpu::backend(), 0, threads, dtype);
 }
 
-inline std::vector<const char*> vector_isas() {
-  std::vector<const char*> names;
-  for (const cpu::Kernels* kernels : cpu::available_kernels())
-    if (std::string(kernels->isa) != "scalar") names.push_back(kernels->isa);
+inline std::vector<std::string> isas() {
+  std::vector<std::string> names;
+  for (const cpu::Kernels& kernels : cpu::available_kernels()) names.push_back(kernels.isa);
   return names;
 }
 
-inline std::vector<float> random_floats(std::size_t count, unsigned seed, float scale = 1.0f) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0.0f, scale);
-  std::vector<float> values(count);
-  for (float& value : values) value = normal(generator);
-  return values;
+inline std::vector<std::string> vector_isas() {
+  std::vector<std::string> names = isas();
+  names.pop_back();  // scalar
+  return names;
 }
 
 struct FreeWeight {
@@ -58,14 +60,54 @@ inline WeightPtr load(const Ops& ops, filbert_weight_kind kind, const std::vecto
   return WeightPtr(ops.load_weight(kind, &tensor, 1), FreeWeight{&ops});
 }
 
-// The largest |a - b| / (1 + |b|).
-inline double difference(const std::vector<float>& a, const std::vector<float>& b) {
-  double worst = a.size() == b.size() ? 0 : INFINITY;
-  for (std::size_t i = 0; i < a.size() && i < b.size(); ++i) {
-    const double error = std::abs(static_cast<double>(a[i]) - b[i]) / (1 + std::abs(static_cast<double>(b[i])));
-    worst = std::isnan(error) ? INFINITY : std::max(worst, error);
+// x [rows, in], weights [out, in] that keep the size of a number, bias [out], residual [rows, out].
+struct LinearData {
+  std::size_t rows, in, out;
+  std::vector<float> x, weight, bias, residual;
+
+  LinearData(std::size_t rows_, std::size_t in_, std::size_t out_, float scale = 1.0f)
+      : rows(rows_),
+        in(in_),
+        out(out_),
+        x(random_floats(rows * in, 1, scale)),
+        weight(random_floats(out * in, 2, 1.0f / std::sqrt(static_cast<float>(in)))),
+        bias(random_floats(out, 3)),
+        residual(random_floats(rows * out, 4)) {}
+};
+
+// A layer of the data, in the memory of a backend.
+class LinearLayer {
+ public:
+  LinearLayer(const Ops& ops, const LinearData& data)
+      : ops_(ops),
+        data_(data),
+        weight_(load(ops, FILBERT_MATRIX, data.weight, data.out, data.in)),
+        bias_(load(ops, FILBERT_VECTOR, data.bias, data.out)) {}
+
+  // Of the first rows of the data.
+  std::vector<float> run(std::size_t rows, bool bias = true, bool residual = true,
+                         filbert_activation activation = FILBERT_IDENTITY) const {
+    std::vector<float> result(rows * data_.out, NAN);
+    ops_.token_ops({linear({data_.x.data(), weight_.get(), bias ? bias_.get() : nullptr,
+                            residual ? data_.residual.data() : nullptr, activation, result.data()})},
+                   rows);
+    return result;
   }
-  return worst;
+
+ private:
+  const Ops& ops_;
+  const LinearData& data_;
+  WeightPtr weight_, bias_;
+};
+
+// y [x.size() / in, out] = x weight^T, on a backend.
+inline std::vector<float> multiply(const Ops& ops, const std::vector<float>& x, const std::vector<float>& weight,
+                                   std::size_t in, std::size_t out) {
+  const std::size_t rows = x.size() / in;
+  const WeightPtr loaded = load(ops, FILBERT_MATRIX, weight, out, in);
+  std::vector<float> y(rows * out, -1.0f);
+  ops.token_ops({linear({x.data(), loaded.get(), nullptr, nullptr, FILBERT_IDENTITY, y.data()})}, rows);
+  return y;
 }
 
 }  // namespace filbert::testing

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "count_allocations.h"
+#include "floats.h"
 #include "make_safetensors.h"
 #include "tiny_model.h"
 
@@ -21,11 +22,6 @@ Output run_one(const Model& model, const std::vector<std::int64_t>& text, bool e
   ForwardOptions options;
   options.hidden_states = options.attentions = everything;
   return model.forward(texts.batch(), options);
-}
-
-std::vector<float> slice(const std::vector<float>& values, std::size_t begin, std::size_t count) {
-  const auto first = values.begin() + static_cast<std::ptrdiff_t>(begin);
-  return {first, first + static_cast<std::ptrdiff_t>(count)};
 }
 
 constexpr std::size_t kHidden = 36, kHeads = 3, kLayers = 2;
@@ -128,30 +124,35 @@ TEST_CASE("model: hidden states begin at the embeddings and end at the output; a
 }
 
 TEST_CASE("model: steady state allocates nothing") {
-  const Model model = tiny_model();
   Texts texts;
   for (const auto& text : random_texts(100, 3)) texts.add(text);
   std::vector<float> last(texts.ids.size() * kHidden), pooled(100 * kHidden), embedded(100 * kHidden);
   std::vector<std::uint8_t> mask(texts.ids.size(), 1);
-  OutputBuffers buffers;
+  mask[0] = 0;
+  OutputBuffers buffers, only_pooled;
   buffers.last_hidden_state = last.data();
-  buffers.pooler_output = pooled.data();
+  buffers.pooler_output = only_pooled.pooler_output = pooled.data();
   PaddedBatch padded;
   padded.ids = texts.ids.data();
   padded.rows = texts.ids.size() / 50;
   padded.columns = 50;
   padded.attention_mask = mask.data();
-  const auto call = [&] {
-    model.forward(texts.batch(), buffers);
-    model.forward(padded, buffers);
-    model.embed(texts.batch(), Pooling::mean, true, embedded.data());
-  };
-  mask[0] = 0;
-  call();
-  call();
-  const std::size_t before = allocation_count();
-  for (int i = 0; i < 5; ++i) call();
-  CHECK(allocation_count() == before);
+  for (const DType dtype : {DType::f32, DType::bf16, DType::i8}) {
+    CAPTURE(static_cast<int>(dtype));
+    const Model model = tiny_model(2, dtype);
+    const auto call = [&] {
+      model.forward(texts.batch(), buffers);
+      model.forward(texts.batch(), only_pooled);
+      model.forward(padded, buffers);
+      model.embed(texts.batch(), Pooling::mean, true, embedded.data());
+      model.embed(texts.batch(), Pooling::cls, false, embedded.data());
+    };
+    call();
+    call();
+    const std::size_t before = allocation_count();
+    for (int i = 0; i < 5; ++i) call();
+    CHECK(allocation_count() == before);
+  }
 }
 
 TEST_CASE("model: embed pools what forward gives") {
@@ -270,6 +271,10 @@ TEST_CASE("model: loads from a folder, with the pooler as asked") {
   LoadOptions options;
   options.pooler = Pooler::require;
   CHECK_THROWS_WITH_AS(Model::load(folder.path(), options), doctest::Contains("pooler.dense.weight"), WeightsError);
+  options = {};
+  options.dtype = DType::f16;
+  CHECK_THROWS_WITH_AS(Model::load(folder.path(), options), doctest::Contains("float32, bfloat16 or int8"),
+                       DeviceError);
   options = {};
   options.device = "cuda";
   CHECK_THROWS_WITH_AS(Model::load(folder.path(), options), doctest::Contains("no CUDA backend"), DeviceError);

@@ -29,10 +29,11 @@ inline Weights random_weights(const std::string& config, unsigned seed, bool poo
   return weights;
 }
 
-inline Model tiny_model(int threads = 2, unsigned seed = 1) {
+inline Model tiny_model(int threads = 2, DType dtype = DType::f32, const std::string& config = kTinyConfig) {
   LoadOptions options;
   options.threads = threads;
-  return Model::create(kTinyConfig, random_weights(kTinyConfig, seed), options);
+  options.dtype = dtype;
+  return Model::create(config, random_weights(config, 1), options);
 }
 
 // A ragged batch that owns its memory.

@@ -69,9 +69,30 @@ def test_devices(capsys):
     (cpu,) = (device for device in filbert.devices() if device.name == "cpu")
     assert lines[0] == f"cpu      {cpu.description}, {cpu.threads} threads"
     assert all(isa in lines[1] for isa in cpu.isas)
+    assert [line.strip() for line in lines if "bfloat16:" in line] == (
+        [f"bfloat16: {cpu.bf16_note}"] if cpu.bf16_note else []
+    )
     for device in filbert.devices():
         if not device.available:
             assert any(line.startswith(f"{device.name:<8} not available: {device.reason}") for line in lines)
+
+
+def test_devices_says_what_to_know_of_bfloat16():
+    if "avx2" not in filbert.devices()[0].isas:
+        pytest.skip("this processor has no avx2")
+    result = run("devices", env={**os.environ, "FILBERT_CPU_ISA": "avx2"})
+    lines = result.stdout.decode().splitlines()
+    assert result.returncode == 0
+    assert ", avx2, " in lines[0]
+    assert lines[2].strip() == "bfloat16: this processor does not multiply bfloat16: it is widened to float32"
+
+
+def test_devices_with_an_instruction_set_that_is_not_there():
+    result = run("devices", env={**os.environ, "FILBERT_CPU_ISA": "avx1024"})
+    assert result.returncode == 0
+    line = result.stdout.decode().splitlines()[0]
+    assert line.startswith("cpu      not available: cpu: FILBERT_CPU_ISA=avx1024 is not available on this processor")
+    assert line.endswith(f"it has: {', '.join(filbert.devices()[0].isas)}")
 
 
 def test_info(folder, capsys):

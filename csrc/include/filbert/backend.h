@@ -168,9 +168,10 @@ typedef struct filbert_backend {
   filbert_status (*download)(filbert_context*, void* host, const void* device, size_t bytes);
   filbert_status (*sync)(filbert_context*);
 
-  /* Parts are joined along their rows. The sources must outlive a TABLE. */
+  /* Parts are joined along their rows. The sources must outlive a TABLE. input_norm: gamma and beta of the layer norm
+   * whose output a MATRIX multiplies, or null; they tell how large its columns come in, which int8 makes use of. */
   filbert_status (*load_weight)(filbert_context*, filbert_weight_kind, const filbert_host_tensor* parts, size_t count,
-                                filbert_weight** out);
+                                const filbert_host_tensor* input_norm, filbert_weight** out);
   void (*free_weight)(filbert_context*, filbert_weight*);
 
   /* The ops in turn, each on all tokens; a backend may take a few tokens through all of them before the next. */

@@ -1,0 +1,163 @@
+// int8 products at the limits: the largest integers, rows that are no numbers, rows of zeros.
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <limits>
+
+#include "cpu/rotation.h"
+#include "op_case.h"
+
+using namespace filbert;
+using namespace filbert::testing;
+
+namespace {
+
+// A row that the rotation turns into these numbers, but for rounding: it is its own inverse.
+std::vector<float> rotated_into(std::vector<float> row) {
+  cpu::rotate_row(row.data(), row.size());
+  return row;
+}
+
+double top_of(std::vector<float> row) {
+  cpu::rotate_row(row.data(), row.size());
+  double top = 0;
+  for (const float value : row) top = std::max(top, std::abs(static_cast<double>(value)));
+  return top;
+}
+
+}  // namespace
+
+TEST_CASE("ops: int8 sums of the largest integers are exact, whatever their signs") {
+  using Sign = float (*)(std::size_t);
+  const Sign signs[] = {
+      [](std::size_t) { return 1.0f; },
+      [](std::size_t) { return -1.0f; },
+      [](std::size_t i) { return i % 2 == 0 ? 1.0f : -1.0f; },
+      [](std::size_t i) { return i % 3 == 0 ? -1.0f : 1.0f; },
+  };
+  for (const std::size_t k : {2u, 4u, 63u, 64u, 127u, 128u, 200u, 3072u, 4096u, 65536u}) {
+    std::vector<float> rows;
+    for (const Sign sign : signs) {
+      std::vector<float> row(k);
+      for (std::size_t i = 0; i < k; ++i) row[i] = sign(i);
+      row = rotated_into(row);
+      rows.insert(rows.end(), row.begin(), row.end());
+    }
+    for (const std::string& isa : isas()) {
+      const auto ops = open_isa(isa, FILBERT_I8);
+      const std::vector<float> found = multiply(*ops, rows, rows, k, 4);
+      for (std::size_t x = 0; x < 4; ++x)
+        for (std::size_t w = 0; w < 4; ++w) {
+          CAPTURE(isa);
+          CAPTURE(k);
+          CAPTURE(x);
+          CAPTURE(w);
+          std::int64_t sum = 0;
+          for (std::size_t i = 0; i < k; ++i) sum += static_cast<std::int64_t>(127 * 127 * signs[x](i) * signs[w](i));
+          const double expected =
+              static_cast<double>(sum) * top_of(slice(rows, x * k, k)) / 127 * top_of(slice(rows, w * k, k)) / 127;
+          // Two scales of two roundings each, the sum to float32, two products.
+          CHECK(std::abs(found[x * 4 + w] - expected) <= 8 * kUlp * std::abs(expected));
+        }
+    }
+  }
+}
+
+TEST_CASE("ops: int8 and bfloat16, a NaN or an infinity is seen in its own row, and nowhere else") {
+  constexpr std::size_t kRows = 70, kOut = 33;
+  for (const std::size_t in : {5u, 128u, 300u}) {
+    const LinearData data(kRows, in, kOut);
+    for (const std::string& isa : isas())
+      for (const filbert_dtype dtype : {FILBERT_I8, FILBERT_BF16}) {
+        const auto ops = open_isa(isa, dtype);
+        const std::vector<float> clean = multiply(*ops, data.x, data.weight, in, kOut);
+        for (const float bad : {NAN, INFINITY, -INFINITY})
+          for (const std::size_t row : {std::size_t{0}, std::size_t{31}, kRows - 1})
+            for (const std::size_t column : {std::size_t{0}, in / 2, in - 1}) {
+              CAPTURE(isa);
+              CAPTURE(dtype);
+              CAPTURE(in);
+              CAPTURE(bad);
+              CAPTURE(row);
+              CAPTURE(column);
+              std::vector<float> x = data.x;
+              x[row * in + column] = bad;
+              std::vector<float> found = multiply(*ops, x, data.weight, in, kOut);
+              bool finite = false;
+              for (std::size_t j = 0; j < kOut; ++j) {
+                finite |= std::isfinite(found[row * kOut + j]);
+                found[row * kOut + j] = clean[row * kOut + j];
+              }
+              CHECK_FALSE(finite);
+              CHECK(same_bits(found, clean));
+            }
+      }
+  }
+}
+
+TEST_CASE(
+    "ops: int8 and bfloat16, a NaN or an infinity among the weights is seen in its own column, and nowhere else") {
+  constexpr std::size_t kRows = 40, kIn = 130, kOut = 70;
+  const LinearData data(kRows, kIn, kOut);
+  for (const std::string& isa : isas())
+    for (const filbert_dtype dtype : {FILBERT_I8, FILBERT_BF16}) {
+      const auto ops = open_isa(isa, dtype);
+      const std::vector<float> clean = multiply(*ops, data.x, data.weight, kIn, kOut);
+      for (const float bad : {NAN, INFINITY})
+        for (const std::size_t column : {0u, 63u, 69u}) {
+          CAPTURE(isa);
+          CAPTURE(dtype);
+          CAPTURE(bad);
+          CAPTURE(column);
+          std::vector<float> weight = data.weight;
+          weight[column * kIn + 129] = bad;
+          std::vector<float> found = multiply(*ops, data.x, weight, kIn, kOut);
+          bool finite = false;
+          for (std::size_t row = 0; row < kRows; ++row) {
+            finite |= std::isfinite(found[row * kOut + column]);
+            found[row * kOut + column] = clean[row * kOut + column];
+          }
+          CHECK_FALSE(finite);
+          CHECK(same_bits(found, clean));
+        }
+    }
+}
+
+TEST_CASE("ops: int8, rows of zeros give the bias, and rows next to zero are next to it") {
+  constexpr std::size_t kRows = 20, kOut = 17;
+  for (const std::size_t in : {1u, 64u, 128u, 300u}) {
+    LinearData data(kRows, in, kOut);
+    for (const std::string& isa : isas()) {
+      CAPTURE(isa);
+      CAPTURE(in);
+      const auto ops = open_isa(isa, FILBERT_I8);
+      // 127 / x overflows for the smaller two.
+      for (const float tiny : {0.0f, -0.0f, 1e-30f, 1e-38f, std::numeric_limits<float>::denorm_min()}) {
+        CAPTURE(tiny);
+        data.x.assign(data.x.size(), tiny);
+        const std::vector<float> found = LinearLayer(*ops, data).run(kRows, true, false);
+        for (std::size_t i = 0; i < found.size(); ++i) REQUIRE(found[i] == data.bias[i % kOut]);
+      }
+      const std::vector<float> zeros(kOut * in, 0.0f);
+      const std::vector<float> ones(kRows * in, 1.0f);
+      REQUIRE(multiply(*ops, ones, zeros, in, kOut) == std::vector<float>(kRows * kOut, 0.0f));
+    }
+  }
+}
+
+TEST_CASE("ops: int8, the scale of a row changes nothing but the scale of its result") {
+  constexpr std::size_t kOut = 19, kIn = 300;
+  const LinearData data(1, kIn, kOut);
+  for (const std::string& isa : isas()) {
+    CAPTURE(isa);
+    const auto ops = open_isa(isa, FILBERT_I8);
+    const std::vector<float> expected = multiply(*ops, data.x, data.weight, kIn, kOut);
+    for (const float scale : {0x1p-100f, 0x1p-3f, 0x1p70f}) {  // powers of two round nothing
+      std::vector<float> x = data.x;
+      for (float& value : x) value *= scale;
+      std::vector<float> found = multiply(*ops, x, data.weight, kIn, kOut);
+      for (float& value : found) value /= scale;
+      CHECK(found == expected);
+    }
+  }
+}
