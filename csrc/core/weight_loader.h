@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/ops.h"
 
@@ -38,9 +39,12 @@ class WeightLoader {
   Weight table(const std::string& name) const { return load(FILBERT_TABLE, {name}); }
 
  private:
-  Weight load(filbert_weight_kind kind, std::initializer_list<std::string> names) const;
+  Weight load(filbert_weight_kind kind, std::initializer_list<std::string> names,
+              const filbert_host_tensor* input_norm = nullptr) const;
+  std::vector<filbert_host_tensor> host_tensors(std::initializer_list<std::string> names) const;
 
   const Ops& ops_;
+  const Weights& weights_;
   std::map<std::string, const TensorView*> tensors_;
 };
 

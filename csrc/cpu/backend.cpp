@@ -178,7 +178,7 @@ void run_by_rows(filbert_context& context, const filbert_token_op* ops, std::siz
   const std::size_t grain = context.linear.row_grain;
   const std::size_t shares = round_up((tokens + context.linear.share_rows - 1) / context.linear.share_rows, threads);
   const auto begin_of = [&](std::size_t share) {
-    return share == shares ? tokens : share * tokens / shares / grain * grain;
+    return share == shares ? tokens : (share * tokens / shares + grain / 2) / grain * grain;
   };
   std::size_t scratch = 0;
   for (std::size_t i = 0; i < count; ++i)
