@@ -75,7 +75,10 @@ filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_
   const Kernels* kernels = select_kernels(error);
   if (!kernels) return fail(FILBERT_UNAVAILABLE, error);
   const LinearKernel* linear = linear_kernel(*kernels, dtype);
-  if (!linear) return fail(FILBERT_UNAVAILABLE, "it computes in float32, bfloat16 or int8");
+  if (!linear)
+    return fail(FILBERT_UNAVAILABLE, std::string("it does not compute in ") +
+                                         (dtype == FILBERT_F16 ? "float16" : "float64") +
+                                         ", only in float32, bfloat16 and int8");
   const AttentionKernel& attention = dtype == FILBERT_F32 ? kernels->attention : kernels->fast_attention;
   return guarded([&] { *out = new filbert_context{*kernels, dtype, *linear, attention, ThreadPool(threads)}; });
 }
@@ -111,8 +114,14 @@ filbert_status copy(filbert_context*, void* to, const void* from, std::size_t by
 
 filbert_status sync(filbert_context*) { return FILBERT_OK; }
 
+// As many products of 255 and 127 as int32 holds the sum of.
+constexpr std::size_t kMostInt8Columns = 65536;
+
 filbert_status load_weight(filbert_context* context, filbert_weight_kind kind, const filbert_host_tensor* parts,
                            std::size_t count, const filbert_host_tensor* input_norm, filbert_weight** out) {
+  if (context->dtype == FILBERT_I8 && kind == FILBERT_MATRIX && parts[0].cols > kMostInt8Columns)
+    return fail(FILBERT_UNAVAILABLE, "int8 sums at most " + std::to_string(kMostInt8Columns) + " products, not the " +
+                                         std::to_string(parts[0].cols) + " of this layer");
   return guarded([&] {
     *out = make_weight(kind, parts, count, input_norm, context->dtype, context->linear.format, context->pool).release();
   });
@@ -208,6 +217,7 @@ void run_by_columns(filbert_context& context, const filbert_token_op& op, std::s
 }
 
 filbert_status token_ops(filbert_context* context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
+  if (tokens == 0) return FILBERT_OK;
   return guarded([&] {
     if (tokens >= kRowsPerThread * static_cast<std::size_t>(context->pool.threads()))
       return run_by_rows(*context, ops, count, tokens);

@@ -55,7 +55,7 @@ inline float pack_i8_row(const float* x, const float* factors, std::size_t k, st
     magnitudes = max_magnitude(magnitudes, load_first(rotated + j, lanes));
   });
   const float top = reduce_max_magnitude(magnitudes);
-  const Vec inverse = set(top > 0.0f ? 127.0f / top : 0.0f);
+  const Vec inverse = set(top > 1e-36f ? 127.0f / top : 0.0f);
   constexpr std::size_t kNumbers = kLine * T::kGroup;
   for (std::size_t begin = 0; begin < words * T::kGroup; begin += kNumbers, out += T::Layout::kStep)
     for (std::size_t j = 0; j < kNumbers; j += kWidth) {

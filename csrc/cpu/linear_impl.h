@@ -167,7 +167,7 @@ inline void linear(const LinearTask& task, std::size_t row_begin, std::size_t ro
 
 template <typename Rows>
 constexpr LinearKernel linear_kernel() {
-  return {Rows::kFormat, 96, 1, Rows::scratch, linear<Rows>};
+  return {Rows::kFormat, 96, kTileRows, Rows::scratch, linear<Rows>};
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ inline Vec gelu_erf(Vec x) {
 }
 
 // The same for operands of 8 bits of precision, at a third of the cost: x Phi(x) with Phi(x) = 1/2 + x Q(x^2) up
-// to 4.4. Absolute error 6e-6 up to there, 7e-6 of x beyond.
+// to 4.4. Absolute error 6e-6 up to there; beyond, 7e-6 of x on the right and 3e-5 on the left.
 inline Vec gelu_erf_short(Vec x) {
   const Vec c = min(set(4.4f), max(set(-4.4f), x));
   const Vec v = fma(c * set(0.10330579f), c, set(-1.0f));  // in [-1, 1], where the terms of Q do not cancel
@@ -66,7 +66,7 @@ inline Vec gelu_erf_short(Vec x) {
   q = fma(q, v, set(5.51344117e-02f));
   q = fma(q, v, set(-7.86211269e-02f));
   q = fma(q, v, set(1.60406939e-01f));
-  return x * fma(c, q, set(0.5f));
+  return max(set(-4.4f), x) * fma(c, q, set(0.5f));
 }
 
 inline Vec gelu_tanh(Vec x) {

@@ -88,7 +88,7 @@ struct I8 {
     rotate_row(x, k);
     float top = 0;
     for (std::size_t i = 0; i < k; ++i) top = x[i] != x[i] ? x[i] : (std::abs(x[i]) > top ? std::abs(x[i]) : top);
-    const float inverse = top > 0 ? 127.0f / top : 0.0f;
+    const float inverse = top > 1e-36f ? 127.0f / top : 0.0f;  // of less it would be infinite
     for (std::size_t i = 0; i < k; ++i) x[i] = std::nearbyint(x[i] * inverse);
     scale = top * (1.0f / 127.0f);
   }

@@ -51,7 +51,7 @@ struct Int8 {
     float top = 0;
     for (std::size_t i = 0; i < k && !std::isnan(top); ++i)
       top = std::abs(row[i]) > top ? std::abs(row[i]) : top + 0 * row[i];
-    const float inverse = top > 0 && std::isfinite(top) ? 127.0f / top : 0.0f;
+    const float inverse = top > 1e-36f && std::isfinite(top) ? 127.0f / top : 0.0f;  // 127 / 1e-37 is infinite
     for (std::size_t i = 0; i < k; ++i)
       out[i] = inverse > 0 ? static_cast<Number>(std::nearbyint(row[i] * inverse)) : Number{0};
     weight.scales[index] = top / 127.0f;

@@ -126,9 +126,7 @@ class Bert : public Architecture {
     float* inner = arena.take<float>(batch.tokens, config_.intermediate);
 
     const auto dense = [&](const float* in, const Linear& layer, filbert_activation activation, const float* residual,
-                           float* out) {
-      return linear({in, layer.weight, layer.bias, residual, activation, out});
-    };
+                           float* out) { return linear({in, layer.weight, layer.bias, residual, activation, out}); };
     const auto layer_norm = [&](const float* in, const Norm& layer, float* out) {
       return norm({in, layer.gamma, layer.beta, config_.eps, hidden, out});
     };

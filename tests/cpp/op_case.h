@@ -55,9 +55,9 @@ struct FreeWeight {
 using WeightPtr = std::unique_ptr<filbert_weight, FreeWeight>;
 
 inline WeightPtr load(const Ops& ops, filbert_weight_kind kind, const std::vector<float>& values, std::size_t rows,
-                      std::size_t cols = 1) {
+                      std::size_t cols = 1, const filbert_host_tensor* input_norm = nullptr) {
   const filbert_host_tensor tensor = {values.data(), FILBERT_F32, rows, cols};
-  return WeightPtr(ops.load_weight(kind, &tensor, 1), FreeWeight{&ops});
+  return WeightPtr(ops.load_weight(kind, &tensor, 1, input_norm), FreeWeight{&ops});
 }
 
 // x [rows, in], weights [out, in] that keep the size of a number, bias [out], residual [rows, out].

@@ -273,7 +273,7 @@ TEST_CASE("model: loads from a folder, with the pooler as asked") {
   CHECK_THROWS_WITH_AS(Model::load(folder.path(), options), doctest::Contains("pooler.dense.weight"), WeightsError);
   options = {};
   options.dtype = DType::f16;
-  CHECK_THROWS_WITH_AS(Model::load(folder.path(), options), doctest::Contains("float32, bfloat16 or int8"),
+  CHECK_THROWS_WITH_AS(Model::load(folder.path(), options), doctest::Contains("float32, bfloat16 and int8"),
                        DeviceError);
   options = {};
   options.device = "cuda";

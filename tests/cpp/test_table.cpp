@@ -37,10 +37,21 @@ TEST_CASE("table: what it computes in, and what it does not") {
   for (const filbert_dtype dtype : kComputeTypes) CHECK(open_status(0, 1, dtype) == FILBERT_OK);
   for (const filbert_dtype dtype : {FILBERT_F16, FILBERT_F64}) {
     CHECK(open_status(0, 1, dtype) == FILBERT_UNAVAILABLE);
-    CHECK_THROWS_WITH_AS(open_with(1, dtype), doctest::Contains("it computes in float32, bfloat16 or int8"),
+    CHECK_THROWS_WITH_AS(open_with(1, dtype), doctest::Contains(", only in float32, bfloat16 and int8"),
                          DeviceError);
   }
   CHECK(open_status(1, 1, FILBERT_F32) == FILBERT_UNAVAILABLE);
+}
+
+TEST_CASE("table: int8 refuses a sum that an int32 does not hold, float32 does not mind") {
+  constexpr std::size_t kMost = 65536;
+  const std::vector<float> row(kMost + 1, 1.0f);
+  const Ops int8(cpu::backend(), 0, 1, FILBERT_I8);
+  CHECK_NOTHROW(load(int8, FILBERT_MATRIX, row, 1, kMost));
+  CHECK_THROWS_WITH_AS(load(int8, FILBERT_MATRIX, row, 1, kMost + 1),
+                       "cpu: int8 sums at most 65536 products, not the 65537 of this layer", DeviceError);
+  const Ops float32(cpu::backend(), 0, 1, FILBERT_F32);
+  CHECK_NOTHROW(load(float32, FILBERT_MATRIX, row, 1, kMost + 1));
 }
 
 TEST_CASE("table: thread counts") {

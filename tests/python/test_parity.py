@@ -14,8 +14,11 @@ CASES = 72
 
 
 def allowed(reference32, reference64):
-    """The larger of 1e-6 and twice the error of torch's own float32."""
-    return max(1e-6, 2 * np.abs(reference32 - reference64).max(initial=0.0))
+    """The larger of 2e-6 and twice the error of torch's own float32.
+
+    Below 2e-6, in outputs of a few hundred numbers, which library is closer is chance and changes with the machine.
+    """
+    return max(2e-6, 2 * np.abs(reference32 - reference64).max(initial=0.0))
 
 
 def check(name, found, reference32, reference64, where):
