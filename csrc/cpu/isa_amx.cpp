@@ -36,57 +36,84 @@ class Prefetcher {
   std::size_t step_;
 };
 
-// Groups of panels, blocks of words, 32 rows, 32 columns. Sums wait in `out` from one block of words to the next.
+// A share of a linear op: rows in `a`, from row_begin of the task on.
+template <typename Rows>
+class TiledLinear {
+ public:
+  TiledLinear(const LinearTask& task, std::size_t row_begin, std::size_t rows, float* scratch)
+      : task_(task),
+        w_(task.weight),
+        row_begin_(row_begin),
+        rows_(rows),
+        words_(Rows::words(w_.k)),
+        a_(task.x + row_begin * w_.k, rows, w_, scratch),
+        panels_(static_cast<const std::uint32_t*>(w_.panels)) {
+    __asm__ volatile("" ::: "memory");  // GCC's tile loads do not say that they read memory
+  }
+
+  // Columns [begin, end), whose weights go group by group through L2.
+  void run(std::size_t begin, std::size_t end) const {
+    const std::size_t bytes = kPanelWidth * words_ * sizeof(*panels_);
+    const std::size_t group = (bytes > kGroupBytes ? 1 : kGroupBytes / bytes) * kPanelWidth;
+    for (; begin < end; begin += group) {
+      const std::size_t stop = begin + group < end ? begin + group : end;
+      const std::size_t next = stop + group < end ? group : end - stop;
+      const std::size_t blocks = blocks_of(words_, kWords) * blocks_of(rows_, kTwo) * blocks_of(stop - begin, kTwo);
+      Prefetcher prefetcher(panels_ + stop * words_, next * words_ * sizeof(*panels_), blocks);
+      run_group(begin, stop, prefetcher);
+    }
+  }
+
+ private:
+  static std::size_t blocks_of(std::size_t n, std::size_t size) { return (n + size - 1) / size; }
+
+  // Blocks of words, 32 rows, 32 columns. Sums wait in `out` from one block of words to the next.
+  void run_group(std::size_t begin, std::size_t end, Prefetcher& prefetcher) const {
+    for (std::size_t word = 0; word < words_; word += kWords)
+      for (std::size_t row = 0; row < rows_; row += kTwo)
+        for (std::size_t column = begin; column < end; column += kTwo) {
+          prefetcher.step();
+          const std::size_t height = rows_ - row < kTwo ? rows_ - row : kTwo;
+          const std::size_t breadth = end - column < kTwo ? end - column : kTwo;
+          run_block(word, row, height, column, breadth);
+        }
+  }
+
+  void run_block(std::size_t word, std::size_t row, std::size_t rows, std::size_t column, std::size_t columns) const {
+    using T = typename Rows::Operand;
+    const std::size_t words = words_ - word < kWords ? words_ - word : kWords;
+    const std::size_t panel = column / kPanelWidth;
+    const std::size_t width = round_up(panel_columns(w_.n, panel), kSide);
+    const std::uint32_t* const a = a_.data + row * words_ + word * kTwo;
+    const std::uint32_t* const b = panels_ + panel * kPanelWidth * words_ + word * width + column % kPanelWidth;
+    float* const out = task_.out + (row_begin_ + row) * w_.n + column;
+    alignas(64) float block[kTwo * kTwo];
+    const bool whole = rows % kSide == 0 && columns % kSide == 0;
+    const Block sums = whole ? Block{out, w_.n} : Block{block, kTwo};
+    if (!whole && word > 0) copy_block(rows, columns, out, w_.n, block, kTwo);
+    const Block from = word > 0 ? sums : Block{};
+    if (word + words == words_) {
+      multiply_block<T>(rows, columns, words, a, b, width, from, {block, kTwo});
+      finish_rows(task_, a_, row_begin_, row, rows, column, columns, block, kTwo);
+    } else {
+      multiply_block<T>(rows, columns, words, a, b, width, from, sums);
+      if (!whole) copy_block(rows, columns, block, kTwo, out, w_.n);
+    }
+  }
+
+  const LinearTask& task_;
+  const PackedMatrix& w_;
+  std::size_t row_begin_, rows_, words_;
+  Rows a_;
+  const std::uint32_t* panels_;
+};
+
 template <typename Rows>
 void linear_on_tiles(const LinearTask& task, std::size_t row_begin, std::size_t row_end, std::size_t panel_begin,
                      std::size_t panel_end, float* scratch) {
-  using T = typename Rows::Operand;
   const TileScope tiles;
-  const PackedMatrix& w = task.weight;
-  const std::size_t rows = row_end - row_begin;
-  const std::size_t words = Rows::words(w.k);
-  const Rows a(task.x + row_begin * w.k, rows, w, scratch);
-  const auto* panels = static_cast<const std::uint32_t*>(w.panels);
-  const std::size_t panel_bytes = kPanelWidth * words * sizeof(*panels);
-  const std::size_t group = panel_bytes > kGroupBytes ? 1 : kGroupBytes / panel_bytes;
-  const std::size_t end_column = panel_end * kPanelWidth < w.n ? panel_end * kPanelWidth : w.n;
-  __asm__ volatile("" ::: "memory");  // GCC's tile loads do not say that they read memory
-  for (std::size_t begin = panel_begin * kPanelWidth; begin < end_column; begin += group * kPanelWidth) {
-    const std::size_t end = begin + group * kPanelWidth < end_column ? begin + group * kPanelWidth : end_column;
-    const std::size_t next_end = end + group * kPanelWidth < end_column ? end + group * kPanelWidth : end_column;
-    const std::size_t blocks =
-        ((words + kWords - 1) / kWords) * ((rows + kTwo - 1) / kTwo) * ((end - begin) / kTwo + 1);
-    Prefetcher prefetcher(panels + end * words, (next_end - end) * words * sizeof(*panels), blocks);
-    for (std::size_t word = 0; word < words; word += kWords) {
-      const std::size_t count = words - word < kWords ? words - word : kWords;
-      const bool last = word + count == words;
-      for (std::size_t row = 0; row < rows; row += kTwo) {
-        const std::size_t height = rows - row < kTwo ? rows - row : kTwo;
-        const std::uint32_t* const x = a.data + row * words + word * kTwo;
-        for (std::size_t column = begin; column < end; column += kTwo) {
-          prefetcher.step();
-          const std::size_t breadth = end - column < kTwo ? end - column : kTwo;
-          const std::size_t panel = column / kPanelWidth;
-          const std::size_t width = round_up(panel_columns(w.n, panel), kSide);
-          const std::uint32_t* const b =
-              panels + panel * kPanelWidth * words + word * width + (column - panel * kPanelWidth);
-          float* const out = task.out + (row_begin + row) * w.n + column;
-          alignas(64) float block[kTwo * kTwo];
-          const bool whole = height % kSide == 0 && breadth % kSide == 0;
-          const Block sums = whole ? Block{out, w.n} : Block{block, kTwo};
-          if (!whole && word > 0) copy_block(height, breadth, out, w.n, block, kTwo);
-          const Block from = word > 0 ? sums : Block{};
-          if (last) {
-            multiply_block<T>(height, breadth, count, x, b, width, from, {block, kTwo});
-            finish_rows(task, a, row_begin, row, height, column, breadth, block, kTwo);
-          } else {
-            multiply_block<T>(height, breadth, count, x, b, width, from, sums);
-            if (!whole) copy_block(height, breadth, block, kTwo, out, w.n);
-          }
-        }
-      }
-    }
-  }
+  const std::size_t end = panel_end * kPanelWidth < task.weight.n ? panel_end * kPanelWidth : task.weight.n;
+  TiledLinear<Rows>(task, row_begin, row_end - row_begin, scratch).run(panel_begin * kPanelWidth, end);
 }
 
 void attention_on_tiles(const AttentionTask& task) {

@@ -80,10 +80,17 @@ inline void tile_of(std::size_t rows, std::size_t words, const typename T::Word*
   tile<T, Most, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
 }
 
+// Brings what follows b, which is needed next, from L3 or memory into L2 meanwhile.
 template <typename T, std::size_t Vectors>
 inline void tile_rows(std::size_t rows, std::size_t words, const typename T::Word* a, std::size_t lda,
                       const typename T::Cell* b, bool accumulate, float* c, std::size_t ldc, std::size_t columns) {
-  for (std::size_t tiles = (rows + kTileRows - 1) / kTileRows; tiles > 0; --tiles) {
+  const std::size_t size = words * Vectors * kWidth * sizeof(*b);
+  const char* next = reinterpret_cast<const char*>(b) + size;
+  const char* const end = next + size;
+  std::size_t tiles = (rows + kTileRows - 1) / kTileRows;
+  const std::size_t step = tiles > 2 ? size / tiles / 64 * 64 + 64 : 0;  // a few rows only stream, which needs no help
+  for (; tiles > 0; --tiles) {
+    for (const char* const stop = next + step; next < stop && next < end; next += 64) prefetch(next);
     const std::size_t height = (rows + tiles - 1) / tiles;  // 16 rows: 8 and 8, not 14 and 2
     tile_of<T, kTileRows, Vectors>(height, words, a, lda, b, accumulate, c, ldc, columns);
     a += height * lda;

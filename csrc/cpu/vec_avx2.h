@@ -21,6 +21,9 @@ inline __m256i first(std::size_t n) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMasks + (kWidth - n)));
 }
 
+// Into L2.
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+
 inline Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline Vec load_first(const float* p, std::size_t n) { return {_mm256_maskload_ps(p, first(n))}; }
 inline void store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }

@@ -18,6 +18,9 @@ inline constexpr std::size_t kVectorsPerPanel = 4;  // 6 x 4 accumulators, 4 col
 
 inline __mmask16 first(std::size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
+// Into L2.
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+
 inline Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline Vec load_first(const float* p, std::size_t n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
 inline void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }

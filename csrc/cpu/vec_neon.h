@@ -16,6 +16,9 @@ inline constexpr std::size_t kWidth = 4;
 inline constexpr std::size_t kTileRows = 6;
 inline constexpr std::size_t kVectorsPerPanel = 4;  // 6 x 4 accumulators, 4 columns, 1 broadcast: 29 of 32 registers
 
+// Into L2.
+inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
+
 inline Vec load(const float* p) { return {vld1q_f32(p)}; }
 inline Vec load_first(const float* p, std::size_t n) {
   float lanes[4] = {0, 0, 0, 0};
