@@ -142,7 +142,8 @@ inline void finish_rows(const LinearTask& task, const Rows& a, std::size_t row_b
   const PackedMatrix& w = task.weight;
   const std::size_t index = (row_begin + row) * w.n + column;
   const float* residual = task.residual ? task.residual + index : nullptr;
-  finish_of<Rows>(task.activation)({sums, sum_stride, from_column(task.bias), residual, a.scales + row,
+  const float* row_scales = Rows::kIntegers ? a.scales + row : nullptr;
+  finish_of<Rows>(task.activation)({sums, sum_stride, from_column(task.bias), residual, row_scales,
                                     from_column(w.scales), from_column(w.offsets), task.out + index, w.n},
                                    rows, columns);
 }
