@@ -37,8 +37,7 @@ TEST_CASE("table: what it computes in, and what it does not") {
   for (const filbert_dtype dtype : kComputeTypes) CHECK(open_status(0, 1, dtype) == FILBERT_OK);
   for (const filbert_dtype dtype : {FILBERT_F16, FILBERT_F64}) {
     CHECK(open_status(0, 1, dtype) == FILBERT_UNAVAILABLE);
-    CHECK_THROWS_WITH_AS(open_with(1, dtype), doctest::Contains(", only in float32, bfloat16 and int8"),
-                         DeviceError);
+    CHECK_THROWS_WITH_AS(open_with(1, dtype), doctest::Contains(", only in float32, bfloat16 and int8"), DeviceError);
   }
   CHECK(open_status(1, 1, FILBERT_F32) == FILBERT_UNAVAILABLE);
 }

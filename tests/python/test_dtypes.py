@@ -127,7 +127,7 @@ def test_unknown_names_of_torch(model, torch):
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", np.float16, float])
 def test_what_the_cpu_does_not_compute_in(tiny_folder, dtype):
-    with pytest.raises(DeviceError, match=r"cpu: .*it computes in float32, bfloat16 and int8"):
+    with pytest.raises(DeviceError, match=r"cpu: .*only in float32, bfloat16 and int8"):
         BertModel.from_pretrained(tiny_folder, dtype=dtype)
 
 
@@ -150,7 +150,7 @@ def test_auto_of_weights_that_the_cpu_does_not_compute_in(tiny_folder, dtype):
     name = np.dtype(dtype).name
     with pytest.raises(DeviceError) as error:
         BertModel.from_pretrained(tiny_folder, dtype="auto")
-    assert "it computes in float32, bfloat16 and int8" in str(error.value)
+    assert "only in float32, bfloat16 and int8" in str(error.value)
     assert str(error.value).endswith(f'; dtype="auto" is {name}, as the weights are stored')
     for each in (None, *DTYPES):
         assert BertModel.from_pretrained(tiny_folder, dtype=each)(IDS).last_hidden_state.dtype == np.float32

@@ -136,7 +136,7 @@ def test_what_cannot_be_had_raises_and_changes_nothing(model):
         lambda: model.to(dtype=np.float64),
         lambda: model.to(float),
     ):
-        with pytest.raises(DeviceError, match="it computes in float32, bfloat16 and int8"):
+        with pytest.raises(DeviceError, match="only in float32, bfloat16 and int8"):
             move()
     with pytest.raises(DeviceError, match="tpu"):
         model.to("tpu")

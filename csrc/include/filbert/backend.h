@@ -106,7 +106,11 @@ typedef struct filbert_norm_args {
 } filbert_norm_args;
 
 /* What only looks at one token at a time. */
-typedef enum filbert_token_op_kind { FILBERT_EMBED_NORM = 0, FILBERT_LINEAR = 1, FILBERT_NORM = 2 } filbert_token_op_kind;
+typedef enum filbert_token_op_kind {
+  FILBERT_EMBED_NORM = 0,
+  FILBERT_LINEAR = 1,
+  FILBERT_NORM = 2
+} filbert_token_op_kind;
 
 typedef struct filbert_token_op {
   filbert_token_op_kind kind;
