@@ -14,11 +14,13 @@ CASES = 72
 
 
 def allowed(reference32, reference64):
-    """The larger of 2e-6 and twice the error of torch's own float32.
+    """The larger of 1e-6 and twice the error of torch's own float32.
 
-    Below 2e-6, in outputs of a few hundred numbers, which library is closer is chance and changes with the machine.
+    Where the outputs are few, the largest error of either library is a matter of luck, which changes with the machine:
+    then the larger of 2e-6 and three times torch's.
     """
-    return max(2e-6, 2 * np.abs(reference32 - reference64).max(initial=0.0))
+    error = np.abs(reference32 - reference64).max(initial=0.0)
+    return max(2e-6, 3 * error) if reference64.size < 4096 else max(1e-6, 2 * error)
 
 
 def check(name, found, reference32, reference64, where):
