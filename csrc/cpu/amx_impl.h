@@ -126,10 +126,10 @@ inline void copy_block(std::size_t rows, std::size_t columns, const float* from,
     });
 }
 
-// c[rows, columns of the panel] = a b
-template <typename T>
-inline void multiply_tiles(std::size_t rows, std::size_t words, const std::uint32_t* a, const std::uint32_t* panel,
-                           float* c, std::size_t ldc, std::size_t columns) {
+// Of attention; linear ops go through TiledLinear (isa_amx.cpp), which blocks for L1 and L2.
+template <>
+inline void multiply_panel<Bf16>(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t,
+                                 const std::uint32_t* panel, float* c, std::size_t ldc, std::size_t columns) {
   __asm__ volatile("" ::: "memory");  // GCC's tile loads do not say that they read memory
   const std::size_t width = round_up(columns, kSide);
   for (std::size_t column = 0; column < columns; column += kTwo)
@@ -139,24 +139,13 @@ inline void multiply_tiles(std::size_t rows, std::size_t words, const std::uint3
       float* to = c + row * ldc + column;
       const std::uint32_t* const x = a + row * words;
       if (height % kSide == 0 && breadth % kSide == 0) {
-        multiply_block<T>(height, breadth, words, x, panel + column, width, {}, {to, ldc});
+        multiply_block<Bf16>(height, breadth, words, x, panel + column, width, {}, {to, ldc});
         continue;
       }
       alignas(64) float block[kTwo * kTwo];
-      multiply_block<T>(height, breadth, words, x, panel + column, width, {}, {block, kTwo});
+      multiply_block<Bf16>(height, breadth, words, x, panel + column, width, {}, {block, kTwo});
       copy_block(height, breadth, block, kTwo, to, ldc);
     }
-}
-
-template <>
-inline void multiply_panel<Bf16>(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t,
-                                 const std::uint32_t* panel, float* c, std::size_t ldc, std::size_t columns) {
-  multiply_tiles<Bf16>(rows, words, a, panel, c, ldc, columns);
-}
-template <>
-inline void multiply_panel<I8>(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t,
-                               const std::uint32_t* panel, float* c, std::size_t ldc, std::size_t columns) {
-  multiply_tiles<I8>(rows, words, a, panel, c, ldc, columns);
 }
 
 }  // namespace

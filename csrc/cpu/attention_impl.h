@@ -34,10 +34,7 @@ struct F32Attention {
   static std::size_t row_scratch(std::size_t) { return 0; }
   static std::size_t key_scratch(std::size_t, std::size_t) { return 0; }
 
-  static const float* rows(const float* x, std::size_t& stride, std::size_t, std::size_t, float*) {
-    (void)stride;
-    return x;
-  }
+  static const float* rows(const float* x, std::size_t&, std::size_t, std::size_t, float*) { return x; }
   static void pack_keys(const float* k, std::size_t stride, std::size_t keys, std::size_t d, float*, float* panels) {
     pack_transposed(k, stride, keys, d, panels);
   }
@@ -66,10 +63,8 @@ struct Bf16Attention {
   static const std::uint32_t* rows(const float* x, std::size_t& stride, std::size_t count, std::size_t k,
                                    float* scratch) {
     auto* out = reinterpret_cast<std::uint32_t*>(scratch);
-    using Layout = typename T::Layout;
-    for (std::size_t r = 0; r < count; ++r)
-      pack_bf16_row(x + r * stride, k, Layout::kStep, out + Layout::offset(r, bf16_words(k)));
-    stride = Layout::stride(bf16_words(k));
+    pack_bf16_rows<T>(x, stride, count, k, out);
+    stride = T::Layout::stride(bf16_words(k));
     return out;
   }
   static void pack_keys(const float* k, std::size_t stride, std::size_t keys, std::size_t d, float* scratch,

@@ -32,6 +32,13 @@ inline void pack_bf16_row(const float* x, std::size_t k, std::size_t step, std::
   }
 }
 
+// Rows of k numbers, `stride` apart, packed as the products of T read them.
+template <typename T>
+inline void pack_bf16_rows(const float* x, std::size_t stride, std::size_t rows, std::size_t k, std::uint32_t* out) {
+  for (std::size_t r = 0; r < rows; ++r)
+    pack_bf16_row(x + r * stride, k, T::Layout::kStep, out + T::Layout::offset(r, bf16_words(k)));
+}
+
 // out[j] = (low[j], high[j]), whole vectors of words; high may be null for zeros
 inline void pair_bf16_rows(const float* low, const float* high, std::size_t n, std::uint32_t* out) {
   for_each_vector(n, [&](std::size_t j, std::size_t lanes) {

@@ -100,9 +100,7 @@ struct Bf16Rows {
 
   Bf16Rows(const float* x, std::size_t rows, const PackedMatrix& w, float* scratch)
       : data(reinterpret_cast<std::uint32_t*>(scratch)), stride(T::Layout::stride(words(w.k))) {
-    const std::size_t k = w.k;
-    for (std::size_t r = 0; r < rows; ++r)
-      pack_bf16_row(x + r * k, k, T::Layout::kStep, data + T::Layout::offset(r, words(k)));
+    pack_bf16_rows<T>(x, w.k, rows, w.k, data);
   }
   static constexpr const float* scales = nullptr;
   std::uint32_t* data;

@@ -178,9 +178,10 @@ def run(
     """
     from .modeling import AutoModel
 
-    folder, file_name = os.path.split(os.path.abspath(json_path or "unused"))
-    if json_path is not None and not os.path.isdir(folder):
-        raise FileNotFoundError(f"{folder}: no such folder for {file_name}")
+    if json_path is not None:
+        folder, file_name = os.path.split(os.path.abspath(json_path))
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"{folder}: no such folder for {file_name}")
     model = AutoModel.from_pretrained(name, dtype=dtype, add_pooling_layer=False, **where)
     engine = model._engine
     timings = measure(model, batch=batch, length=length, seconds=seconds)
