@@ -1,28 +1,20 @@
-// int8 products on NEON: both sides widened to int16.
+// int8 products on NEON.
 #pragma once
 
 #include "cpu/vec_neon.h"
 // After the vector type.
-#include "cpu/bf16_impl.h"
+#include "cpu/i8_operand.h"
 
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
-struct I8 {
-  using Layout = RowMajor;
-  using Integer = std::int16_t;
-  using Word = std::uint32_t;  // two integers
-  using Cell = std::uint16_t;  // two int8
+struct I8 : WidenedI8 {
   struct Sum {
     int32x4_t v;
   };
   struct Pairs {
     int16x8_t v;
   };
-  static constexpr std::size_t kGroup = 2;
-  static constexpr std::size_t kMultiple = 32;
-  static constexpr std::int32_t kZeroPoint = 0;
-
   static Sum zero() { return {vdupq_n_s32(0)}; }
   static Pairs column(const Cell* b) { return {vmovl_s8(vreinterpret_s8_u16(vld1_u16(b)))}; }
   static Pairs broadcast(Word a) { return {vreinterpretq_s16_u32(vdupq_n_u32(a))}; }
@@ -31,7 +23,6 @@ struct I8 {
     return {vaddq_s32(sum.v, vpaddq_s32(low, vmull_high_s16(a.v, b.v)))};
   }
   static Vec bits(Sum sum) { return {vreinterpretq_f32_s32(sum.v)}; }
-  static std::size_t block(std::size_t words) { return words; }
   static void store_integers(Integer* out, Vec a) { vst1_s16(out, vqmovn_s32(vcvtnq_s32_f32(a.v))); }
 };
 

@@ -1,31 +1,22 @@
-// int8 products with AVX-VNNI: four unsigned by four signed bytes into int32, without saturation.
+// int8 products with AVX-VNNI.
 #pragma once
 
 #include "cpu/vec_avx2.h"
 // After the vector type.
-#include "cpu/bf16_impl.h"
+#include "cpu/i8_operand.h"
 
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
-struct I8 {
-  using Layout = RowMajor;
-  using Integer = std::uint8_t;
-  using Word = std::uint32_t;
-  using Cell = std::uint32_t;
+struct I8 : ByteI8 {
   struct Sum {
     __m256i v;
   };
-  static constexpr std::size_t kGroup = 4;
-  static constexpr std::size_t kMultiple = 64;
-  static constexpr std::int32_t kZeroPoint = 128;
-
   static Sum zero() { return {_mm256_setzero_si256()}; }
   static Sum column(const Cell* b) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(b))}; }
   static Sum broadcast(Word a) { return {_mm256_set1_epi32(static_cast<int>(a))}; }
   static Sum dot(Sum a, Sum b, Sum sum) { return {_mm256_dpbusd_avx_epi32(sum.v, a.v, b.v)}; }
   static Vec bits(Sum sum) { return {_mm256_castsi256_ps(sum.v)}; }
-  static std::size_t block(std::size_t words) { return words; }
   static void store_integers(Integer* out, Vec a) {
     const __m256i wide = _mm256_cvtps_epi32(a.v);
     const __m128i half = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));

@@ -1,21 +1,14 @@
-// int8 operands of AVX512-VNNI and AMX: four unsigned by four signed bytes into int32, without saturation.
+// int8 operands of AVX512-VNNI and AMX.
 #pragma once
 
 #include "cpu/vec_avx512.h"
 // After the vector type.
-#include "cpu/bf16_impl.h"
+#include "cpu/i8_operand.h"
 
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
-struct I8Operand {
-  using Integer = std::uint8_t;
-  using Word = std::uint32_t;
-  using Cell = std::uint32_t;
-  static constexpr std::size_t kGroup = 4;
-  static constexpr std::size_t kMultiple = 64;
-  static constexpr std::int32_t kZeroPoint = 128;
-
+struct I8Operand : ByteI8 {
   static void store_integers(Integer* out, Vec a) {
     const __m128i bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a.v));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(0x80))));
@@ -24,7 +17,6 @@ struct I8Operand {
 
 #if defined(__AVX512VNNI__)
 struct I8 : I8Operand {
-  using Layout = RowMajor;
   struct Sum {
     __m512i v;
   };
@@ -33,7 +25,6 @@ struct I8 : I8Operand {
   static Sum broadcast(Word a) { return {_mm512_set1_epi32(static_cast<int>(a))}; }
   static Sum dot(Sum a, Sum b, Sum sum) { return {_mm512_dpbusd_epi32(sum.v, a.v, b.v)}; }
   static Vec bits(Sum sum) { return {_mm512_castsi512_ps(sum.v)}; }
-  static std::size_t block(std::size_t words) { return words; }
 };
 #endif
 
