@@ -65,8 +65,8 @@ class Bench {
     filbert_weight* weight = load(FILBERT_MATRIX, n, k);
     filbert_weight* bias = load(FILBERT_VECTOR, n, 1);
     const double time = median_time([&] {
-      ops_.token_ops({filbert::linear(
-                         {x.data(), weight, bias, with_residual ? residual.data() : nullptr, activation, out.data()})},
+      ops_.token_ops({filbert::linear({x.data(), weight, bias, with_residual ? residual.data() : nullptr, activation,
+                                       out.data(), 0})},
                      tokens);
     });
     const double rate = 2.0 * static_cast<double>(tokens * n * k) / time / 1e9;

@@ -7,17 +7,10 @@
 #include <new>
 #include <string>
 
+#include "cpu/context.h"
 #include "cpu/dispatch.h"
-#include "cpu/threads.h"
+#include "cpu/token_ops.h"
 #include "cpu/weight.h"
-
-struct filbert_context {
-  const filbert::cpu::Kernels& kernels;
-  filbert_dtype dtype;
-  const filbert::cpu::LinearKernel& linear;
-  const filbert::cpu::AttentionKernel& attention;
-  filbert::cpu::ThreadPool pool;
-};
 
 namespace filbert::cpu {
 namespace {
@@ -40,10 +33,6 @@ filbert_status guarded(const Body& body) {
   } catch (const std::exception& error) {
     return fail(FILBERT_FAILED, error.what());
   }
-}
-
-const float* data_of(const filbert_weight* weight) {
-  return weight ? static_cast<const float*>(weight->data) : nullptr;
 }
 
 const LinearKernel* linear_kernel(const Kernels& kernels, filbert_dtype dtype) {
@@ -129,100 +118,8 @@ filbert_status load_weight(filbert_context* context, filbert_weight_kind kind, c
 
 void free_weight(filbert_context*, filbert_weight* weight) { delete weight; }
 
-NormTask norm_task(const filbert_weight* gamma, const filbert_weight* beta, float eps, std::size_t width) {
-  return {data_of(gamma), data_of(beta), eps, width};
-}
-
-// A share of one op: rows and, of a linear op, panels of its output columns.
-struct Share {
-  std::size_t row_begin, row_end, panel_begin, panel_end;
-};
-
-std::size_t panels_of(const filbert_context& context, const filbert_token_op& op) {
-  if (op.kind != FILBERT_LINEAR) return 1;
-  const std::size_t width = context.linear.format.panel_width;
-  return (op.args.linear.weight->rows + width - 1) / width;
-}
-
-std::size_t scratch_of(const filbert_context& context, const filbert_token_op& op, std::size_t rows) {
-  return op.kind == FILBERT_LINEAR ? context.linear.scratch(rows, op.args.linear.weight->cols) : 0;
-}
-
-void run_share(const filbert_context& context, const filbert_token_op& op, const Share& share, float* scratch) {
-  const RowKernels& kernels = context.kernels.rows;
-  switch (op.kind) {
-    case FILBERT_EMBED_NORM: {
-      const filbert_embed_norm_args& args = op.args.embed_norm;
-      const NormTask norm = norm_task(args.gamma, args.beta, args.eps, args.width);
-      return kernels.embed_norm({args.ids, args.types, args.positions, data_of(args.word), data_of(args.type),
-                                 data_of(args.position), norm, args.out},
-                                share.row_begin, share.row_end);
-    }
-    case FILBERT_NORM: {
-      const filbert_norm_args& args = op.args.norm;
-      return kernels.norm(norm_task(args.gamma, args.beta, args.eps, args.width), args.x, share.row_begin,
-                          share.row_end, args.out);
-    }
-    case FILBERT_LINEAR: {
-      const filbert_linear_args& args = op.args.linear;
-      const filbert_weight& w = *args.weight;
-      const LinearTask task = {
-          args.x,
-          {w.data, w.rows, w.cols, w.scales.data(), w.offsets.data(), w.factors.empty() ? nullptr : w.factors.data()},
-          data_of(args.bias),
-          args.residual,
-          args.activation,
-          args.out};
-      return context.linear.run(task, share.row_begin, share.row_end, share.panel_begin, share.panel_end, scratch);
-    }
-  }
-}
-
-// With this many rows for each thread, a share of the rows goes through all ops at once.
-constexpr std::size_t kRowsPerThread = 48;
-
-// The tokens in shares of about share_rows, as many for each thread, and all ops on one share before the next.
-void run_by_rows(filbert_context& context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
-  const auto threads = static_cast<std::size_t>(context.pool.threads());
-  const std::size_t grain = context.linear.row_grain;
-  const std::size_t shares = round_up((tokens + context.linear.share_rows - 1) / context.linear.share_rows, threads);
-  const auto begin_of = [&](std::size_t share) {
-    return share == shares ? tokens : (share * tokens / shares + grain / 2) / grain * grain;
-  };
-  std::size_t scratch = 0;
-  for (std::size_t i = 0; i < count; ++i)
-    scratch = std::max(scratch, scratch_of(context, ops[i], tokens / shares + grain + 1));
-  context.pool.run(shares, scratch, [&](std::size_t share, float* own) {
-    for (std::size_t i = 0; i < count; ++i)
-      run_share(context, ops[i], {begin_of(share), begin_of(share + 1), 0, panels_of(context, ops[i])}, own);
-  });
-}
-
-// One op on all tokens, its output columns split so that every thread has something to do.
-void run_by_columns(filbert_context& context, const filbert_token_op& op, std::size_t tokens) {
-  const std::size_t panels = panels_of(context, op);
-  const std::size_t share_rows = context.linear.share_rows;
-  const std::size_t row_shares = op.kind == FILBERT_LINEAR ? (tokens + share_rows - 1) / share_rows : 1;
-  const std::size_t wanted = 4 * static_cast<std::size_t>(context.pool.threads());
-  const std::size_t panel_shares = std::clamp<std::size_t>((wanted + row_shares - 1) / row_shares, 1, panels);
-  const std::size_t rows = (tokens + row_shares - 1) / row_shares;
-  context.pool.run(row_shares * panel_shares, scratch_of(context, op, rows), [&](std::size_t share, float* own) {
-    const std::size_t row = share / panel_shares;
-    const std::size_t column = share % panel_shares;
-    run_share(context, op,
-              {row * tokens / row_shares, (row + 1) * tokens / row_shares, column * panels / panel_shares,
-               (column + 1) * panels / panel_shares},
-              own);
-  });
-}
-
 filbert_status token_ops(filbert_context* context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
-  if (tokens == 0) return FILBERT_OK;
-  return guarded([&] {
-    if (tokens >= kRowsPerThread * static_cast<std::size_t>(context->pool.threads()))
-      return run_by_rows(*context, ops, count, tokens);
-    for (std::size_t i = 0; i < count; ++i) run_by_columns(*context, ops[i], tokens);
-  });
+  return guarded([&] { run_token_ops(*context, ops, count, tokens); });
 }
 
 // Queries of one share. Its keys and values are packed once, so more is cheaper; fewer balances better.

@@ -36,29 +36,39 @@ class Prefetcher {
   std::size_t step_;
 };
 
-// A share of a linear op: rows in `a`, from row_begin of the task on.
+// Columns whose weights of `words` words go through the tiles together.
+std::size_t group_columns(std::size_t words) {
+  const std::size_t panel_bytes = kPanelWidth * words * sizeof(std::uint32_t);
+  return (panel_bytes > kGroupBytes ? 1 : kGroupBytes / panel_bytes) * kPanelWidth;
+}
+
+// Sums of 32 x 32 wait, one behind the other, from one block of words to the next.
 template <typename Rows>
 class TiledLinear {
  public:
-  TiledLinear(const LinearTask& task, std::size_t row_begin, std::size_t rows, float* scratch)
+  static std::size_t scratch(std::size_t rows, std::size_t k) {
+    const std::size_t words = Rows::words(k);
+    return words > kWords ? round_up(rows, kTwo) * group_columns(words) : 0;
+  }
+
+  TiledLinear(const LinearTask& task, float* sums)
       : task_(task),
         w_(task.weight),
-        row_begin_(row_begin),
-        rows_(rows),
         words_(Rows::words(w_.k)),
-        a_(task.x + row_begin * w_.k, rows, w_, scratch),
-        panels_(static_cast<const std::uint32_t*>(w_.panels)) {
+        a_(task),
+        panels_(static_cast<const std::uint32_t*>(w_.panels)),
+        sums_(sums) {
     __asm__ volatile("" ::: "memory");  // GCC's tile loads do not say that they read memory
   }
 
   // Columns [begin, end), whose weights go group by group through L2.
   void run(std::size_t begin, std::size_t end) const {
-    const std::size_t bytes = kPanelWidth * words_ * sizeof(*panels_);
-    const std::size_t group = (bytes > kGroupBytes ? 1 : kGroupBytes / bytes) * kPanelWidth;
+    const std::size_t group = group_columns(words_);
     for (; begin < end; begin += group) {
       const std::size_t stop = begin + group < end ? begin + group : end;
       const std::size_t next = stop + group < end ? group : end - stop;
-      const std::size_t blocks = blocks_of(words_, kWords) * blocks_of(rows_, kTwo) * blocks_of(stop - begin, kTwo);
+      const std::size_t blocks =
+          blocks_of(words_, kWords) * blocks_of(task_.rows, kTwo) * blocks_of(stop - begin, kTwo);
       Prefetcher prefetcher(panels_ + stop * words_, next * words_ * sizeof(*panels_), blocks);
       run_group(begin, stop, prefetcher);
     }
@@ -67,53 +77,48 @@ class TiledLinear {
  private:
   static std::size_t blocks_of(std::size_t n, std::size_t size) { return (n + size - 1) / size; }
 
-  // Blocks of words, 32 rows, 32 columns. Sums wait in `out` from one block of words to the next.
+  // Blocks of words, 32 rows, 32 columns.
   void run_group(std::size_t begin, std::size_t end, Prefetcher& prefetcher) const {
-    for (std::size_t word = 0; word < words_; word += kWords)
-      for (std::size_t row = 0; row < rows_; row += kTwo)
-        for (std::size_t column = begin; column < end; column += kTwo) {
+    for (std::size_t word = 0; word < words_; word += kWords) {
+      float* sums = sums_;
+      for (std::size_t row = 0; row < task_.rows; row += kTwo)
+        for (std::size_t column = begin; column < end; column += kTwo, sums += kTwo * kTwo) {
           prefetcher.step();
-          const std::size_t height = rows_ - row < kTwo ? rows_ - row : kTwo;
+          const std::size_t height = task_.rows - row < kTwo ? task_.rows - row : kTwo;
           const std::size_t breadth = end - column < kTwo ? end - column : kTwo;
-          run_block(word, row, height, column, breadth);
+          run_block(word, row, height, column, breadth, sums);
         }
+    }
   }
 
-  void run_block(std::size_t word, std::size_t row, std::size_t rows, std::size_t column, std::size_t columns) const {
+  void run_block(std::size_t word, std::size_t row, std::size_t rows, std::size_t column, std::size_t columns,
+                 float* sums) const {
     using T = typename Rows::Operand;
     const std::size_t words = words_ - word < kWords ? words_ - word : kWords;
     const std::size_t panel = column / kPanelWidth;
     const std::size_t width = round_up(panel_columns(w_.n, panel), kSide);
     const std::uint32_t* const a = a_.data + row * words_ + word * kTwo;
     const std::uint32_t* const b = panels_ + panel * kPanelWidth * words_ + word * width + column % kPanelWidth;
-    float* const out = task_.out + (row_begin_ + row) * w_.n + column;
+    const Block from = word > 0 ? Block{sums, kTwo} : Block{};
+    if (word + words < words_) return multiply_block<T>(rows, columns, words, a, b, width, from, {sums, kTwo});
     alignas(64) float block[kTwo * kTwo];
-    const bool whole = rows % kSide == 0 && columns % kSide == 0;
-    const Block sums = whole ? Block{out, w_.n} : Block{block, kTwo};
-    if (!whole && word > 0) copy_block(rows, columns, out, w_.n, block, kTwo);
-    const Block from = word > 0 ? sums : Block{};
-    if (word + words == words_) {
-      multiply_block<T>(rows, columns, words, a, b, width, from, {block, kTwo});
-      finish_rows(task_, a_, row_begin_, row, rows, column, columns, block, kTwo);
-    } else {
-      multiply_block<T>(rows, columns, words, a, b, width, from, sums);
-      if (!whole) copy_block(rows, columns, block, kTwo, out, w_.n);
-    }
+    multiply_block<T>(rows, columns, words, a, b, width, from, {block, kTwo});
+    finish_rows(task_, a_, row, rows, column, columns, block, kTwo);
   }
 
   const LinearTask& task_;
   const PackedMatrix& w_;
-  std::size_t row_begin_, rows_, words_;
+  std::size_t words_;
   Rows a_;
   const std::uint32_t* panels_;
+  float* sums_;
 };
 
 template <typename Rows>
-void linear_on_tiles(const LinearTask& task, std::size_t row_begin, std::size_t row_end, std::size_t panel_begin,
-                     std::size_t panel_end, float* scratch) {
+void linear_on_tiles(const LinearTask& task, std::size_t panel_begin, std::size_t panel_end, float* scratch) {
   const TileScope tiles;
   const std::size_t end = panel_end * kPanelWidth < task.weight.n ? panel_end * kPanelWidth : task.weight.n;
-  TiledLinear<Rows>(task, row_begin, row_end - row_begin, scratch).run(panel_begin * kPanelWidth, end);
+  TiledLinear<Rows>(task, scratch).run(panel_begin * kPanelWidth, end);
 }
 
 void attention_on_tiles(const AttentionTask& task) {
@@ -123,7 +128,16 @@ void attention_on_tiles(const AttentionTask& task) {
 
 template <typename Rows>
 constexpr LinearKernel kernel() {
-  return {Rows::kFormat, 192, kTwo, Rows::scratch, linear_on_tiles<Rows>};
+  return {
+      .format = Rows::kFormat,
+      .share_rows = 192,
+      .row_grain = kTwo,
+      .packs_results = Rows::kPacksResults,
+      .operand = Rows::operand,
+      .pack = Rows::kPack,
+      .scratch = TiledLinear<Rows>::scratch,
+      .run = linear_on_tiles<Rows>,
+  };
 }
 
 }  // namespace

@@ -28,13 +28,16 @@ struct PackedMatrix {
   const float* factors;         // [k] or null, int8 only: activations are multiplied by them first
 };
 
+// Pointers to the first row of a share.
 struct LinearTask {
-  const float* x;  // [tokens, k]
+  std::size_t rows;
+  const void* operand;  // [rows, k], as LinearKernel::pack made it, or as it came where there is no pack
   PackedMatrix weight;
   const float* bias;      // [n] or null
-  const float* residual;  // [tokens, n] or null
+  const float* residual;  // [rows, n] or null
   filbert_activation activation;
-  float* out;  // [tokens, n]
+  void* out;        // [rows, n] of floats
+  bool out_packed;  // out is an operand instead: the next layer's
 };
 
 // Queries of one head of one sequence, against all its keys.
@@ -76,11 +79,12 @@ struct LinearKernel {
   MatrixFormat format;
   std::size_t share_rows;  // enough to use a weight well while it is near, few enough for activations to stay near
   std::size_t row_grain;   // a share of rows should begin at a multiple of it
-  // Floats of scratch for `rows` rows of k numbers.
-  std::size_t (*scratch)(std::size_t rows, std::size_t k);
-  // Output rows [row_begin, row_end), panels [panel_begin, panel_end). scratch is aligned to 64 bytes.
-  void (*run)(const LinearTask&, std::size_t row_begin, std::size_t row_end, std::size_t panel_begin,
-              std::size_t panel_end, float* scratch);
+  bool packs_results;      // LinearTask::out_packed may be set, if n is a multiple of format.k_multiple
+  std::size_t (*operand)(std::size_t rows, std::size_t k);  // floats that it takes
+  // Null: rows are read as they are. x is [rows, k]; operand is aligned to 64 bytes.
+  void (*pack)(const float* x, std::size_t rows, const PackedMatrix&, float* operand);
+  std::size_t (*scratch)(std::size_t rows, std::size_t k);  // floats that run needs, aligned to 64 bytes
+  void (*run)(const LinearTask&, std::size_t panel_begin, std::size_t panel_end, float* scratch);
 };
 
 struct AttentionKernel {

@@ -16,9 +16,24 @@ struct Epilogue {
   const float* row_scales;      // [rows]; this and the next two for integer sums only
   const float* scales;          // [columns]
   const std::int32_t* offsets;  // [columns]
-  float* out;                   // [rows, columns], rows `stride` apart
+  float* out;                   // [rows, columns], rows `stride` apart, or null
   std::size_t stride;
+  std::uint32_t* packed;  // or an operand of rows of `words` words, of which these are from `row` and `column` on
+  std::size_t words, row, column;
 };
+
+template <typename Rows>
+inline void store_result(const Epilogue& e, std::size_t r, std::size_t j, Vec v, std::size_t lanes) {
+  if constexpr (Rows::kPacksResults) {
+    if (e.packed) {
+      using Layout = typename Rows::Operand::Layout;
+      const std::size_t column = e.column + j;
+      std::uint32_t* line = e.packed + Layout::offset(e.row + r, e.words) + column / (2 * kLine) * Layout::kStep;
+      return store_bf16(reinterpret_cast<std::uint16_t*>(line) + column % (2 * kLine), v);
+    }
+  }
+  store_first(e.out + r * e.stride + j, v, lanes);
+}
 
 template <filbert_activation A, typename Rows>
 inline void finish(const Epilogue& e, std::size_t rows, std::size_t columns) {
@@ -33,7 +48,7 @@ inline void finish(const Epilogue& e, std::size_t rows, std::size_t columns) {
         v = load_first(e.sums + r * e.sum_stride + j, lanes);
       v = activate<A, Rows::kShort>(v + bias);
       if (e.residual) v = v + load_first(e.residual + r * e.stride + j, lanes);
-      store_first(e.out + r * e.stride + j, v, lanes);
+      store_result<Rows>(e, r, j, v, lanes);
     }
   });
 }
@@ -74,16 +89,18 @@ inline Finish finish_of(filbert_activation activation) {
   return finish<FILBERT_IDENTITY, Rows>;
 }
 
-// How a linear layer reads its rows: float32 where they lie, the others packed into scratch.
+// How a linear layer reads its rows: float32 as they come, the others packed.
 struct F32Rows {
   using Operand = F32;
   static constexpr MatrixFormat kFormat = {kPanelWidth, kWidth, 1, 1, 0};
   static constexpr bool kIntegers = false;
   static constexpr bool kShort = false;
+  static constexpr bool kPacksResults = false;
+  static constexpr auto kPack = nullptr;
   static std::size_t words(std::size_t k) { return k; }
-  static std::size_t scratch(std::size_t, std::size_t) { return 0; }
+  static std::size_t operand(std::size_t, std::size_t) { return 0; }
 
-  F32Rows(const float* x, std::size_t, const PackedMatrix& w, float*) : data(x), stride(w.k) {}
+  explicit F32Rows(const LinearTask& task) : data(static_cast<const float*>(task.operand)), stride(task.weight.k) {}
   static constexpr const float* scales = nullptr;
   const float* data;
   std::size_t stride;
@@ -95,78 +112,113 @@ struct Bf16Rows {
   static constexpr MatrixFormat kFormat = {kPanelWidth, kWidth, kBf16Multiple, 2, 0};
   static constexpr bool kIntegers = false;
   static constexpr bool kShort = true;
+  static constexpr bool kPacksResults = true;
   static std::size_t words(std::size_t k) { return bf16_words(k); }
-  static std::size_t scratch(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)); }
-
-  Bf16Rows(const float* x, std::size_t rows, const PackedMatrix& w, float* scratch)
-      : data(reinterpret_cast<std::uint32_t*>(scratch)), stride(T::Layout::stride(words(w.k))) {
-    pack_bf16_rows<T>(x, w.k, rows, w.k, data);
+  static std::size_t operand(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)); }
+  static void pack(const float* x, std::size_t rows, const PackedMatrix& w, float* operand) {
+    pack_bf16_rows<T>(x, w.k, rows, w.k, reinterpret_cast<std::uint32_t*>(operand));
   }
+  static constexpr auto kPack = pack;
+
+  explicit Bf16Rows(const LinearTask& task)
+      : data(static_cast<const std::uint32_t*>(task.operand)), stride(T::Layout::stride(words(task.weight.k))) {}
   static constexpr const float* scales = nullptr;
-  std::uint32_t* data;
+  const std::uint32_t* data;
   std::size_t stride;
 };
 
+// Behind the rows: their scales, and room for one rotated row.
 template <typename T>
 struct I8Rows {
   using Operand = T;
   static constexpr MatrixFormat kFormat = {kPanelWidth, kWidth, T::kMultiple, T::kGroup, T::kZeroPoint};
   static constexpr bool kIntegers = true;
   static constexpr bool kShort = true;
+  static constexpr bool kPacksResults = false;  // what an integer is worth depends on the whole row
   static std::size_t words(std::size_t k) { return round_up(k, T::kMultiple) / T::kGroup; }
-  static std::size_t scratch(std::size_t rows, std::size_t k) {
-    return T::Layout::size(rows, words(k)) + rows + k;  // the rows, their scales, one rotated row
-  }
-
-  I8Rows(const float* x, std::size_t rows, const PackedMatrix& w, float* scratch)
-      : data(reinterpret_cast<std::uint32_t*>(scratch)),
-        stride(T::Layout::stride(words(w.k))),
-        scales(scratch + T::Layout::size(rows, words(w.k))) {
-    const std::size_t k = w.k;
+  static std::size_t operand(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)) + rows + k; }
+  static void pack(const float* x, std::size_t rows, const PackedMatrix& w, float* operand) {
+    auto* data = reinterpret_cast<std::uint32_t*>(operand);
+    float* const scales = operand + T::Layout::size(rows, words(w.k));
     for (std::size_t r = 0; r < rows; ++r)
-      scales[r] =
-          pack_i8_row<T>(x + r * k, w.factors, k, words(k), scales + rows, data + T::Layout::offset(r, words(k)));
+      scales[r] = pack_i8_row<T>(x + r * w.k, w.factors, w.k, words(w.k), scales + rows,
+                                 data + T::Layout::offset(r, words(w.k)));
   }
-  std::uint32_t* data;
+  static constexpr auto kPack = pack;
+
+  explicit I8Rows(const LinearTask& task)
+      : data(static_cast<const std::uint32_t*>(task.operand)),
+        stride(T::Layout::stride(words(task.weight.k))),
+        scales(static_cast<const float*>(task.operand) + T::Layout::size(task.rows, words(task.weight.k))) {}
+  const std::uint32_t* data;
   std::size_t stride;
-  float* scales;
+  const float* scales;
 };
 
-// Finishes rows [row, row + rows) of the share, columns [column, column + columns); may be in place.
+// Finishes rows [row, row + rows) and columns [column, column + columns).
 template <typename Rows>
-inline void finish_rows(const LinearTask& task, const Rows& a, std::size_t row_begin, std::size_t row, std::size_t rows,
-                        std::size_t column, std::size_t columns, const float* sums, std::size_t sum_stride) {
+inline void finish_rows(const LinearTask& task, const Rows& a, std::size_t row, std::size_t rows, std::size_t column,
+                        std::size_t columns, const float* sums, std::size_t sum_stride) {
   const auto from_column = [column](const auto* values) { return values ? values + column : nullptr; };
   const PackedMatrix& w = task.weight;
-  const std::size_t index = (row_begin + row) * w.n + column;
-  const float* residual = task.residual ? task.residual + index : nullptr;
-  const float* row_scales = Rows::kIntegers ? a.scales + row : nullptr;
-  finish_of<Rows>(task.activation)({sums, sum_stride, from_column(task.bias), residual, row_scales,
-                                    from_column(w.scales), from_column(w.offsets), task.out + index, w.n},
-                                   rows, columns);
+  const std::size_t index = row * w.n + column;
+  Epilogue e = {};
+  e.sums = sums;
+  e.sum_stride = sum_stride;
+  e.bias = from_column(task.bias);
+  e.residual = task.residual ? task.residual + index : nullptr;
+  if constexpr (Rows::kIntegers) {
+    e.row_scales = a.scales + row;
+    e.scales = w.scales + column;
+    e.offsets = w.offsets + column;
+  }
+  e.stride = w.n;
+  if (task.out_packed) {
+    e.packed = static_cast<std::uint32_t*>(task.out);
+    e.words = w.n / 2;
+    e.row = row;
+    e.column = column;
+  } else {
+    e.out = static_cast<float*>(task.out) + index;
+  }
+  finish_of<Rows>(task.activation)(e, rows, columns);
 }
 
+// Sums lie where the results will, if those are floats, else in the scratch.
 template <typename Rows>
-inline void linear(const LinearTask& task, std::size_t row_begin, std::size_t row_end, std::size_t panel_begin,
-                   std::size_t panel_end, float* scratch) {
+inline void linear(const LinearTask& task, std::size_t panel_begin, std::size_t panel_end, float* scratch) {
   using T = typename Rows::Operand;
   const PackedMatrix& w = task.weight;
-  const std::size_t rows = row_end - row_begin;
   const std::size_t words = Rows::words(w.k);
-  const Rows a(task.x + row_begin * w.k, rows, w, scratch);
+  const Rows a(task);
   const auto* panels = static_cast<const typename T::Cell*>(w.panels);
+  const std::size_t stride = task.out_packed ? kPanelWidth : w.n;
   for (std::size_t panel = panel_begin; panel < panel_end; ++panel) {
     const std::size_t column = panel * kPanelWidth;
     const std::size_t columns = panel_columns(w.n, panel);
-    float* c = task.out + row_begin * w.n + column;
-    multiply_panel<T>(rows, words, a.data, a.stride, panels + column * words, c, w.n, columns);
-    finish_rows(task, a, row_begin, 0, rows, column, columns, c, w.n);
+    float* const sums = task.out_packed ? scratch : static_cast<float*>(task.out) + column;
+    multiply_panel<T>(task.rows, words, a.data, a.stride, panels + column * words, sums, stride, columns);
+    finish_rows(task, a, 0, task.rows, column, columns, sums, stride);
   }
+}
+
+template <typename Rows>
+inline std::size_t linear_scratch(std::size_t rows, std::size_t) {
+  return Rows::kPacksResults ? rows * kPanelWidth : 0;
 }
 
 template <typename Rows>
 constexpr LinearKernel linear_kernel() {
-  return {Rows::kFormat, 96, kTileRows, Rows::scratch, linear<Rows>};
+  return {
+      .format = Rows::kFormat,
+      .share_rows = 96,
+      .row_grain = kTileRows,
+      .packs_results = Rows::kPacksResults,
+      .operand = Rows::operand,
+      .pack = Rows::kPack,
+      .scratch = linear_scratch<Rows>,
+      .run = linear<Rows>,
+  };
 }
 
 }  // namespace

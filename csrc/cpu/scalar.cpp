@@ -57,21 +57,20 @@ float dot(const float* a, const float* b, std::size_t k) {
   return total;
 }
 
-// Row operands: what x[k] becomes, and its product with a row of the weights.
+// Operands: what a row [k] becomes, in `size` floats, and its product with a row of the weights.
 struct F32 {
-  const float* x;
-  F32(const float* row, const PackedMatrix&, float*) : x(row) {}
-  float product(const PackedMatrix& w, std::size_t column) const {
+  static std::size_t size(std::size_t k) { return k; }
+  static float product(const float* x, const PackedMatrix& w, std::size_t column) {
     return dot(x, static_cast<const float*>(w.panels) + column * w.k, w.k);
   }
 };
 
 struct Bf16 {
-  float* x;
-  Bf16(const float* row, const PackedMatrix& w, float* scratch) : x(scratch) {
+  static std::size_t size(std::size_t k) { return k; }
+  static void pack(const float* row, const PackedMatrix& w, float* x) {
     for (std::size_t i = 0; i < w.k; ++i) x[i] = bf16_to_float(float_to_bf16(row[i]));
   }
-  float product(const PackedMatrix& w, std::size_t column) const {
+  static float product(const float* x, const PackedMatrix& w, std::size_t column) {
     const auto* weights = static_cast<const std::uint16_t*>(w.panels) + column * w.k;
     float sum = 0;
     for (std::size_t i = 0; i < w.k; ++i) sum += x[i] * bf16_to_float(weights[i]);
@@ -79,10 +78,10 @@ struct Bf16 {
   }
 };
 
+// Integers, and behind them what one of them is worth.
 struct I8 {
-  float* x;  // integers
-  float scale;
-  I8(const float* row, const PackedMatrix& w, float* scratch) : x(scratch) {
+  static std::size_t size(std::size_t k) { return k + 1; }
+  static void pack(const float* row, const PackedMatrix& w, float* x) {
     const std::size_t k = w.k;
     for (std::size_t i = 0; i < k; ++i) x[i] = w.factors ? row[i] * w.factors[i] : row[i];
     rotate_row(x, k);
@@ -90,9 +89,10 @@ struct I8 {
     for (std::size_t i = 0; i < k; ++i) top = x[i] != x[i] ? x[i] : (std::abs(x[i]) > top ? std::abs(x[i]) : top);
     const float inverse = top > 1e-36f ? 127.0f / top : 0.0f;  // of less it would be infinite
     for (std::size_t i = 0; i < k; ++i) x[i] = std::nearbyint(x[i] * inverse);
-    scale = top * (1.0f / 127.0f);
+    x[k] = top * (1.0f / 127.0f);
   }
-  float product(const PackedMatrix& w, std::size_t column) const {
+  static float product(const float* x, const PackedMatrix& w, std::size_t column) {
+    const float scale = x[w.k];
     if (!std::isfinite(scale)) return scale;
     const auto* weights = static_cast<const std::int8_t*>(w.panels) + column * w.k;
     std::int32_t sum = 0;
@@ -102,25 +102,42 @@ struct I8 {
 };
 
 template <typename Operand>
-void linear(const LinearTask& task, std::size_t row_begin, std::size_t row_end, std::size_t panel_begin,
-            std::size_t panel_end, float* scratch) {
+std::size_t operand_size(std::size_t rows, std::size_t k) {
+  return rows * Operand::size(k);
+}
+
+template <typename Operand>
+void pack(const float* x, std::size_t rows, const PackedMatrix& w, float* operand) {
+  for (std::size_t row = 0; row < rows; ++row) Operand::pack(x + row * w.k, w, operand + row * Operand::size(w.k));
+}
+
+template <typename Operand>
+void linear(const LinearTask& task, std::size_t panel_begin, std::size_t panel_end, float*) {
   const std::size_t n = task.weight.n;
-  const std::size_t k = task.weight.k;
-  for (std::size_t row = row_begin; row < row_end; ++row) {
-    const Operand x(task.x + row * k, task.weight, scratch);
+  for (std::size_t row = 0; row < task.rows; ++row) {
+    const float* x = static_cast<const float*>(task.operand) + row * Operand::size(task.weight.k);
     for (std::size_t column = panel_begin; column < panel_end; ++column) {
-      float sum = x.product(task.weight, column);
+      float sum = Operand::product(x, task.weight, column);
       if (task.bias) sum += task.bias[column];
       sum = activate(task.activation, sum);
       if (task.residual) sum += task.residual[row * n + column];
-      task.out[row * n + column] = sum;
+      static_cast<float*>(task.out)[row * n + column] = sum;
     }
   }
 }
 
 template <typename Operand>
-constexpr LinearKernel kernel() {
-  return {{1, 1, 1, 1, 0}, 96, 1, [](std::size_t, std::size_t k) { return k; }, linear<Operand>};
+constexpr LinearKernel kernel(decltype(LinearKernel::pack) pack) {
+  return {
+      .format = {1, 1, 1, 1, 0},
+      .share_rows = 96,
+      .row_grain = 1,
+      .packs_results = false,
+      .operand = operand_size<Operand>,
+      .pack = pack,
+      .scratch = [](std::size_t, std::size_t) -> std::size_t { return 0; },
+      .run = linear<Operand>,
+  };
 }
 
 std::size_t attention_scratch(std::size_t keys, std::size_t) { return keys; }
@@ -198,9 +215,9 @@ void pool(const float* x, std::size_t tokens, std::size_t width, filbert_pooling
 Kernels scalar_kernels() {
   return {
       .isa = "scalar",
-      .f32 = kernel<F32>(),
-      .bf16 = kernel<Bf16>(),
-      .i8 = kernel<I8>(),
+      .f32 = kernel<F32>(nullptr),
+      .bf16 = kernel<Bf16>(pack<Bf16>),
+      .i8 = kernel<I8>(pack<I8>),
       .attention = {attention_scratch, attention},
       .fast_attention = {attention_scratch, attention},
       .rows = {norm, embed_norm, pool},

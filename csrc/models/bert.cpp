@@ -126,7 +126,9 @@ class Bert : public Architecture {
     float* inner = arena.take<float>(batch.tokens, config_.intermediate);
 
     const auto dense = [&](const float* in, const Linear& layer, filbert_activation activation, const float* residual,
-                           float* out) { return linear({in, layer.weight, layer.bias, residual, activation, out}); };
+                           float* out, bool transient = false) {
+      return linear({in, layer.weight, layer.bias, residual, activation, out, transient});
+    };
     const auto layer_norm = [&](const float* in, const Norm& layer, float* out) {
       return norm({in, layer.gamma, layer.beta, config_.eps, hidden, out});
     };
@@ -149,7 +151,7 @@ class Bert : public Architecture {
       }
       ops.token_ops({dense(context, layer.attention_out, FILBERT_IDENTITY, x, sum),  // [tokens, hidden]
                      layer_norm(sum, layer.attention_norm, x),                       // [tokens, hidden]
-                     dense(x, layer.up, config_.activation, nullptr, inner),         // [tokens, intermediate]
+                     dense(x, layer.up, config_.activation, nullptr, inner, true),   // [tokens, intermediate]
                      dense(inner, layer.down, FILBERT_IDENTITY, x, sum),             // [tokens, hidden]
                      layer_norm(sum, layer.output_norm, x)},                         // [tokens, hidden]
                     tokens);
@@ -161,7 +163,7 @@ class Bert : public Architecture {
 
   float* pooler(const Ops& ops, std::size_t sequences, const float* first, Arena& arena) const override {
     float* pooled = arena.take<float>(sequences, config_.hidden);
-    ops.token_ops({linear({first, pooler_.weight, pooler_.bias, nullptr, FILBERT_TANH, pooled})}, sequences);
+    ops.token_ops({linear({first, pooler_.weight, pooler_.bias, nullptr, FILBERT_TANH, pooled, 0})}, sequences);
     return pooled;
   }
 

@@ -89,7 +89,7 @@ class LinearLayer {
                          filbert_activation activation = FILBERT_IDENTITY) const {
     std::vector<float> result(rows * data_.out, NAN);
     ops_.token_ops({linear({data_.x.data(), weight_.get(), bias ? bias_.get() : nullptr,
-                            residual ? data_.residual.data() : nullptr, activation, result.data()})},
+                            residual ? data_.residual.data() : nullptr, activation, result.data(), 0})},
                    rows);
     return result;
   }
@@ -106,7 +106,7 @@ inline std::vector<float> multiply(const Ops& ops, const std::vector<float>& x, 
   const std::size_t rows = x.size() / in;
   const WeightPtr loaded = load(ops, FILBERT_MATRIX, weight, out, in);
   std::vector<float> y(rows * out, -1.0f);
-  ops.token_ops({linear({x.data(), loaded.get(), nullptr, nullptr, FILBERT_IDENTITY, y.data()})}, rows);
+  ops.token_ops({linear({x.data(), loaded.get(), nullptr, nullptr, FILBERT_IDENTITY, y.data(), 0})}, rows);
   return y;
 }
 

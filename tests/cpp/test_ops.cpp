@@ -49,7 +49,7 @@ TEST_CASE("ops: gelu keeps its relative accuracy in the negative tail") {
     const WeightPtr weight = load(*ops, FILBERT_MATRIX, one, 1, 1);
     for (float x = -9.0f; x < 9.0f; x += 0.0137f) {
       float y = 0;
-      ops->token_ops({linear({&x, weight.get(), nullptr, nullptr, FILBERT_GELU_ERF, &y})}, 1);
+      ops->token_ops({linear({&x, weight.get(), nullptr, nullptr, FILBERT_GELU_ERF, &y, 0})}, 1);
       const double exact = 0.5 * x * std::erfc(-x / std::sqrt(2.0));
       // e^(-x^2/2): the rounding of x^2/2 (up to 40) is multiplied into the result
       CHECK(std::abs(y - exact) <= std::abs(exact) * kUlp * (4 + 0.5 * x * x));
@@ -67,7 +67,7 @@ TEST_CASE("ops: gelu of low precisions is off by less than their operands are") 
       std::vector<float> x;  // multiples of 2^-3 below 16 and of 8 below 1024 are bfloat16
       for (int i = -128; i <= 128; ++i) x.insert(x.end(), {static_cast<float>(i) / 8, static_cast<float>(i) * 8});
       std::vector<float> y(x.size());
-      ops->token_ops({linear({x.data(), weight.get(), nullptr, nullptr, FILBERT_GELU_ERF, y.data()})}, x.size());
+      ops->token_ops({linear({x.data(), weight.get(), nullptr, nullptr, FILBERT_GELU_ERF, y.data(), 0})}, x.size());
       for (std::size_t i = 0; i < x.size(); ++i) {
         CAPTURE(x[i]);
         const double exact = 0.5 * x[i] * std::erfc(-x[i] / std::sqrt(2.0));
@@ -84,7 +84,7 @@ TEST_CASE("ops: special values pass through activations") {
     const WeightPtr weight = load(*ops, FILBERT_MATRIX, one, 1, 1);
     const auto apply = [&](filbert_activation activation, float x) {
       float y = 0;
-      ops->token_ops({linear({&x, weight.get(), nullptr, nullptr, activation, &y})}, 1);
+      ops->token_ops({linear({&x, weight.get(), nullptr, nullptr, activation, &y, 0})}, 1);
       return y;
     };
     CAPTURE(isa);
@@ -156,7 +156,7 @@ TEST_CASE("ops: weights of every dtype, misaligned and joined") {
         const WeightPtr weight(ops->load_weight(FILBERT_MATRIX, parts.data(), parts.size()), FreeWeight{ops.get()});
         const std::vector<float> x = {1.0f, 0.5f};
         std::vector<float> y(3, NAN);
-        ops->token_ops({linear({x.data(), weight.get(), nullptr, nullptr, FILBERT_IDENTITY, y.data()})}, 1);
+        ops->token_ops({linear({x.data(), weight.get(), nullptr, nullptr, FILBERT_IDENTITY, y.data(), 0})}, 1);
         return y;
       };
       const std::vector<float> expected = product({{values.data(), FILBERT_F32, 3, 2}});
@@ -178,7 +178,7 @@ TEST_CASE("ops: half precision conversion is exact for every bit pattern") {
   const WeightPtr weight(ops->load_weight(FILBERT_MATRIX, &tensor, 1), FreeWeight{ops.get()});
   const float one = 1.0f;
   std::vector<float> values(65536);
-  ops->token_ops({linear({&one, weight.get(), nullptr, nullptr, FILBERT_IDENTITY, values.data()})}, 1);
+  ops->token_ops({linear({&one, weight.get(), nullptr, nullptr, FILBERT_IDENTITY, values.data(), 0})}, 1);
   for (unsigned i = 0; i < 65536; ++i) {
     const int exponent = static_cast<int>(i >> 10 & 31);
     const double mantissa = i & 1023;

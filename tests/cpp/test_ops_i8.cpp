@@ -181,7 +181,7 @@ TEST_CASE("ops: int8, columns are balanced where the norm before the layer is kn
     const auto ops = open_isa(isa, dtype);
     const WeightPtr loaded = load(*ops, FILBERT_MATRIX, weight, kOut, kIn, balanced ? norm_before : nullptr);
     std::vector<float> y(kRows * kOut, NAN);
-    ops->token_ops({linear({x.data(), loaded.get(), nullptr, nullptr, FILBERT_IDENTITY, y.data()})}, kRows);
+    ops->token_ops({linear({x.data(), loaded.get(), nullptr, nullptr, FILBERT_IDENTITY, y.data(), 0})}, kRows);
     return y;
   };
   const auto distance = [](const std::vector<float>& a, const std::vector<float>& b) {

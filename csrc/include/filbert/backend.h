@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define FILBERT_BACKEND_ABI 2
+#define FILBERT_BACKEND_ABI 3
 
 typedef enum filbert_status {
   FILBERT_OK = 0,
@@ -92,7 +92,8 @@ typedef struct filbert_linear_args {
   const filbert_weight* bias; /* [out] or null */
   const float* residual;      /* [tokens, out] or null */
   filbert_activation activation;
-  float* out; /* [tokens, out] */
+  float* out;    /* [tokens, out] */
+  int transient; /* only the next op, a linear one, reads out: a backend may hand it on in another form, elsewhere */
 } filbert_linear_args;
 
 /* Layer normalisation, biased variance; Ba et al., arXiv:1607.06450. */

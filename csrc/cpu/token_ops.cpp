@@ -1,0 +1,159 @@
+// Splits per-token ops over the threads: many tokens by rows, a few by the columns of each op.
+#include "cpu/token_ops.h"
+
+#include <algorithm>
+
+#include "cpu/weight.h"
+
+namespace filbert::cpu {
+namespace {
+
+const float* data_of(const filbert_weight* weight) {
+  return weight ? static_cast<const float*>(weight->data) : nullptr;
+}
+
+NormTask norm_task(const filbert_weight* gamma, const filbert_weight* beta, float eps, std::size_t width) {
+  return {data_of(gamma), data_of(beta), eps, width};
+}
+
+PackedMatrix matrix_of(const filbert_weight& w) {
+  return {w.data, w.rows, w.cols, w.scales.data(), w.offsets.data(), w.factors.empty() ? nullptr : w.factors.data()};
+}
+
+std::size_t panels_of(const LinearKernel& kernel, const filbert_linear_args& args) {
+  return (args.weight->rows + kernel.format.panel_width - 1) / kernel.format.panel_width;
+}
+
+void run_rows(const RowKernels& kernels, const filbert_token_op& op, std::size_t begin, std::size_t end) {
+  if (op.kind == FILBERT_NORM) {
+    const filbert_norm_args& args = op.args.norm;
+    return kernels.norm(norm_task(args.gamma, args.beta, args.eps, args.width), args.x, begin, end, args.out);
+  }
+  const filbert_embed_norm_args& args = op.args.embed_norm;
+  kernels.embed_norm({args.ids, args.types, args.positions, data_of(args.word), data_of(args.type),
+                      data_of(args.position), norm_task(args.gamma, args.beta, args.eps, args.width), args.out},
+                     begin, end);
+}
+
+// Of up to `rows` rows, in floats: a packed operand, what one layer hands to the next, and what the kernel needs.
+struct ScratchSizes {
+  std::size_t operand = 0, handed = 0, kernel = 0;
+
+  ScratchSizes(const LinearKernel& linear, const filbert_token_op* ops, std::size_t count, std::size_t rows) {
+    for (std::size_t i = 0; i < count; ++i) {
+      if (ops[i].kind != FILBERT_LINEAR) continue;
+      const filbert_linear_args& args = ops[i].args.linear;
+      const std::size_t k = args.weight->cols;
+      const std::size_t n = args.weight->rows;
+      if (linear.pack) operand = std::max(operand, round_up(linear.operand(rows, k), 16));
+      if (args.transient) handed = std::max(handed, round_up(std::max(rows * n, linear.operand(rows, n)), 16));
+      kernel = std::max(kernel, linear.scratch(rows, k));
+    }
+  }
+  std::size_t total() const { return operand + handed + kernel; }
+};
+
+// A few rows on their way through linear ops.
+class RowShare {
+ public:
+  RowShare(const LinearKernel& kernel, const ScratchSizes& sizes, std::size_t begin, std::size_t end, float* scratch)
+      : kernel_(kernel),
+        begin_(begin),
+        rows_(end - begin),
+        operand_(scratch),
+        handed_(operand_ + sizes.operand),
+        scratch_(handed_ + sizes.handed) {}
+
+  // hand_over: a transient result stays in the scratch, for the next call.
+  void linear(const filbert_linear_args& args, std::size_t panel_begin, std::size_t panel_end, bool hand_over) {
+    const std::size_t k = args.weight->cols;
+    const std::size_t n = args.weight->rows;
+    LinearTask task = {};
+    task.rows = rows_;
+    task.weight = matrix_of(*args.weight);
+    task.bias = data_of(args.bias);
+    task.residual = args.residual ? args.residual + begin_ * n : nullptr;
+    task.activation = args.activation;
+    task.operand = operand(args.x + begin_ * k, task.weight);
+    const bool transient = hand_over && args.transient;
+    form_ = !transient                                                    ? Form::none
+            : kernel_.packs_results && n % kernel_.format.k_multiple == 0 ? Form::operand
+                                                                          : Form::floats;
+    task.out_packed = form_ == Form::operand;
+    task.out = transient ? handed_ : args.out + begin_ * n;
+    kernel_.run(task, panel_begin, panel_end, scratch_);
+  }
+
+ private:
+  enum class Form { none, floats, operand };  // of what the last layer handed over
+
+  const void* operand(const float* x, const PackedMatrix& weight) const {
+    if (form_ == Form::operand) return handed_;
+    if (form_ == Form::floats) x = handed_;
+    if (!kernel_.pack) return x;
+    kernel_.pack(x, rows_, weight, operand_);
+    return operand_;
+  }
+
+  const LinearKernel& kernel_;
+  std::size_t begin_, rows_;
+  float *operand_, *handed_, *scratch_;
+  Form form_ = Form::none;
+};
+
+// The tokens in shares of about share_rows, as many for each thread, and all ops on one share before the next.
+void run_by_rows(filbert_context& context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
+  const LinearKernel& linear = context.linear;
+  const auto threads = static_cast<std::size_t>(context.pool.threads());
+  const std::size_t grain = linear.row_grain;
+  const std::size_t shares = round_up((tokens + linear.share_rows - 1) / linear.share_rows, threads);
+  const auto begin_of = [&](std::size_t share) {
+    return share == shares ? tokens : (share * tokens / shares + grain / 2) / grain * grain;
+  };
+  const ScratchSizes sizes(linear, ops, count, tokens / shares + grain + 1);
+  context.pool.run(shares, sizes.total(), [&](std::size_t share, float* scratch) {
+    const std::size_t begin = begin_of(share);
+    const std::size_t end = begin_of(share + 1);
+    RowShare rows(linear, sizes, begin, end, scratch);
+    for (std::size_t i = 0; i < count; ++i)
+      if (ops[i].kind == FILBERT_LINEAR)
+        rows.linear(ops[i].args.linear, 0, panels_of(linear, ops[i].args.linear), true);
+      else
+        run_rows(context.kernels.rows, ops[i], begin, end);
+  });
+}
+
+// A linear op on all tokens, its output columns split so that every thread has something to do.
+void run_by_columns(filbert_context& context, const filbert_token_op& op, std::size_t tokens) {
+  const LinearKernel& linear = context.linear;
+  const filbert_linear_args& args = op.args.linear;
+  const std::size_t panels = panels_of(linear, args);
+  const std::size_t row_shares = (tokens + linear.share_rows - 1) / linear.share_rows;
+  const std::size_t wanted = 4 * static_cast<std::size_t>(context.pool.threads());
+  const std::size_t panel_shares = std::clamp<std::size_t>((wanted + row_shares - 1) / row_shares, 1, panels);
+  const ScratchSizes sizes(linear, &op, 1, (tokens + row_shares - 1) / row_shares);
+  context.pool.run(row_shares * panel_shares, sizes.total(), [&](std::size_t share, float* scratch) {
+    const std::size_t row = share / panel_shares;
+    const std::size_t column = share % panel_shares;
+    RowShare(linear, sizes, row * tokens / row_shares, (row + 1) * tokens / row_shares, scratch)
+        .linear(args, column * panels / panel_shares, (column + 1) * panels / panel_shares, false);
+  });
+}
+
+// With this many rows for each thread, a share of the rows goes through all ops at once.
+constexpr std::size_t kRowsPerThread = 48;
+
+}  // namespace
+
+void run_token_ops(filbert_context& context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
+  if (tokens == 0) return;
+  if (tokens >= kRowsPerThread * static_cast<std::size_t>(context.pool.threads()))
+    return run_by_rows(context, ops, count, tokens);
+  for (std::size_t i = 0; i < count; ++i)
+    if (ops[i].kind == FILBERT_LINEAR)
+      run_by_columns(context, ops[i], tokens);
+    else
+      run_rows(context.kernels.rows, ops[i], 0, tokens);
+}
+
+}  // namespace filbert::cpu
