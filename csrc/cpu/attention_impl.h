@@ -63,7 +63,7 @@ struct Bf16Attention {
   static const std::uint32_t* rows(const float* x, std::size_t& stride, std::size_t count, std::size_t k,
                                    float* scratch) {
     auto* out = reinterpret_cast<std::uint32_t*>(scratch);
-    pack_bf16_rows<T>(x, stride, count, k, out);
+    pack_bf16_rows<T>(x, stride, 0, count, k, out);
     stride = T::Layout::stride(bf16_words(k));
     return out;
   }

@@ -32,10 +32,11 @@ inline void pack_bf16_row(const float* x, std::size_t k, std::size_t step, std::
   }
 }
 
-// Rows of k numbers, `stride` apart, packed as the products of T read them.
+// Rows [begin, end) of k numbers, `stride` apart, packed as the products of T read them.
 template <typename T>
-inline void pack_bf16_rows(const float* x, std::size_t stride, std::size_t rows, std::size_t k, std::uint32_t* out) {
-  for (std::size_t r = 0; r < rows; ++r)
+inline void pack_bf16_rows(const float* x, std::size_t stride, std::size_t begin, std::size_t end, std::size_t k,
+                           std::uint32_t* out) {
+  for (std::size_t r = begin; r < end; ++r)
     pack_bf16_row(x + r * stride, k, T::Layout::kStep, out + T::Layout::offset(r, bf16_words(k)));
 }
 

@@ -81,8 +81,9 @@ struct LinearKernel {
   std::size_t row_grain;   // a share of rows should begin at a multiple of it
   bool packs_results;      // LinearTask::out_packed may be set, if n is a multiple of format.k_multiple
   std::size_t (*operand)(std::size_t rows, std::size_t k);  // floats that it takes
-  // Null: rows are read as they are. x is [rows, k]; operand is aligned to 64 bytes.
-  void (*pack)(const float* x, std::size_t rows, const PackedMatrix&, float* operand);
+  // Rows [begin, end) of x [rows, k] into their place in the operand, aligned to 64 bytes. Null: x is read as it is.
+  void (*pack)(const float* x, std::size_t begin, std::size_t end, std::size_t rows, const PackedMatrix&,
+               float* operand);
   std::size_t (*scratch)(std::size_t rows, std::size_t k);  // floats that run needs, aligned to 64 bytes
   void (*run)(const LinearTask&, std::size_t panel_begin, std::size_t panel_end, float* scratch);
 };

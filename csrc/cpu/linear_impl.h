@@ -115,8 +115,9 @@ struct Bf16Rows {
   static constexpr bool kPacksResults = true;
   static std::size_t words(std::size_t k) { return bf16_words(k); }
   static std::size_t operand(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)); }
-  static void pack(const float* x, std::size_t rows, const PackedMatrix& w, float* operand) {
-    pack_bf16_rows<T>(x, w.k, rows, w.k, reinterpret_cast<std::uint32_t*>(operand));
+  static void pack(const float* x, std::size_t begin, std::size_t end, std::size_t, const PackedMatrix& w,
+                   float* operand) {
+    pack_bf16_rows<T>(x, w.k, begin, end, w.k, reinterpret_cast<std::uint32_t*>(operand));
   }
   static constexpr auto kPack = pack;
 
@@ -137,10 +138,11 @@ struct I8Rows {
   static constexpr bool kPacksResults = false;  // what an integer is worth depends on the whole row
   static std::size_t words(std::size_t k) { return round_up(k, T::kMultiple) / T::kGroup; }
   static std::size_t operand(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)) + rows + k; }
-  static void pack(const float* x, std::size_t rows, const PackedMatrix& w, float* operand) {
+  static void pack(const float* x, std::size_t begin, std::size_t end, std::size_t rows, const PackedMatrix& w,
+                   float* operand) {
     auto* data = reinterpret_cast<std::uint32_t*>(operand);
     float* const scales = operand + T::Layout::size(rows, words(w.k));
-    for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t r = begin; r < end; ++r)
       scales[r] = pack_i8_row<T>(x + r * w.k, w.factors, w.k, words(w.k), scales + rows,
                                  data + T::Layout::offset(r, words(w.k)));
   }

@@ -107,8 +107,8 @@ std::size_t operand_size(std::size_t rows, std::size_t k) {
 }
 
 template <typename Operand>
-void pack(const float* x, std::size_t rows, const PackedMatrix& w, float* operand) {
-  for (std::size_t row = 0; row < rows; ++row) Operand::pack(x + row * w.k, w, operand + row * Operand::size(w.k));
+void pack(const float* x, std::size_t begin, std::size_t end, std::size_t, const PackedMatrix& w, float* operand) {
+  for (std::size_t row = begin; row < end; ++row) Operand::pack(x + row * w.k, w, operand + row * Operand::size(w.k));
 }
 
 template <typename Operand>

@@ -53,21 +53,42 @@ struct ScratchSizes {
   std::size_t total() const { return operand + handed + kernel; }
 };
 
-// A few rows on their way through linear ops.
+// A few rows that a norm leaves in L1 until the next layer has packed them.
+constexpr std::size_t kNormRows = 8;
+
+// A few rows on their way through the ops.
 class RowShare {
  public:
-  RowShare(const LinearKernel& kernel, const ScratchSizes& sizes, std::size_t begin, std::size_t end, float* scratch)
-      : kernel_(kernel),
+  RowShare(const Kernels& kernels, const LinearKernel& kernel, const ScratchSizes& sizes, std::size_t begin,
+           std::size_t end, float* scratch)
+      : kernels_(kernels),
+        kernel_(kernel),
         begin_(begin),
         rows_(end - begin),
         operand_(scratch),
         handed_(operand_ + sizes.operand),
         scratch_(handed_ + sizes.handed) {}
 
-  // hand_over: a transient result stays in the scratch, for the next call.
+  // next: the op after it, or null.
+  void run(const filbert_token_op& op, const filbert_token_op* next) {
+    if (op.kind == FILBERT_LINEAR) return linear(op.args.linear, 0, panels_of(kernel_, op.args.linear), true);
+    const bool pack = op.kind == FILBERT_NORM && kernel_.pack && next && next->kind == FILBERT_LINEAR &&
+                      next->args.linear.x == op.args.norm.out;
+    if (!pack) return run_rows(kernels_.rows, op, begin_, begin_ + rows_);
+    const PackedMatrix weight = matrix_of(*next->args.linear.weight);
+    for (std::size_t row = 0; row < rows_; row += kNormRows) {
+      const std::size_t end = std::min(rows_, row + kNormRows);
+      run_rows(kernels_.rows, op, begin_ + row, begin_ + end);
+      kernel_.pack(op.args.norm.out + begin_ * weight.k, row, end, rows_, weight, operand_);
+    }
+    ready_ = operand_;
+  }
+
+  // hand_over: a transient result stays in the scratch, for the next op.
   void linear(const filbert_linear_args& args, std::size_t panel_begin, std::size_t panel_end, bool hand_over) {
     const std::size_t k = args.weight->cols;
     const std::size_t n = args.weight->rows;
+    const bool transient = hand_over && args.transient;
     LinearTask task = {};
     task.rows = rows_;
     task.weight = matrix_of(*args.weight);
@@ -75,30 +96,28 @@ class RowShare {
     task.residual = args.residual ? args.residual + begin_ * n : nullptr;
     task.activation = args.activation;
     task.operand = operand(args.x + begin_ * k, task.weight);
-    const bool transient = hand_over && args.transient;
-    form_ = !transient                                                    ? Form::none
-            : kernel_.packs_results && n % kernel_.format.k_multiple == 0 ? Form::operand
-                                                                          : Form::floats;
-    task.out_packed = form_ == Form::operand;
+    task.out_packed = transient && kernel_.packs_results && n % kernel_.format.k_multiple == 0;
     task.out = transient ? handed_ : args.out + begin_ * n;
     kernel_.run(task, panel_begin, panel_end, scratch_);
+    ready_ = task.out_packed ? handed_ : nullptr;
+    floats_ = transient ? handed_ : nullptr;
   }
 
  private:
-  enum class Form { none, floats, operand };  // of what the last layer handed over
-
   const void* operand(const float* x, const PackedMatrix& weight) const {
-    if (form_ == Form::operand) return handed_;
-    if (form_ == Form::floats) x = handed_;
+    if (ready_) return ready_;
+    if (floats_) x = floats_;
     if (!kernel_.pack) return x;
-    kernel_.pack(x, rows_, weight, operand_);
+    kernel_.pack(x, 0, rows_, rows_, weight, operand_);
     return operand_;
   }
 
+  const Kernels& kernels_;
   const LinearKernel& kernel_;
   std::size_t begin_, rows_;
   float *operand_, *handed_, *scratch_;
-  Form form_ = Form::none;
+  const float* ready_ = nullptr;   // what the next layer multiplies, or null:
+  const float* floats_ = nullptr;  // what it reads instead of its x, or null
 };
 
 // The tokens in shares of about share_rows, as many for each thread, and all ops on one share before the next.
@@ -112,14 +131,8 @@ void run_by_rows(filbert_context& context, const filbert_token_op* ops, std::siz
   };
   const ScratchSizes sizes(linear, ops, count, tokens / shares + grain + 1);
   context.pool.run(shares, sizes.total(), [&](std::size_t share, float* scratch) {
-    const std::size_t begin = begin_of(share);
-    const std::size_t end = begin_of(share + 1);
-    RowShare rows(linear, sizes, begin, end, scratch);
-    for (std::size_t i = 0; i < count; ++i)
-      if (ops[i].kind == FILBERT_LINEAR)
-        rows.linear(ops[i].args.linear, 0, panels_of(linear, ops[i].args.linear), true);
-      else
-        run_rows(context.kernels.rows, ops[i], begin, end);
+    RowShare rows(context.kernels, linear, sizes, begin_of(share), begin_of(share + 1), scratch);
+    for (std::size_t i = 0; i < count; ++i) rows.run(ops[i], i + 1 < count ? &ops[i + 1] : nullptr);
   });
 }
 
@@ -135,7 +148,7 @@ void run_by_columns(filbert_context& context, const filbert_token_op& op, std::s
   context.pool.run(row_shares * panel_shares, sizes.total(), [&](std::size_t share, float* scratch) {
     const std::size_t row = share / panel_shares;
     const std::size_t column = share % panel_shares;
-    RowShare(linear, sizes, row * tokens / row_shares, (row + 1) * tokens / row_shares, scratch)
+    RowShare(context.kernels, linear, sizes, row * tokens / row_shares, (row + 1) * tokens / row_shares, scratch)
         .linear(args, column * panels / panel_shares, (column + 1) * panels / panel_shares, false);
   });
 }

@@ -30,14 +30,14 @@ class Chain {
 
   std::vector<float> run(const std::vector<std::int32_t>& ids) const {
     const std::size_t tokens = ids.size();
-    std::vector<float> x(tokens * kWidth), inner(tokens * inner_, NAN), sum(tokens * kWidth), out(tokens * kWidth);
+    std::vector<float> x(tokens * kWidth), inner(tokens * inner_, NAN), y = x, sum = x, out = x;
     const auto width_norm = [&](const std::vector<float>& from, std::vector<float>& to) {
       return norm({from.data(), gamma_.get(), beta_.get(), 1e-12f, kWidth, to.data()});
     };
     ops_.token_ops(
         {embed_norm({ids.data(), ids.data(), ids.data(), words_.get(), nullptr, words_.get(), gamma_.get(), beta_.get(),
                      1e-12f, kWidth, x.data()}),
-         linear({x.data(), up_.get(), up_bias_.get(), nullptr, FILBERT_GELU_ERF, inner.data(), 1}),
+         width_norm(x, y), linear({y.data(), up_.get(), up_bias_.get(), nullptr, FILBERT_GELU_ERF, inner.data(), 1}),
          linear({inner.data(), down_.get(), nullptr, x.data(), FILBERT_IDENTITY, sum.data(), 0}), width_norm(sum, out)},
         tokens);
     return out;
