@@ -133,7 +133,7 @@ int run(int argc, char** argv) {
       return 2;
     }
   }
-  const filbert_device_description device = Ops(filbert::cpu::backend(), 0, threads, FILBERT_F32).describe();
+  const filbert_device_description device = Ops(filbert::cpu::backend(), 0, threads, FILBERT_F32).device();
   const Peaks peaks = filbert::bench::measure_peaks(device.isa, device.threads);
   std::printf(
       "{\"isa\": \"%s\", \"threads\": %d, \"fp32_gflops\": %.1f, \"bf16_gflops\": %.1f, \"int8_gops\": %.1f, "

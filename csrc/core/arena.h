@@ -22,6 +22,10 @@ class Arena {
     return static_cast<T*>(take_bytes(rows * columns * sizeof(T)));
   }
 
+  void* activations(std::size_t rows, std::size_t width) {
+    return take_bytes(rows * width * ops_.device().activation_bytes);
+  }
+
   // Everything taken is free again.
   void reset() {
     if (blocks_.size() > 1) {

@@ -21,7 +21,7 @@ std::vector<DeviceInfo> devices() {
   DeviceInfo cpu;
   cpu.name = "cpu";
   try {
-    const filbert_device_description found = open_device("cpu", 0, DType::bf16)->describe();
+    const filbert_device_description found = open_device("cpu", 0, DType::bf16)->device();
     cpu.available = true;
     cpu.description = std::string(found.name) + ", " + found.isa;
     cpu.bf16_note = found.note;

@@ -95,7 +95,7 @@ struct Model::Impl {
   }
 
   void describe(const ArchitectureEntry& entry, const TensorMatch& match) {
-    const filbert_device_description device = ops->describe();
+    const filbert_device_description& device = ops->device();
     info.model_type = entry.model_type;
     info.device = "cpu";
     info.isa = device.isa;
@@ -126,8 +126,8 @@ struct Model::Impl {
   }
 
   // [sequences, hidden], in the arena
-  const float* pool(Session& session, const Batch& batch, const float* x, filbert_pooling pooling, bool normalize) {
-    float* rows = session.arena.take<float>(batch.sequences, size.hidden);
+  const void* pool(Session& session, const Batch& batch, const void* x, filbert_pooling pooling, bool normalize) {
+    void* rows = session.arena.activations(batch.sequences, size.hidden);
     ops->pool({x, batch.cu_seqlens, batch.sequences, size.hidden, pooling, normalize, rows});
     return rows;
   }
@@ -138,10 +138,10 @@ struct Model::Impl {
     for_each_pass(session, options, [&](const Pass& pass, const Batch& batch) {
       OutputWriter writer(*ops, session, pass, layout, out, size);
       const bool first_only = !out.last_hidden_state && out.hidden_states.empty() && out.attentions.empty();
-      const float* x = architecture->forward(*ops, batch, session.arena, writer, first_only);
+      const void* x = architecture->forward(*ops, batch, session.arena, writer, first_only);
       if (out.last_hidden_state) writer.last_hidden_state(x);
       if (out.pooler_output) {
-        const float* first = first_only ? x : pool(session, batch, x, FILBERT_POOL_FIRST, false);
+        const void* first = first_only ? x : pool(session, batch, x, FILBERT_POOL_FIRST, false);
         writer.sequence_rows(architecture->pooler(*ops, batch.sequences, first, session.arena), out.pooler_output);
       }
     });
@@ -220,7 +220,7 @@ void Model::embed(const TokenBatch& batch, Pooling pooling, bool normalize, floa
   impl.for_each_pass(session, options, [&](const Pass& pass, const Batch& packed) {
     OutputWriter writer(*impl.ops, session, pass, layout, kNothing, impl.size);
     const bool first_only = op == FILBERT_POOL_FIRST && !normalize;
-    const float* x = impl.architecture->forward(*impl.ops, packed, session.arena, writer, first_only);
+    const void* x = impl.architecture->forward(*impl.ops, packed, session.arena, writer, first_only);
     writer.sequence_rows(first_only ? x : impl.pool(session, packed, x, op, normalize), out);
   });
 }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <vector>
 
 namespace filbert {
 
@@ -44,16 +45,13 @@ class Ops {
   // Throws DeviceError, InputError (threads out of range), std::bad_alloc.
   Ops(const filbert_backend* table, int device_index, int threads, filbert_dtype dtype) : table_(table) {
     check(table->open(device_index, threads, dtype, &context_));
+    table->describe(context_, &device_);
   }
   ~Ops() { table_->close(context_); }
   Ops(const Ops&) = delete;
   Ops& operator=(const Ops&) = delete;
 
-  filbert_device_description describe() const {
-    filbert_device_description description = {};
-    check(table_->describe(context_, &description));
-    return description;
-  }
+  const filbert_device_description& device() const { return device_; }
 
   void* alloc(std::size_t bytes) const {
     void* memory = nullptr;
@@ -68,6 +66,14 @@ class Ops {
     check(table_->download(context_, host, device, bytes));
   }
   void sync() const { check(table_->sync(context_)); }
+
+  // An activation of `count` numbers as float32 in host memory: itself, or a copy in `staging`.
+  const float* read(const void* activation, std::size_t count, std::vector<float>& staging) const {
+    if (device_.activations_on_host) return static_cast<const float*>(activation);
+    staging.resize(count);
+    check(table_->read(context_, staging.data(), activation, count));
+    return staging.data();
+  }
 
   filbert_weight* load_weight(filbert_weight_kind kind, const filbert_host_tensor* parts, std::size_t count,
                               const filbert_host_tensor* input_norm = nullptr) const {
@@ -101,6 +107,7 @@ class Ops {
 
   const filbert_backend* table_;
   filbert_context* context_ = nullptr;
+  filbert_device_description device_ = {};
 };
 
 }  // namespace filbert

@@ -36,27 +36,29 @@ OutputWriter::OutputWriter(const Ops& ops, Session& session, const Pass& pass, c
 }
 
 // Runs of tokens whose rows follow each other go in one copy.
-void OutputWriter::write_rows(const float* x, float* to) {
+void OutputWriter::write_rows(const void* x, float* to) {
   const PackedTokens& packed = session_.packed;
   const std::size_t first = packed.cu_seqlens[pass_.begin];
   const std::size_t last = packed.cu_seqlens[pass_.end];
+  const float* rows = ops_.read(x, (last - first) * size_.hidden, session_.staging);
   for (std::size_t token = first; token < last;) {
     const std::size_t row = packed.row[token];
     std::size_t run = 1;
     while (token + run < last && packed.row[token + run] == row + run) ++run;
     if (row != PackedTokens::kNowhere)
-      ops_.download(to + row * size_.hidden, x + (token - first) * size_.hidden, run * size_.hidden * sizeof(float));
+      std::copy_n(rows + (token - first) * size_.hidden, run * size_.hidden, to + row * size_.hidden);
     token += run;
   }
 }
 
-void OutputWriter::sequence_rows(const float* rows, float* to) {
+void OutputWriter::sequence_rows(const void* x, float* to) {
+  const float* rows = ops_.read(x, (pass_.end - pass_.begin) * size_.hidden, session_.staging);
   for (std::size_t s = pass_.begin; s < pass_.end; ++s)
-    ops_.download(to + session_.packed.sequence_row[s] * size_.hidden, rows + (s - pass_.begin) * size_.hidden,
-                  size_.hidden * sizeof(float));
+    std::copy_n(rows + (s - pass_.begin) * size_.hidden, size_.hidden,
+                to + session_.packed.sequence_row[s] * size_.hidden);
 }
 
-void OutputWriter::hidden_state(const float* x) {
+void OutputWriter::hidden_state(const void* x) {
   if (!out_.hidden_states.empty()) write_rows(x, out_.hidden_states[hidden_states_++]);
 }
 

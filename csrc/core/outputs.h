@@ -25,16 +25,16 @@ class OutputWriter : public Trace {
   OutputWriter(const Ops& ops, Session& session, const Pass& pass, const Layout& layout, const OutputBuffers& out,
                const Dimensions& size);
 
-  void hidden_state(const float* x) override;
+  void hidden_state(const void* x) override;
   Probabilities next_attention() override;
   void attention_done() override;
 
-  void last_hidden_state(const float* x) { write_rows(x, out_.last_hidden_state); }
+  void last_hidden_state(const void* x) { write_rows(x, out_.last_hidden_state); }
   // One row a sequence.
-  void sequence_rows(const float* rows, float* to);
+  void sequence_rows(const void* x, float* to);
 
  private:
-  void write_rows(const float* x, float* to);
+  void write_rows(const void* x, float* to);
   void write_padded_attention(std::size_t sequence, const float* from, float* to) const;
 
   const Ops& ops_;

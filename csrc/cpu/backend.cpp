@@ -74,7 +74,7 @@ filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_
 
 void close(filbert_context* context) { delete context; }
 
-filbert_status describe(filbert_context* context, filbert_device_description* out) {
+void describe(filbert_context* context, filbert_device_description* out) {
   std::string isas;
   for (const Kernels& kernels : available_kernels()) isas += (isas.empty() ? "" : ",") + std::string(kernels.isa);
   std::snprintf(out->name, sizeof(out->name), "%s", processor_name().c_str());
@@ -84,7 +84,8 @@ filbert_status describe(filbert_context* context, filbert_device_description* ou
   std::snprintf(out->note, sizeof(out->note), "%s",
                 widened ? "this processor does not multiply bfloat16: it is widened to float32" : "");
   out->threads = context->pool.threads();
-  return FILBERT_OK;
+  out->activation_bytes = sizeof(float);
+  out->activations_on_host = 1;
 }
 
 const char* error_message() { return message; }
@@ -98,6 +99,11 @@ void free_memory(filbert_context*, void* pointer) { ::operator delete[](pointer,
 
 filbert_status copy(filbert_context*, void* to, const void* from, std::size_t bytes) {
   if (bytes > 0) std::memcpy(to, from, bytes);
+  return FILBERT_OK;
+}
+
+filbert_status read(filbert_context*, float* host, const void* activation, std::size_t count) {
+  std::copy_n(static_cast<const float*>(activation), count, host);
   return FILBERT_OK;
 }
 
@@ -135,14 +141,15 @@ void attend(const filbert_context& context, const filbert_attention_args& args, 
   const auto key = args.key_begin ? static_cast<std::size_t>(args.key_begin[s]) : first;
   AttentionTask task = {};
   task.stride = 3 * hidden;
-  task.q = args.qkv + begin * task.stride + column;
-  task.k = args.qkv + key * task.stride + hidden + column;
+  const auto* qkv = static_cast<const float*>(args.qkv);
+  task.q = qkv + begin * task.stride + column;
+  task.k = qkv + key * task.stride + hidden + column;
   task.v = task.k + hidden;
   task.queries = end - begin;
   task.keys = stop - key;
   task.head_size = args.head_size;
   task.scale = args.scale;
-  task.out = args.out + (args.first_only ? s : begin) * hidden + column;
+  task.out = static_cast<float*>(args.out) + (args.first_only ? s : begin) * hidden + column;
   task.out_stride = hidden;
   task.scratch = scratch;
   if (args.probabilities) {
@@ -188,11 +195,13 @@ filbert_status attention(filbert_context* context, const filbert_attention_args*
 
 filbert_status pool(filbert_context* context, const filbert_pool_args* args) {
   return guarded([&] {
+    const auto* x = static_cast<const float*>(args->x);
+    auto* out = static_cast<float*>(args->out);
     context->pool.run(args->sequences, 0, [&](std::size_t s, float*) {
       const auto first = static_cast<std::size_t>(args->cu_seqlens[s]);
       const auto tokens = static_cast<std::size_t>(args->cu_seqlens[s + 1]) - first;
-      context->kernels.rows.pool(args->x + first * args->width, tokens, args->width, args->pooling,
-                                 args->normalize != 0, args->out + s * args->width);
+      context->kernels.rows.pool(x + first * args->width, tokens, args->width, args->pooling, args->normalize != 0,
+                                 out + s * args->width);
     });
   });
 }
@@ -211,6 +220,7 @@ const filbert_backend* backend() {
       .free = free_memory,
       .upload = copy,
       .download = copy,
+      .read = read,
       .sync = sync,
       .load_weight = load_weight,
       .free_weight = free_weight,

@@ -8,6 +8,10 @@
 namespace filbert::cpu {
 namespace {
 
+// Activations of the CPU are float32.
+const float* floats(const void* activation) { return static_cast<const float*>(activation); }
+float* floats(void* activation) { return static_cast<float*>(activation); }
+
 const float* data_of(const filbert_weight* weight) {
   return weight ? static_cast<const float*>(weight->data) : nullptr;
 }
@@ -27,11 +31,12 @@ std::size_t panels_of(const LinearKernel& kernel, const filbert_linear_args& arg
 void run_rows(const RowKernels& kernels, const filbert_token_op& op, std::size_t begin, std::size_t end) {
   if (op.kind == FILBERT_NORM) {
     const filbert_norm_args& args = op.args.norm;
-    return kernels.norm(norm_task(args.gamma, args.beta, args.eps, args.width), args.x, begin, end, args.out);
+    return kernels.norm(norm_task(args.gamma, args.beta, args.eps, args.width), floats(args.x), begin, end,
+                        floats(args.out));
   }
   const filbert_embed_norm_args& args = op.args.embed_norm;
   kernels.embed_norm({args.ids, args.types, args.positions, data_of(args.word), data_of(args.type),
-                      data_of(args.position), norm_task(args.gamma, args.beta, args.eps, args.width), args.out},
+                      data_of(args.position), norm_task(args.gamma, args.beta, args.eps, args.width), floats(args.out)},
                      begin, end);
 }
 
@@ -79,7 +84,7 @@ class RowShare {
     for (std::size_t row = 0; row < rows_; row += kNormRows) {
       const std::size_t end = std::min(rows_, row + kNormRows);
       run_rows(kernels_.rows, op, begin_ + row, begin_ + end);
-      kernel_.pack(op.args.norm.out + begin_ * weight.k, row, end, rows_, weight, operand_);
+      kernel_.pack(floats(op.args.norm.out) + begin_ * weight.k, row, end, rows_, weight, operand_);
     }
     ready_ = operand_;
   }
@@ -93,11 +98,11 @@ class RowShare {
     task.rows = rows_;
     task.weight = matrix_of(*args.weight);
     task.bias = data_of(args.bias);
-    task.residual = args.residual ? args.residual + begin_ * n : nullptr;
+    task.residual = args.residual ? floats(args.residual) + begin_ * n : nullptr;
     task.activation = args.activation;
-    task.operand = operand(args.x + begin_ * k, task.weight);
+    task.operand = operand(floats(args.x) + begin_ * k, task.weight);
     task.out_packed = transient && kernel_.packs_results && n % kernel_.format.k_multiple == 0;
-    task.out = transient ? handed_ : args.out + begin_ * n;
+    task.out = transient ? handed_ : floats(args.out) + begin_ * n;
     kernel_.run(task, panel_begin, panel_end, scratch_);
     ready_ = task.out_packed ? handed_ : nullptr;
     floats_ = transient ? handed_ : nullptr;

@@ -32,7 +32,7 @@ class Trace {
  public:
   virtual ~Trace() = default;
   // The input of layer 0, then the output of each layer: [tokens, hidden] in device memory.
-  virtual void hidden_state(const float* x) = 0;
+  virtual void hidden_state(const void* x) = 0;
   // Where the next layer's attention probabilities go; null members if they are not wanted.
   struct Probabilities {
     float* data = nullptr;
@@ -57,10 +57,10 @@ class Architecture {
 
   // Returns the last hidden state, in the arena: [tokens, hidden], or with first_only the same rows of the first token
   // of each sequence, [sequences, hidden].
-  virtual float* forward(const Ops& ops, const Batch& batch, Arena& arena, Trace& trace, bool first_only) const = 0;
+  virtual void* forward(const Ops& ops, const Batch& batch, Arena& arena, Trace& trace, bool first_only) const = 0;
 
   // From those of the first tokens to the pooler's output, [sequences, hidden], in the arena. Only if created with one.
-  virtual float* pooler(const Ops& ops, std::size_t sequences, const float* first, Arena& arena) const = 0;
+  virtual void* pooler(const Ops& ops, std::size_t sequences, const void* first, Arena& arena) const = 0;
 };
 
 // One line of the registry.

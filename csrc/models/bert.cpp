@@ -116,20 +116,20 @@ class Bert : public Architecture {
         {config_.vocabulary, config_.token_types, config_.positions}, config_.hidden, config_.layers, config_.heads};
   }
 
-  float* forward(const Ops& ops, const Batch& batch, Arena& arena, Trace& trace, bool first_only) const override {
+  void* forward(const Ops& ops, const Batch& batch, Arena& arena, Trace& trace, bool first_only) const override {
     const std::size_t hidden = config_.hidden;
     const std::size_t head_size = hidden / config_.heads;
-    float* x = arena.take<float>(batch.tokens, hidden);
-    float* sum = arena.take<float>(batch.tokens, hidden);
-    float* qkv = arena.take<float>(batch.tokens, 3 * hidden);
-    float* context = arena.take<float>(batch.tokens, hidden);
-    float* inner = arena.take<float>(batch.tokens, config_.intermediate);
+    void* x = arena.activations(batch.tokens, hidden);
+    void* sum = arena.activations(batch.tokens, hidden);
+    void* qkv = arena.activations(batch.tokens, 3 * hidden);
+    void* context = arena.activations(batch.tokens, hidden);
+    void* inner = arena.activations(batch.tokens, config_.intermediate);
 
-    const auto dense = [&](const float* in, const Linear& layer, filbert_activation activation, const float* residual,
-                           float* out, bool transient = false) {
+    const auto dense = [&](const void* in, const Linear& layer, filbert_activation activation, const void* residual,
+                           void* out, bool transient = false) {
       return linear({in, layer.weight, layer.bias, residual, activation, out, transient});
     };
-    const auto layer_norm = [&](const float* in, const Norm& layer, float* out) {
+    const auto layer_norm = [&](const void* in, const Norm& layer, void* out) {
       return norm({in, layer.gamma, layer.beta, config_.eps, hidden, out});
     };
 
@@ -161,8 +161,8 @@ class Bert : public Architecture {
     return x;
   }
 
-  float* pooler(const Ops& ops, std::size_t sequences, const float* first, Arena& arena) const override {
-    float* pooled = arena.take<float>(sequences, config_.hidden);
+  void* pooler(const Ops& ops, std::size_t sequences, const void* first, Arena& arena) const override {
+    void* pooled = arena.activations(sequences, config_.hidden);
     ops.token_ops({linear({first, pooler_.weight, pooler_.bias, nullptr, FILBERT_TANH, pooled, 0})}, sequences);
     return pooled;
   }

@@ -61,16 +61,16 @@ TEST_CASE("table: thread counts") {
         "num_threads=" + std::to_string(threads) + ": expected 1 to 1024, or 0 for the default";
     CHECK_THROWS_WITH_AS(open_with(threads), expected.c_str(), InputError);
   }
-  CHECK(open_with(0).describe().threads >= 1);
+  CHECK(open_with(0).device().threads >= 1);
   for (const char* bad : {"two", "0", "-1", "1025", "2 ", "99999999999999999999"}) {
     const Environment variable("FILBERT_NUM_THREADS", bad);
     CAPTURE(bad);
     CHECK_THROWS_WITH_AS(open_with(0), (std::string("FILBERT_NUM_THREADS=") + bad + ": expected 1 to 1024").c_str(),
                          InputError);
-    CHECK(open_with(2).describe().threads == 2);
+    CHECK(open_with(2).device().threads == 2);
   }
   const Environment three("FILBERT_NUM_THREADS", "3");
-  CHECK(open_with(0).describe().threads == 3);
+  CHECK(open_with(0).device().threads == 3);
 }
 
 TEST_CASE("table: more threads than cores compute the same") {
@@ -78,7 +78,7 @@ TEST_CASE("table: more threads than cores compute the same") {
   const int threads = static_cast<int>(std::thread::hardware_concurrency()) + 13;
   for (const filbert_dtype dtype : kComputeTypes) {
     const Ops one = open_with(1, dtype), many = open_with(threads, dtype);
-    CHECK(many.describe().threads == threads);
+    CHECK(many.device().threads == threads);
     CHECK(same_bits(LinearLayer(many, data).run(100), LinearLayer(one, data).run(100)));
     CHECK(same_bits(LinearLayer(many, data).run(1), LinearLayer(one, data).run(1)));
   }
@@ -97,7 +97,7 @@ TEST_CASE("table: the description") {
   for (const std::string& isa : isas()) listed += (listed.empty() ? "" : ",") + isa;
   for (const cpu::Kernels& kernels : cpu::available_kernels())
     for (const filbert_dtype dtype : kComputeTypes) {
-      const filbert_device_description found = open_isa(kernels.isa, dtype, 1)->describe();
+      const filbert_device_description found = open_isa(kernels.isa, dtype, 1)->device();
       CHECK(std::string(found.isa) == kernels.isa);
       CHECK(std::string(found.isas) == listed);
       CHECK(std::string(found.name) == cpu::processor_name());

@@ -1,10 +1,11 @@
 /* The op table: the contract between the engine and a backend (linked in, or a plug-in). C only.
  *
- * Activations are row-major float32 matrices [tokens, width] in the backend's memory ("device" below; for the CPU,
- * plain memory). A batch is packed: sequence s is tokens [cu_seqlens[s], cu_seqlens[s+1]). Sizes are checked by the
- * caller; every index was checked against its table before an op sees it. No op aliases its inputs with its output.
- * The result of a row never depends on other rows, except inside its own sequence in attention and pool.
- * Calls on one context may come from several threads at once. */
+ * Activations are row-major matrices [tokens, width] in the backend's memory ("device" below; for the CPU, plain
+ * memory). The type of their numbers is the backend's affair: describe() gives its size, read() makes float32 of them.
+ * A batch is packed: sequence s is tokens [cu_seqlens[s], cu_seqlens[s+1]). Sizes are checked by the caller; every
+ * index was checked against its table before an op sees it. No op aliases its inputs with its output. The result of a
+ * row never depends on other rows, except inside its own sequence in attention and pool. Calls on one context may come
+ * from several threads at once. */
 #ifndef FILBERT_BACKEND_H
 #define FILBERT_BACKEND_H
 
@@ -25,7 +26,7 @@ typedef enum filbert_status {
   FILBERT_FAILED = 4            /* the device reported an error */
 } filbert_status;
 
-/* Of stored tensors: all but I8. Of the operands of matrix products: all but F64; sums and activations are float32. */
+/* Of stored tensors: all but I8. Of the operands of matrix products: all but F64; sums are float32. */
 typedef enum filbert_dtype {
   FILBERT_F32 = 0,
   FILBERT_F16 = 1,
@@ -82,28 +83,28 @@ typedef struct filbert_embed_norm_args {
   const filbert_weight* beta;  /* [width] */
   float eps;
   size_t width;
-  float* out; /* [tokens, width] */
+  void* out; /* [tokens, width] */
 } filbert_embed_norm_args;
 
 /* out = activation(x weight^T + bias) + residual. */
 typedef struct filbert_linear_args {
-  const float* x; /* [tokens, in] */
+  const void* x; /* [tokens, in] */
   const filbert_weight* weight;
   const filbert_weight* bias; /* [out] or null */
-  const float* residual;      /* [tokens, out] or null */
+  const void* residual;       /* [tokens, out] or null */
   filbert_activation activation;
-  float* out;    /* [tokens, out] */
+  void* out;     /* [tokens, out] */
   int transient; /* only the next op, a linear one, reads out: a backend may hand it on in another form, elsewhere */
 } filbert_linear_args;
 
 /* Layer normalisation, biased variance; Ba et al., arXiv:1607.06450. */
 typedef struct filbert_norm_args {
-  const float* x; /* [tokens, width] */
+  const void* x; /* [tokens, width] */
   const filbert_weight* gamma;
   const filbert_weight* beta;
   float eps;
   size_t width;
-  float* out; /* [tokens, width] */
+  void* out; /* [tokens, width] */
 } filbert_norm_args;
 
 /* What only looks at one token at a time. */
@@ -124,7 +125,7 @@ typedef struct filbert_token_op {
 
 /* Per sequence and head: out = softmax(scale q k^T) v; Vaswani et al., arXiv:1706.03762. */
 typedef struct filbert_attention_args {
-  const float* qkv;          /* [tokens, 3, heads, head_size] */
+  const void* qkv;           /* [tokens, 3, heads, head_size] */
   const int32_t* cu_seqlens; /* [sequences + 1] */
   const int32_t* key_begin;  /* [sequences] first key of each sequence, or null: cu_seqlens. Earlier tokens only ask. */
   size_t sequences;
@@ -133,20 +134,20 @@ typedef struct filbert_attention_args {
   size_t head_size;
   float scale;
   int first_only;                     /* only the first token of each sequence asks */
-  float* out;                         /* [tokens, heads * head_size]; first_only: [sequences, heads * head_size] */
+  void* out;                          /* [tokens, heads * head_size]; first_only: [sequences, heads * head_size] */
   float* probabilities;               /* or null; sequence s at probability_offsets[s]: [heads, length, length] */
   const int64_t* probability_offsets; /* [sequences], in floats */
 } filbert_attention_args;
 
 /* One row a sequence. normalize: v / max(|v|, 1e-12). No sequence is empty. */
 typedef struct filbert_pool_args {
-  const float* x; /* [tokens, width] */
+  const void* x; /* [tokens, width] */
   const int32_t* cu_seqlens;
   size_t sequences;
   size_t width;
   filbert_pooling pooling;
   int normalize;
-  float* out; /* [sequences, width] */
+  void* out; /* [sequences, width] */
 } filbert_pool_args;
 
 typedef struct filbert_device_description {
@@ -155,6 +156,8 @@ typedef struct filbert_device_description {
   char isas[128]; /* all that can be forced here, comma-separated, best first */
   char note[128]; /* what a user should know of the dtype in use, or empty */
   int threads;
+  size_t activation_bytes; /* of one number of an activation */
+  int activations_on_host; /* they are float32 in host memory */
 } filbert_device_description;
 
 typedef struct filbert_backend {
@@ -164,13 +167,14 @@ typedef struct filbert_backend {
   /* threads: 0 for the backend's default. dtype: what matrix products multiply. */
   filbert_status (*open)(int device_index, int threads, filbert_dtype dtype, filbert_context** out);
   void (*close)(filbert_context*);
-  filbert_status (*describe)(filbert_context*, filbert_device_description* out);
+  void (*describe)(filbert_context*, filbert_device_description* out);
   const char* (*error_message)(void); /* of the calling thread's last failure */
 
   filbert_status (*alloc)(filbert_context*, size_t bytes, void** out); /* aligned to 64 bytes */
   void (*free)(filbert_context*, void*);
   filbert_status (*upload)(filbert_context*, void* device, const void* host, size_t bytes);
   filbert_status (*download)(filbert_context*, void* host, const void* device, size_t bytes);
+  filbert_status (*read)(filbert_context*, float* host, const void* activation, size_t count); /* its first numbers */
   filbert_status (*sync)(filbert_context*);
 
   /* Parts are joined along their rows. The sources must outlive a TABLE. input_norm: gamma and beta of the layer norm
