@@ -1,40 +1,98 @@
 #include "core/backend_loader.h"
 
+#include <charconv>
 #include <sstream>
 
+#include "core/plugin.h"
 #include "cpu/backend.h"
 
 namespace filbert {
 namespace {
 
-constexpr char kNoCuda[] = "this version of filbert has no CUDA backend";
+struct Plugin {
+  const filbert_backend* table = nullptr;
+  std::string reason;
+};
+
+// Looked for once.
+const Plugin& cuda_plugin() {
+  static const Plugin plugin = [] {
+    Plugin found;
+    const std::string folder = plugin_folder(found.reason);
+    if (!folder.empty()) found.table = open_plugin(folder, "cuda", found.reason);
+    return found;
+  }();
+  return plugin;
+}
+
+OpenedDevice open_cpu(int threads, DType dtype) {
+  return {"cpu", std::make_unique<Ops>(cpu::backend(), 0, threads, backend_dtype(dtype))};
+}
+
+OpenedDevice open_cuda(int index, int threads, DType dtype) {
+  const Plugin& plugin = cuda_plugin();
+  if (!plugin.table) throw DeviceError("cuda: " + plugin.reason);
+  return {"cuda:" + std::to_string(index), std::make_unique<Ops>(plugin.table, index, threads, backend_dtype(dtype))};
+}
+
+// The index of "cuda" or "cuda:N", or -1.
+int cuda_index(const std::string& name) {
+  if (name == "cuda") return 0;
+  if (name.rfind("cuda:", 0) != 0) return -1;
+  int index = -1;
+  const char* end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + 5, end, index);
+  return error == std::errc() && stop == end && name[5] != '-' ? index : -1;
+}
+
+DeviceInfo describe(const OpenedDevice& device) {
+  const filbert_device_description& found = device.ops->device();
+  DeviceInfo info;
+  info.name = device.name;
+  info.available = true;
+  info.description = std::string(found.name) + ", " + found.isa;
+  info.bf16_note = found.note;
+  info.threads = found.threads;
+  std::istringstream names(found.isas);
+  for (std::string isa; std::getline(names, isa, ',');) info.isas.push_back(isa);
+  return info;
+}
+
+DeviceInfo unavailable(const char* name, const Error& error) {
+  DeviceInfo info;
+  info.name = name;
+  info.reason = error.what();
+  return info;
+}
 
 }  // namespace
 
-std::unique_ptr<Ops> open_device(const std::string& name, int threads, DType dtype) {
-  if (name == "cpu" || name == "auto") return std::make_unique<Ops>(cpu::backend(), 0, threads, backend_dtype(dtype));
-  if (name.rfind("cuda", 0) == 0) throw DeviceError("device \"" + name + "\": " + kNoCuda);
+OpenedDevice open_device(const std::string& name, int threads, DType dtype) {
+  if (name == "cpu") return open_cpu(threads, dtype);
+  if (name == "auto") {
+    try {
+      return open_cuda(0, threads, dtype);
+    } catch (const DeviceError&) {
+      return open_cpu(threads, dtype);
+    }
+  }
+  if (const int index = cuda_index(name); index >= 0) return open_cuda(index, threads, dtype);
   throw DeviceError("device \"" + name + "\" is unknown; expected \"cpu\", \"auto\", \"cuda\" or \"cuda:N\"");
 }
 
 std::vector<DeviceInfo> devices() {
-  DeviceInfo cpu;
-  cpu.name = "cpu";
+  std::vector<DeviceInfo> found;
   try {
-    const filbert_device_description found = open_device("cpu", 0, DType::bf16)->device();
-    cpu.available = true;
-    cpu.description = std::string(found.name) + ", " + found.isa;
-    cpu.bf16_note = found.note;
-    cpu.threads = found.threads;
-    std::istringstream names(found.isas);
-    for (std::string isa; std::getline(names, isa, ',');) cpu.isas.push_back(isa);
+    found.push_back(describe(open_cpu(0, DType::bf16)));
   } catch (const Error& error) {
-    cpu.reason = error.what();
+    found.push_back(unavailable("cpu", error));
   }
-  DeviceInfo cuda;
-  cuda.name = "cuda";
-  cuda.reason = kNoCuda;
-  return {cpu, cuda};
+  try {
+    for (int index = 0;; ++index) found.push_back(describe(open_cuda(index, 0, DType::bf16)));
+  } catch (const DeviceError& error) {  // of the first index that is not there
+    if (found.size() == 1) found.push_back(unavailable("cuda", error));
+  }
+  return found;
 }
 
 }  // namespace filbert

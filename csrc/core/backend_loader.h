@@ -11,7 +11,13 @@
 
 namespace filbert {
 
-// "cpu" or "auto"; a device that is not there is a DeviceError with the reason, never another device.
-std::unique_ptr<Ops> open_device(const std::string& name, int threads, DType dtype);
+struct OpenedDevice {
+  std::string name;  // "cpu", "cuda:0"
+  std::unique_ptr<Ops> ops;
+};
+
+// "cpu", "cuda" (the first one), "cuda:N", or "auto": CUDA where it works, else the CPU. A named device that is not
+// there is a DeviceError with the reason, never another device.
+OpenedDevice open_device(const std::string& name, int threads, DType dtype);
 
 }  // namespace filbert

@@ -86,7 +86,9 @@ struct Model::Impl {
   Impl(const ConfigReader& config, Weights given, const LoadOptions& options) : weights(std::move(given)) {
     const ArchitectureEntry& entry = find_architecture(config);
     const TensorMatch match = match_tensors(entry, config, weights, options.pooler);
-    ops = open_device(options.device, options.threads, options.dtype);
+    OpenedDevice device = open_device(options.device, options.threads, options.dtype);
+    ops = std::move(device.ops);
+    info.device = std::move(device.name);
     architecture = entry.create(config, WeightLoader(*ops, weights, match), match.pooler);
     weights.drop_pages();
     size = architecture->dimensions();
@@ -97,7 +99,6 @@ struct Model::Impl {
   void describe(const ArchitectureEntry& entry, const TensorMatch& match) {
     const filbert_device_description& device = ops->device();
     info.model_type = entry.model_type;
-    info.device = "cpu";
     info.isa = device.isa;
     info.threads = device.threads;
     info.hidden_size = size.hidden;
@@ -118,7 +119,7 @@ struct Model::Impl {
     for (Pass pass; pass.end < session.packed.sequences();) {
       if (pass.end > 0) check_interrupted(options);
       session.arena.reset();
-      pass = next_pass(session.packed, pass);
+      pass = next_pass(session.packed, pass, ops->device().tokens_per_pass);
       body(pass, upload(*ops, pass, session));
     }
     ops->sync();

@@ -3,25 +3,11 @@
 #include <algorithm>
 
 namespace filbert {
-namespace {
 
-// Enough rows that the weights, read once a pass, cost little beside the arithmetic; few enough that a pass of
-// BERT-base (4 x 768 floats a token at the widest) stays within a large L3.
-constexpr std::size_t kTokensPerPass = 1536;
-
-template <typename T>
-const T* upload_array(const Ops& ops, Arena& arena, const T* data, std::size_t count) {
-  T* device = arena.take<T>(count);
-  ops.upload(device, data, count * sizeof(T));
-  return device;
-}
-
-}  // namespace
-
-Pass next_pass(const PackedTokens& packed, const Pass& last) {
+Pass next_pass(const PackedTokens& packed, const Pass& last, std::size_t tokens) {
   Pass pass = {last.end, last.end + 1, last.squares_before};
   for (std::size_t s = last.begin; s < last.end; ++s) pass.squares_before += packed.length(s) * packed.length(s);
-  const std::size_t limit = packed.cu_seqlens[pass.begin] + kTokensPerPass;
+  const std::size_t limit = packed.cu_seqlens[pass.begin] + tokens;
   while (pass.end < packed.sequences() && packed.cu_seqlens[pass.end + 1] <= limit) ++pass.end;
   return pass;
 }
@@ -32,23 +18,27 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
   Batch batch;
   batch.tokens = packed.cu_seqlens[pass.end] - first;
   batch.sequences = pass.end - pass.begin;
-  session.cu_seqlens.clear();
-  session.key_begin.clear();
+
+  std::vector<std::int32_t>& numbers = session.indices;
+  numbers.clear();
+  for (const auto* of_tokens : {&packed.ids, &packed.types, &packed.positions})
+    numbers.insert(numbers.end(), of_tokens->data() + first, of_tokens->data() + first + batch.tokens);
+  for (std::size_t s = pass.begin; s <= pass.end; ++s)
+    numbers.push_back(static_cast<std::int32_t>(packed.cu_seqlens[s] - first));
   bool asks = false;
   for (std::size_t s = pass.begin; s < pass.end; ++s) {
-    const std::size_t begin = packed.cu_seqlens[s] - first;
-    session.cu_seqlens.push_back(static_cast<std::int32_t>(begin));
-    session.key_begin.push_back(static_cast<std::int32_t>(begin + packed.asks_first[s]));
+    numbers.push_back(static_cast<std::int32_t>(packed.cu_seqlens[s] - first + packed.asks_first[s]));
     asks |= packed.asks_first[s] != 0;
     batch.max_length = std::max(batch.max_length, packed.length(s));
   }
-  session.cu_seqlens.push_back(static_cast<std::int32_t>(batch.tokens));
-  Arena& arena = session.arena;
-  batch.ids = upload_array(ops, arena, packed.ids.data() + first, batch.tokens);
-  batch.types = upload_array(ops, arena, packed.types.data() + first, batch.tokens);
-  batch.positions = upload_array(ops, arena, packed.positions.data() + first, batch.tokens);
-  batch.cu_seqlens = upload_array(ops, arena, session.cu_seqlens.data(), session.cu_seqlens.size());
-  if (asks) batch.key_begin = upload_array(ops, arena, session.key_begin.data(), session.key_begin.size());
+
+  auto* device = session.arena.take<std::int32_t>(numbers.size());
+  ops.upload(device, numbers.data(), numbers.size() * sizeof(std::int32_t));
+  batch.ids = device;
+  batch.types = batch.ids + batch.tokens;
+  batch.positions = batch.types + batch.tokens;
+  batch.cu_seqlens = batch.positions + batch.tokens;
+  if (asks) batch.key_begin = batch.cu_seqlens + batch.sequences + 1;
   return batch;
 }
 

@@ -17,10 +17,9 @@ struct Session {
 
   PackedTokens packed;
   Arena arena;
-  std::vector<std::int32_t> cu_seqlens;  // of the pass
-  std::vector<std::int32_t> key_begin;   // of the pass
-  std::vector<std::int64_t> offsets;     // of the pass: attention probabilities of each sequence
-  std::vector<float> staging;            // of the pass: rows on their way to the caller
+  std::vector<std::int32_t> indices;  // of the pass: the arrays of its Batch
+  std::vector<std::int64_t> offsets;  // of the pass: attention probabilities of each sequence
+  std::vector<float> staging;         // of the pass: rows on their way to the caller
 };
 
 // Sequences [begin, end) of the packed batch.
@@ -30,10 +29,10 @@ struct Pass {
   std::size_t squares_before = 0;  // the sum of length^2 of the sequences before `begin`
 };
 
-// The pass after `last` (at first an empty one): as many whole sequences as fit, at least one.
-Pass next_pass(const PackedTokens& packed, const Pass& last);
+// The pass after `last` (at first an empty one): as many whole sequences as fit into `tokens`, at least one.
+Pass next_pass(const PackedTokens& packed, const Pass& last, std::size_t tokens);
 
-// Uploads a pass into the session's arena.
+// Uploads a pass into the session's arena, in one piece.
 Batch upload(const Ops& ops, const Pass& pass, Session& session);
 
 }  // namespace filbert

@@ -74,6 +74,10 @@ filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_
 
 void close(filbert_context* context) { delete context; }
 
+// Enough rows that the weights, read once a pass, cost little beside the arithmetic; few enough that a pass of
+// BERT-base (4 x 768 floats a token at the widest) stays within a large L3.
+constexpr std::size_t kTokensPerPass = 1536;
+
 void describe(filbert_context* context, filbert_device_description* out) {
   std::string isas;
   for (const Kernels& kernels : available_kernels()) isas += (isas.empty() ? "" : ",") + std::string(kernels.isa);
@@ -84,6 +88,7 @@ void describe(filbert_context* context, filbert_device_description* out) {
   std::snprintf(out->note, sizeof(out->note), "%s",
                 widened ? "this processor does not multiply bfloat16: it is widened to float32" : "");
   out->threads = context->pool.threads();
+  out->tokens_per_pass = kTokensPerPass;
   out->activation_bytes = sizeof(float);
   out->activations_on_host = 1;
 }

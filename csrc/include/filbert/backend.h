@@ -156,6 +156,7 @@ typedef struct filbert_device_description {
   char isas[128]; /* all that can be forced here, comma-separated, best first */
   char note[128]; /* what a user should know of the dtype in use, or empty */
   int threads;
+  size_t tokens_per_pass;  /* how many a forward should take at a time */
   size_t activation_bytes; /* of one number of an activation */
   int activations_on_host; /* they are float32 in host memory */
 } filbert_device_description;

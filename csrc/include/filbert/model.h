@@ -46,8 +46,8 @@ struct OutputBuffers {
 
 struct ModelInfo {
   std::string model_type;
-  std::string device;  // "cpu"
-  std::string isa;     // "avx512", ...
+  std::string device;  // "cpu", "cuda:0"
+  std::string isa;     // "avx512", "sm_90", ...
   int threads = 0;
   std::size_t hidden_size = 0;
   std::size_t layers = 0;
