@@ -300,7 +300,7 @@ class EncoderModel:
             elif argument is not None:
                 device = argument
         new_dtype = self._dtype if dtype is None else _dtype_name(dtype, self._stored_dtype())
-        new_device = self.device if device is None else str(device)
+        new_device = self.device if device is None else "cuda:0" if str(device) == "cuda" else str(device)
         if (new_dtype, new_device) != (self._dtype, self.device):
             self._start(new_dtype, new_device)
         return self

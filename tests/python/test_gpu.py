@@ -1,0 +1,173 @@
+"""device="cuda": the same numbers as on the CPU, whatever the batch. Needs a GPU; on the simulated device of
+tests/cuda_on_cpu the same list runs without one."""
+
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from checkpoints import TINY
+from text_models import SENTENCES, minilm_folder
+
+import filbert
+from filbert import BertConfig, BertModel, DeviceError, InputError, SentenceEncoder
+
+CUDA = next((device for device in filbert.devices() if device.name.startswith("cuda")), None)
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(CUDA is None or not CUDA.available, reason=f"no CUDA device: {CUDA and CUDA.reason}"),
+]
+
+# The largest error of a hidden state of size 1: a few roundings of each layer's sums, norms and activations.
+ERRORS = {"float32": 2e-5, "float16": 0.02, "bfloat16": 0.15}
+DTYPES = tuple(ERRORS)
+
+# Heads and widths that fill the tiles of the kernels, and that do not.
+CONFIGS = {
+    "odd": BertConfig(vocab_size=90, hidden_size=33, num_hidden_layers=2, num_attention_heads=3, intermediate_size=50,
+                      max_position_embeddings=300),
+    "head 32": BertConfig(vocab_size=90, hidden_size=64, num_hidden_layers=2, num_attention_heads=2,
+                          intermediate_size=128, max_position_embeddings=300),
+    "head 64, tanh": BertConfig(vocab_size=90, hidden_size=128, num_hidden_layers=1, num_attention_heads=2,
+                                intermediate_size=96, max_position_embeddings=300, hidden_act="gelu_new"),
+}  # fmt: skip
+
+
+def ragged(lengths, vocabulary=90, seed=0):
+    generator = np.random.default_rng(seed)
+    return [generator.integers(0, vocabulary, length).tolist() for length in lengths]
+
+
+def pair(config, dtype, seed=0):
+    model = BertModel(config, seed=seed, dtype=dtype, device="cuda")
+    reference = BertModel(config, seed=seed)
+    return model, reference
+
+
+def cosine(a, b):
+    a, b = a.ravel().astype(np.float64), b.ravel().astype(np.float64)
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_output_is_that_of_the_cpu(name, dtype):
+    model, reference = pair(CONFIGS[name], dtype)
+    ids = ragged([1, 17, 64, 2, 65, 130])
+    found = model(ids, output_hidden_states=True, output_attentions=True)
+    expected = reference(ids, output_hidden_states=True, output_attentions=True)
+    tensors = zip(
+        [found.last_hidden_state, found.pooler_output, *found.hidden_states, *found.attentions],
+        [expected.last_hidden_state, expected.pooler_output, *expected.hidden_states, *expected.attentions],
+        strict=True,
+    )
+    for left, right in tensors:
+        assert left.shape == right.shape
+        np.testing.assert_allclose(left, right, rtol=0, atol=ERRORS[dtype])
+    assert cosine(found.last_hidden_state, expected.last_hidden_state) > 0.9999
+    assert model.device == "cuda:0"
+    assert model.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_masks_with_holes(dtype):
+    model, reference = pair(CONFIGS["head 32"], dtype)
+    generator = np.random.default_rng(1)
+    ids, mask = generator.integers(0, 90, (5, 70)), generator.random((5, 70)) < 0.6
+    mask[3] = False
+    found = model(ids, mask, output_attentions=True)
+    expected = reference(ids, mask, output_attentions=True)
+    np.testing.assert_allclose(found.last_hidden_state, expected.last_hidden_state, rtol=0, atol=ERRORS[dtype])
+    np.testing.assert_allclose(found.pooler_output, expected.pooler_output, rtol=0, atol=ERRORS[dtype])
+    assert not found.last_hidden_state[~mask].any()
+
+
+def test_beside_transformers(transformers, torch, tmp_path):
+    config = {**TINY, "hidden_size": 64, "intermediate_size": 160}
+    reference = transformers.BertModel(transformers.BertConfig(**config)).eval()
+    reference.save_pretrained(tmp_path)
+    model = BertModel.from_pretrained(tmp_path, device="cuda")
+    ids = np.random.default_rng(0).integers(0, TINY["vocab_size"], (3, 20))
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(ids)).last_hidden_state.numpy()
+    np.testing.assert_allclose(model(ids).last_hidden_state, expected, rtol=0, atol=ERRORS["float32"])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_batch_changes_no_bit(dtype):
+    model = BertModel(CONFIGS["head 32"], dtype=dtype, device="cuda")
+    ids = ragged([1, 2, 16, 17, 63, 64, 65, 100, 129, 200])
+    alone = [model([row]) for row in ids]
+    order = np.random.default_rng(2).permutation(len(ids))
+    together = model([ids[i] for i in order])
+    for place, i in enumerate(order):
+        length = len(ids[i])
+        assert together.last_hidden_state[place, :length].tobytes() == alone[i].last_hidden_state.tobytes()
+        assert together.pooler_output[place].tobytes() == alone[i].pooler_output.tobytes()
+
+
+def test_threads_share_a_model():
+    model = BertModel(CONFIGS["odd"], device="cuda", dtype="bfloat16")
+    batches = [ragged([n, 2 * n], seed=n) for n in range(1, 17)]
+    expected = [model(ids).last_hidden_state.tobytes() for ids in batches]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda ids: model(ids).last_hidden_state.tobytes(), batches * 2))
+    assert found == expected * 2
+
+
+def test_moves_between_devices(tiny_folder, tmp_path):
+    model = BertModel.from_pretrained(tiny_folder)
+    before = model([[1, 2, 3]]).last_hidden_state
+    assert model.cuda().device == "cuda:0"
+    np.testing.assert_allclose(model([[1, 2, 3]]).last_hidden_state, before, rtol=0, atol=ERRORS["float32"])
+    model.half().save_pretrained(tmp_path / "saved")
+    assert (tmp_path / "saved/model.safetensors").stat().st_size == (tiny_folder / "model.safetensors").stat().st_size
+    assert model.cpu().float()([[1, 2, 3]]).last_hidden_state.tobytes() == before.tobytes()
+    assert BertModel.from_pretrained(tiny_folder, device="auto").device == "cuda:0"
+
+
+def test_sentences():
+    folder = minilm_folder()
+    texts = SENTENCES[:3]
+    expected = SentenceEncoder(folder).encode(texts)
+    for dtype, least in (("float32", 0.999999), ("bfloat16", 0.9999), ("float16", 0.9999)):
+        found = SentenceEncoder(folder, device="cuda", dtype=dtype).encode(texts)
+        assert min(cosine(a, b) for a, b in zip(found, expected, strict=True)) > least
+
+
+def test_errors_leave_the_model_usable():
+    model = BertModel(BertConfig(**TINY), device="cuda")
+    expected = model([[1, 2, 3]]).last_hidden_state.tobytes()
+    with pytest.raises(InputError, match="row 0, column 1: found 40"):
+        model([[1, 40]])
+    with pytest.raises(InputError, match="float"):
+        model(np.ones((1, 3)))
+    with pytest.raises(DeviceError, match="cuda:99"):
+        model.to("cuda:99")
+    with pytest.raises(DeviceError, match="int8"):
+        model.to(dtype="int8")
+    assert model.device == "cuda:0"
+    assert model([[1, 2, 3]]).last_hidden_state.tobytes() == expected
+
+
+def _forward_in_child(model, queue):
+    try:
+        model([[1, 2, 3]])
+        queue.put("no error")
+    except Exception as error:
+        queue.put(f"{type(error).__name__}: {error}")
+
+
+def test_after_a_fork():
+    model = BertModel(BertConfig(**TINY), device="cuda")
+    expected = model([[1, 2, 3]]).last_hidden_state.tobytes()
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_forward_in_child, args=(model, queue))
+    child.start()
+    message = queue.get(timeout=60)
+    child.join(60)
+    assert child.exitcode == 0
+    assert message.startswith("DeviceError: cuda: CUDA does not survive a fork")
+    assert model([[1, 2, 3]]).last_hidden_state.tobytes() == expected
