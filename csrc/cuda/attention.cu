@@ -1,0 +1,150 @@
+// Per sequence and head, out = softmax(scale q k^T) v in bfloat16 or float16, in the manner of FlashAttention-2 (Dao,
+// arXiv:2307.08691): scores never leave registers, and the softmax is kept up as tiles of keys pass by.
+//
+// A block of 4 warps has 64 or 128 queries of one sequence and head; a warp has 16 or 32 of them, for all keys. Tiles
+// of 64 keys are counted from the sequence's first key, so that a query's sums do not hang on where the sequence lies.
+// One buffer for keys and one for values: values arrive under the scores, the next keys under the softmax and the
+// second product; two or three other blocks on the multiprocessor fill the gaps. 32 queries a warp read half as much
+// from shared memory for each product. Head sizes are padded with zeros to 32, 64, 96, 128 or 256.
+#include "cuda/attention.h"
+
+#include "cuda/attention_tile.h"
+#include "cuda/launch.h"
+
+namespace filbert::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+
+template <int D, int M>
+constexpr std::size_t shared_bytes() {
+  return std::size_t{2} * (64 * M + 2 * kKeys) * kPitch<D>;
+}
+
+// Aligned: whole rows are multiples of 16 bytes. Wide: those of the output are.
+template <typename T, int D, int M>
+__global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
+    attention_kernel(Attention task, bool aligned, bool wide) {
+  constexpr int kQueries = 64 * M;
+  const unsigned tiles = gridDim.x / static_cast<unsigned>(task.sequences);
+  const std::size_t s = blockIdx.x / tiles, head = blockIdx.y;
+  const Sequence of = sequence(task, s);
+  const int first_query = static_cast<int>(blockIdx.x % tiles) * kQueries;
+  if (first_query >= of.queries) return;
+
+  const auto warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
+  const int queries = of.queries - first_query;
+  const bool idle = warp * 16 * M >= queries;  // it still copies
+  const auto columns = static_cast<int>(task.head_size);
+  const std::size_t stride = 3 * task.heads * task.head_size;
+  const T* k = head_of<T>(task, of.first_key, 1, head);
+  T* query_tile = reinterpret_cast<T*>(shared_memory());
+  T* key_tile = query_tile + kQueries * kPitch<D>;
+  T* value_tile = key_tile + kKeys * kPitch<D>;
+
+  copy_tile<kQueries, D, kThreads>(query_tile,
+                                   head_of<T>(task, of.first + static_cast<std::size_t>(first_query), 0, head), stride,
+                                   queries, columns, aligned);
+  copy_tile<kKeys, D, kThreads>(key_tile, k, stride, of.keys, columns, aligned);
+  cp_async_commit();
+
+  constexpr float kLog2E = 1.44269504f;
+  WarpAttention<T, D, M> mine(query_tile, warp, lane);
+  for (int begin = 0; begin < of.keys; begin += kKeys) {
+    const int keys = of.keys - begin;
+    cp_async_wait<0>();
+    sync_block();  // the keys are there; the values before them are used up
+    copy_tile<kKeys, D, kThreads>(value_tile, k + task.heads * task.head_size, stride, keys, columns, aligned);
+    cp_async_commit();
+    if (begin == 0) mine.load_queries();
+    float scores[M][kKeys / 8][4] = {};
+    const bool full = keys >= kKeys;
+    if (!idle) {
+      if (full)
+        mine.template score<true>(key_tile, keys, task.scale * kLog2E, lane, scores);
+      else
+        mine.template score<false>(key_tile, keys, task.scale * kLog2E, lane, scores);
+    }
+    cp_async_wait<0>();
+    sync_block();  // the values are there; the keys are used up
+    k += kKeys * stride;
+    if (keys > kKeys) copy_tile<kKeys, D, kThreads>(key_tile, k, stride, keys - kKeys, columns, aligned);
+    cp_async_commit();
+    if (!idle) {
+      mine.weigh(scores);
+      if (full)
+        mine.template add_values<true>(value_tile, keys, lane, scores);
+      else
+        mine.template add_values<false>(value_tile, keys, lane, scores);
+    }
+  }
+  if (idle) return;
+  mine.divide();
+
+#pragma unroll
+  for (int i = 0; i < M; ++i)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int query = warp * 16 * M + i * 16 + half * 8 + lane / 4;
+      T* out = output_of<T>(task, s, of, first_query + query, head);
+#pragma unroll
+      for (int j = 0; j < D / 8; j += 4) {
+        if (wide) {
+          Words words;
+#pragma unroll
+          for (int x = 0; x < 4; ++x)
+            words.w[x] = pack2<T>(mine.out[i][j + x][half * 2], mine.out[i][j + x][half * 2 + 1]);
+          transpose_quad(words.w);
+          const int column = (j + lane % 4) * 8;
+          if (query < queries && column < columns) *reinterpret_cast<Words*>(out + column) = words;
+        } else {
+#pragma unroll
+          for (int x = 0; x < 8; ++x) {
+            const int column = (j + x / 2) * 8 + lane % 4 * 2 + x % 2;
+            if (query < queries && column < columns)
+              out[column] = from_float<T>(mine.out[i][j + x / 2][half * 2 + x % 2]);
+          }
+        }
+      }
+    }
+}
+
+template <typename T, int D, int M>
+cudaError_t start(const Attention& task, cudaStream_t stream) {
+  const bool whole = task.head_size % 8 == 0;
+  return launch(attention_kernel<T, D, M>, attention_grid(task, 64 * M), dim3(kThreads), shared_bytes<D, M>(), stream,
+                task, whole && is_aligned(task.qkv), whole && is_aligned(task.out));
+}
+
+template <typename T>
+cudaError_t start(QueryTile tile, const Attention& task, cudaStream_t stream) {
+  const bool large = tile == QueryTile::t128;
+  if (task.head_size <= 32) return large ? start<T, 32, 2>(task, stream) : start<T, 32, 1>(task, stream);
+  if (task.head_size <= 64) return large ? start<T, 64, 2>(task, stream) : start<T, 64, 1>(task, stream);
+  if (task.head_size <= 96) return start<T, 96, 1>(task, stream);
+  if (task.head_size <= 128) return start<T, 128, 1>(task, stream);
+  return start<T, 256, 1>(task, stream);
+}
+
+}  // namespace
+
+cudaError_t attention_16bit(Type type, QueryTile tile, const Attention& task, cudaStream_t stream) {
+  return type == Type::bf16 ? start<Bf16>(tile, task, stream) : start<F16>(tile, task, stream);
+}
+
+cudaError_t attention(Type type, const Attention& task, cudaStream_t stream) {
+  cudaError_t error = cudaSuccess;
+  if (type == Type::f32) {
+    error = attention_f32(task, stream);
+  } else {
+    // Blocks of 128 queries where there are enough of them for two on each multiprocessor of a large device.
+    constexpr std::size_t kEnough = 256;
+    const dim3 grid = attention_grid(task, 128);
+    const bool large = task.max_length > 64 && std::size_t{grid.x} * grid.y >= kEnough && !task.first_only;
+    error = attention_16bit(type, large ? QueryTile::t128 : QueryTile::t64, task, stream);
+  }
+  if (error != cudaSuccess || !task.probabilities) return error;
+  return attention_probabilities(type, task, stream);
+}
+
+}  // namespace filbert::cuda

@@ -1,0 +1,61 @@
+// probabilities [heads, length, length] of each sequence: softmax(scale q k^T), zero for tokens that are no keys. Asked
+// for by those who look at attention, so plain: a warp has one query, a lane every 32nd key, and rows are rewritten in
+// place three times (scores, exponentials, quotients), each number by the lane that wrote it.
+#include <cmath>
+
+#include "cuda/attention.h"
+#include "cuda/launch.h"
+
+namespace filbert::cuda {
+namespace {
+
+constexpr int kWarps = 4;
+
+template <typename T>
+__global__ void __launch_bounds__(32 * kWarps) probabilities_kernel(Attention task) {
+  const unsigned tiles = gridDim.x / static_cast<unsigned>(task.sequences);
+  const std::size_t s = blockIdx.x / tiles, head = blockIdx.y;
+  const Sequence of = sequence(task, s);
+  const auto query = static_cast<int>(blockIdx.x % tiles * kWarps + threadIdx.x / 32);
+  if (query >= of.queries) return;
+
+  const auto lane = static_cast<int>(threadIdx.x % 32);
+  const int no_keys = static_cast<int>(of.first_key - of.first), length = no_keys + of.keys;
+  const std::size_t row = head * static_cast<std::size_t>(length) + static_cast<std::size_t>(query);
+  float* p = task.probabilities + task.probability_offsets[s] + row * static_cast<std::size_t>(length);
+  const T* q = head_of<T>(task, of.first + static_cast<std::size_t>(query), 0, head);
+
+  float top = -INFINITY;
+  for (int key = lane; key < length; key += 32) {
+    float score = 0.0f;
+    if (key >= no_keys) {
+      const T* k = head_of<T>(task, of.first + static_cast<std::size_t>(key), 1, head);
+      for (std::size_t d = 0; d < task.head_size; ++d) score = fmaf(to_float(q[d]), to_float(k[d]), score);
+      score *= task.scale;
+      top = fmaxf(top, score);
+    }
+    p[key] = score;
+  }
+  for (int mask = 16; mask > 0; mask /= 2) top = fmaxf(top, shuffle_xor(top, mask));
+  float sum = 0.0f;
+  for (int key = lane; key < length; key += 32) {
+    p[key] = key < no_keys ? 0.0f : expf(p[key] - top);
+    sum += p[key];
+  }
+  for (int mask = 16; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
+  for (int key = lane; key < length; key += 32) p[key] /= sum;
+}
+
+template <typename T>
+cudaError_t start(const Attention& task, cudaStream_t stream) {
+  return launch(probabilities_kernel<T>, attention_grid(task, kWarps), dim3(32 * kWarps), 0, stream, task);
+}
+
+}  // namespace
+
+cudaError_t attention_probabilities(Type type, const Attention& task, cudaStream_t stream) {
+  if (type == Type::f32) return start<float>(task, stream);
+  return type == Type::bf16 ? start<Bf16>(task, stream) : start<F16>(task, stream);
+}
+
+}  // namespace filbert::cuda

@@ -1,0 +1,234 @@
+// The op table of a CUDA device. Each op is a kernel or two on the one stream of the context, so calls from several
+// threads are ordered there; reading results back is where a caller waits.
+#include "cuda/backend.h"
+
+#include <cstdio>
+#include <memory>
+#include <new>
+
+#include "cuda/readback.h"
+#include "cuda/weight.h"
+
+using filbert::cuda::check;
+using filbert::cuda::Device;
+using filbert::cuda::fail;
+using filbert::cuda::Readback;
+using filbert::cuda::Type;
+
+struct filbert_context {
+  Device device;
+  Type type;
+  cudaStream_t stream = nullptr;
+  std::unique_ptr<Readback> readback;
+};
+
+namespace filbert::cuda {
+namespace {
+
+bool type_of(filbert_dtype dtype, Type& out) {
+  switch (dtype) {
+    case FILBERT_F32:
+      out = Type::f32;
+      return true;
+    case FILBERT_F16:
+      out = Type::f16;
+      return true;
+    case FILBERT_BF16:
+      out = Type::bf16;
+      return true;
+    case FILBERT_F64:
+    case FILBERT_I8:
+      break;
+  }
+  return false;
+}
+
+const float* floats(const filbert_weight* weight) { return weight ? static_cast<const float*>(weight->data) : nullptr; }
+
+// Runs body with the device current. Exceptions stop here: only status codes cross the table.
+template <typename Body>
+filbert_status on_device(const filbert_context& context, const char* doing, const Body& body) {
+  const filbert_status status = context.device.use();
+  if (status != FILBERT_OK) return status;
+  try {
+    return check(body(), doing);
+  } catch (const std::bad_alloc&) {
+    return FILBERT_OUT_OF_MEMORY;
+  } catch (const std::exception& error) {
+    return fail(FILBERT_FAILED, error.what());
+  }
+}
+
+void close(filbert_context* context) {
+  if (context->device.is_foreign()) {
+    context->readback.release();  // its memory is the parent's
+  } else {
+    context->device.use();
+    context->readback.reset();
+    if (context->stream) cudaStreamDestroy(context->stream);
+  }
+  delete context;
+}
+
+filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_context** out) {
+  if (threads < 0)
+    return fail(FILBERT_INVALID_ARGUMENT, "num_threads=" + std::to_string(threads) + ": expected a positive number");
+  Type type = {};
+  if (!type_of(dtype, type))
+    return fail(FILBERT_UNAVAILABLE, std::string("it does not compute in ") +
+                                         (dtype == FILBERT_I8 ? "int8" : "float64") +
+                                         ", only in float32, float16 and bfloat16");
+  auto context = std::unique_ptr<filbert_context>(new (std::nothrow) filbert_context);
+  if (context) context->readback.reset(new (std::nothrow) Readback);
+  if (!context || !context->readback) return FILBERT_OUT_OF_MEMORY;
+  context->type = type;
+  filbert_status status = Device::open(device_index, context->device);
+  if (status != FILBERT_OK) return status;
+  status = check(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking), "creating a stream");
+  if (status != FILBERT_OK) return status;
+  *out = context.release();
+  return FILBERT_OK;
+}
+
+void describe(filbert_context* context, filbert_device_description* out) {
+  const cudaDeviceProp& properties = context->device.properties();
+  std::snprintf(out->name, sizeof(out->name), "%.127s", properties.name);
+  std::snprintf(out->isa, sizeof(out->isa), "sm_%d%d", properties.major, properties.minor);
+  out->isas[0] = '\0';
+  out->note[0] = '\0';
+  out->threads = 1;
+  out->activation_bytes = size_of(context->type);
+  out->activations_on_host = 0;
+  out->tokens_per_pass = std::size_t{1} << 16;
+}
+
+filbert_status alloc(filbert_context* context, std::size_t bytes, void** out) {
+  return context->device.alloc(bytes, out);
+}
+
+void free_memory(filbert_context* context, void* pointer) {
+  if (!context->device.is_foreign() && context->device.use() == FILBERT_OK) cudaFree(pointer);
+}
+
+// From memory that the caller may reuse at once: the runtime copies what is not pinned before it returns.
+filbert_status upload(filbert_context* context, void* device, const void* host, std::size_t bytes) {
+  return on_device(*context, "uploading",
+                   [&] { return cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, context->stream); });
+}
+
+filbert_status download(filbert_context* context, void* host, const void* device, std::size_t bytes) {
+  return on_device(*context, "downloading", [&] {
+    const cudaError_t error = cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, context->stream);
+    return error == cudaSuccess ? cudaStreamSynchronize(context->stream) : error;
+  });
+}
+
+filbert_status read(filbert_context* context, float* host, const void* activation, std::size_t count) {
+  const filbert_status status = context->device.use();
+  if (status != FILBERT_OK) return status;
+  return context->readback->read(context->device, context->stream, context->type, activation, count, host);
+}
+
+filbert_status sync(filbert_context* context) {
+  return on_device(*context, "running the model", [&] { return cudaStreamSynchronize(context->stream); });
+}
+
+void free_weight(filbert_context* context, filbert_weight* weight) {
+  free_memory(context, weight->data);
+  delete weight;
+}
+
+filbert_status load_weight(filbert_context* context, filbert_weight_kind kind, const filbert_host_tensor* parts,
+                           std::size_t count, const filbert_host_tensor*, filbert_weight** out) {
+  filbert_status status = context->device.use();
+  if (status != FILBERT_OK) return status;
+  auto* weight = new (std::nothrow) filbert_weight;
+  if (!weight) return FILBERT_OUT_OF_MEMORY;
+  const Type type = kind == FILBERT_MATRIX ? context->type : Type::f32;
+  status = load_weight(context->device, context->stream, type, parts, count, weight);
+  if (status == FILBERT_OK)
+    *out = weight;
+  else
+    free_weight(context, weight);
+  return status;
+}
+
+cudaError_t run(const filbert_context& context, const filbert_token_op& op, std::size_t tokens) {
+  switch (op.kind) {
+    case FILBERT_EMBED_NORM: {
+      const filbert_embed_norm_args& args = op.args.embed_norm;
+      return embed_norm(
+          context.type,
+          {args.ids, args.types, args.positions, floats(args.word), floats(args.type), floats(args.position),
+           floats(args.gamma), floats(args.beta), args.eps, tokens, args.width, args.out},
+          context.stream);
+    }
+    case FILBERT_LINEAR: {
+      const filbert_linear_args& args = op.args.linear;
+      return linear(context.type,
+                    {args.x, args.weight->data, floats(args.bias), args.residual, args.activation, tokens,
+                     args.weight->rows, args.weight->cols, args.out},
+                    context.stream);
+    }
+    case FILBERT_NORM: {
+      const filbert_norm_args& args = op.args.norm;
+      return norm(context.type, {args.x, floats(args.gamma), floats(args.beta), args.eps, tokens, args.width, args.out},
+                  context.stream);
+    }
+  }
+  return cudaErrorInvalidValue;
+}
+
+filbert_status token_ops(filbert_context* context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
+  return on_device(*context, "running the model", [&] {
+    cudaError_t error = cudaSuccess;
+    for (std::size_t i = 0; i < count && error == cudaSuccess; ++i) error = run(*context, ops[i], tokens);
+    return error;
+  });
+}
+
+filbert_status attention(filbert_context* context, const filbert_attention_args* args) {
+  return on_device(*context, "running the model", [&] {
+    return attention(
+        context->type,
+        {args->qkv, args->cu_seqlens, args->key_begin, args->sequences, args->max_length, args->heads, args->head_size,
+         args->scale, args->first_only != 0, args->out, args->probabilities, args->probability_offsets},
+        context->stream);
+  });
+}
+
+filbert_status pool(filbert_context* context, const filbert_pool_args* args) {
+  return on_device(*context, "running the model", [&] {
+    return pool(
+        context->type,
+        {args->x, args->cu_seqlens, args->sequences, args->width, args->pooling, args->normalize != 0, args->out},
+        context->stream);
+  });
+}
+
+}  // namespace
+
+const filbert_backend* backend() {
+  static constexpr filbert_backend table = {
+      .abi = FILBERT_BACKEND_ABI,
+      .name = "cuda",
+      .open = open,
+      .close = close,
+      .describe = describe,
+      .error_message = error_message,
+      .alloc = alloc,
+      .free = free_memory,
+      .upload = upload,
+      .download = download,
+      .read = read,
+      .sync = sync,
+      .load_weight = load_weight,
+      .free_weight = free_weight,
+      .token_ops = token_ops,
+      .attention = attention,
+      .pool = pool,
+  };
+  return &table;
+}
+
+}  // namespace filbert::cuda

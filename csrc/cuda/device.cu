@@ -1,0 +1,82 @@
+#include "cuda/device.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace filbert::cuda {
+namespace {
+
+thread_local char message[512] = "";
+
+// The oldest that has bfloat16 products and asynchronous copies to shared memory: Ampere.
+constexpr int kOldestMajor = 8;
+
+filbert_status find(int index, cudaDeviceProp& properties) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    int driver = 0;
+    if (error == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0)
+      return fail(FILBERT_UNAVAILABLE, "there is no NVIDIA driver");
+    return fail(FILBERT_UNAVAILABLE, cudaGetErrorString(error));
+  }
+  if (count == 0) return fail(FILBERT_UNAVAILABLE, "there is no CUDA device");
+  if (index < 0 || index >= count)
+    return fail(FILBERT_UNAVAILABLE, "there is no device cuda:" + std::to_string(index) +
+                                         ", the last one is cuda:" + std::to_string(count - 1));
+  const filbert_status status =
+      check(cudaGetDeviceProperties(&properties, index), "asking for the device's properties");
+  if (status != FILBERT_OK) return status;
+  if (properties.major < kOldestMajor)
+    return fail(FILBERT_UNAVAILABLE, std::string(properties.name) + " has compute capability " +
+                                         std::to_string(properties.major) + "." + std::to_string(properties.minor) +
+                                         ", the least is " + std::to_string(kOldestMajor) + ".0");
+  return FILBERT_OK;
+}
+
+}  // namespace
+
+const char* error_message() { return message; }
+
+filbert_status fail(filbert_status status, const std::string& text) {
+  std::snprintf(message, sizeof(message), "%s", text.c_str());
+  return status;
+}
+
+filbert_status check(cudaError_t error, const char* doing) {
+  if (error == cudaSuccess) return FILBERT_OK;
+  cudaGetLastError();  // else the next launch would report it again
+  return fail(FILBERT_FAILED, std::string(doing) + ": " + cudaGetErrorString(error));
+}
+
+filbert_status Device::open(int index, Device& out) {
+  const filbert_status status = find(index, out.properties_);
+  if (status != FILBERT_OK) return status;
+  out.index_ = index;
+  out.process_ = getpid();
+  return out.use();
+}
+
+bool Device::is_foreign() const { return getpid() != process_; }
+
+filbert_status Device::use() const {
+  if (is_foreign())
+    return fail(FILBERT_FAILED, "CUDA does not survive a fork: load the model in the process that uses it");
+  return check(cudaSetDevice(index_), "selecting the device");
+}
+
+filbert_status Device::alloc(std::size_t bytes, void** out) const {
+  const filbert_status status = use();
+  if (status != FILBERT_OK) return status;
+  const cudaError_t error = cudaMalloc(out, bytes);
+  if (error != cudaErrorMemoryAllocation) return check(error, "allocating memory");
+  cudaGetLastError();
+  std::size_t free = 0, total = 0;
+  cudaMemGetInfo(&free, &total);
+  return fail(FILBERT_FAILED, "out of device memory: " + std::to_string(bytes) + " bytes wanted, " +
+                                  std::to_string(free) + " of " + std::to_string(total) + " are free");
+}
+
+}  // namespace filbert::cuda

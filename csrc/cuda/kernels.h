@@ -1,0 +1,89 @@
+// What each kernel file offers to backend.cu: one function an op, which checks nothing and launches on a stream.
+// Pointers are device memory; activations are rows of numbers of type `Type`; biases, scales and tables are float32.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "filbert/backend.h"
+
+namespace filbert::cuda {
+
+// What activations and matrices are stored in. Sums, norms, softmax and activation functions are in float32.
+enum class Type { f32, f16, bf16 };
+
+constexpr std::size_t size_of(Type type) { return type == Type::f32 ? 4 : 2; }
+
+constexpr filbert_dtype dtype_of(Type type) {
+  return type == Type::f32 ? FILBERT_F32 : type == Type::f16 ? FILBERT_F16 : FILBERT_BF16;
+}
+
+// out[t] = norm(word[ids[t]] + type[types[t]] + position[positions[t]]); null tables are left out.
+struct EmbedNorm {
+  const std::int32_t* ids;
+  const std::int32_t* types;
+  const std::int32_t* positions;
+  const float* word;
+  const float* type;
+  const float* position;
+  const float* gamma;
+  const float* beta;
+  float eps;
+  std::size_t tokens, width;
+  void* out;  // [tokens, width]
+};
+cudaError_t embed_norm(Type, const EmbedNorm&, cudaStream_t);
+
+struct Norm {
+  const void* x;  // [tokens, width]
+  const float* gamma;
+  const float* beta;
+  float eps;
+  std::size_t tokens, width;
+  void* out;
+};
+cudaError_t norm(Type, const Norm&, cudaStream_t);
+
+// out = activation(x weight^T + bias) + residual
+struct Linear {
+  const void* x;         // [tokens, k]
+  const void* weight;    // [n, k]
+  const float* bias;     // [n] or null
+  const void* residual;  // [tokens, n] or null
+  filbert_activation activation;
+  std::size_t tokens, n, k;
+  void* out;  // [tokens, n]
+};
+cudaError_t linear(Type, const Linear&, cudaStream_t);
+
+// Per sequence and head: softmax(scale q k^T) v. The fields are those of filbert_attention_args.
+struct Attention {
+  const void* qkv;                 // [tokens, 3, heads, head_size]
+  const std::int32_t* cu_seqlens;  // [sequences + 1]
+  const std::int32_t* key_begin;   // [sequences] or null
+  std::size_t sequences, max_length, heads, head_size;
+  float scale;
+  bool first_only;
+  void* out;             // [tokens, heads * head_size]; first_only: [sequences, heads * head_size]
+  float* probabilities;  // or null; sequence s at probability_offsets[s]: [heads, length, length], rows of keys
+  const std::int64_t* probability_offsets;
+};
+cudaError_t attention(Type, const Attention&, cudaStream_t);
+
+// One row a sequence; of an empty one nothing is written. normalize: v / max(|v|, 1e-12).
+struct Pool {
+  const void* x;  // [tokens, width]
+  const std::int32_t* cu_seqlens;
+  std::size_t sequences, width;
+  filbert_pooling pooling;
+  bool normalize;
+  void* out;  // [sequences, width]
+};
+cudaError_t pool(Type, const Pool&, cudaStream_t);
+
+// out[i] = x[i], rounded to nearest even. From any type of stored tensors.
+cudaError_t convert(filbert_dtype from, const void* x, std::size_t count, Type to, void* out, cudaStream_t);
+
+}  // namespace filbert::cuda

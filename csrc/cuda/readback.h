@@ -1,0 +1,36 @@
+// Activations on their way to host memory: float32 through two halves of pinned memory, one being filled by the device
+// while the other is copied out.
+#pragma once
+
+#include <mutex>
+
+#include "cuda/device.h"
+#include "cuda/kernels.h"
+
+namespace filbert::cuda {
+
+class Readback {
+ public:
+  Readback() = default;
+  ~Readback();  // with the device current
+  Readback(const Readback&) = delete;
+  Readback& operator=(const Readback&) = delete;
+
+  // Callers take turns. Allocates at the first call. Device memory is not freed by a process that did not open it.
+  filbert_status read(const Device&, cudaStream_t, Type, const void* activation, std::size_t count, float* host);
+
+ private:
+  struct Half {
+    float* device = nullptr;
+    float* pinned = nullptr;
+    cudaEvent_t copied = nullptr;
+  };
+
+  filbert_status prepare(const Device&);
+  filbert_status start(const Half&, cudaStream_t, Type, const void* activation, std::size_t count);
+
+  std::mutex mutex_;
+  Half halves_[2];
+};
+
+}  // namespace filbert::cuda

@@ -1,0 +1,165 @@
+// The op table of CUDA devices on the simulated one: what it says when something is missing, and a whole BERT.
+#include <doctest/doctest.h>
+
+#include <cstring>
+
+#include "core/ops.h"
+#include "cuda/backend.h"
+#include "cuda_on_cpu/machine.h"
+#include "floats.h"
+
+using namespace filbert;
+using namespace filbert::cuda_on_cpu;
+using namespace filbert::testing;
+
+namespace {
+
+std::unique_ptr<Ops> open(filbert_dtype dtype = FILBERT_F32, int index = 0) {
+  return std::make_unique<Ops>(cuda::backend(), index, 0, dtype);
+}
+
+filbert_weight* load(const Ops& ops, filbert_weight_kind kind, const void* data, filbert_dtype dtype, std::size_t rows,
+                     std::size_t cols) {
+  const filbert_host_tensor tensor = {data, dtype, rows, cols};
+  return ops.load_weight(kind, &tensor, 1);
+}
+
+// y [3, 4] = x [3, 8] times a matrix of that many rows.
+std::vector<float> multiply(const Ops& ops) {
+  const std::vector<float> x = random_floats(24, 1), weight = random_floats(32, 2);
+  filbert_weight* matrix = load(ops, FILBERT_MATRIX, weight.data(), FILBERT_F32, 4, 8);
+  void* in = ops.alloc(24 * 4);
+  void* out = ops.alloc(12 * 4);
+  ops.upload(in, x.data(), 24 * 4);
+  ops.token_ops({linear({in, matrix, nullptr, nullptr, FILBERT_IDENTITY, out, 0})}, 3);
+  std::vector<float> staging;
+  ops.read(out, 12, staging);
+  ops.free(in);
+  ops.free(out);
+  ops.free_weight(matrix);
+  return staging;
+}
+
+}  // namespace
+
+TEST_CASE("backend: the description") {
+  const auto ops = open(FILBERT_BF16);
+  const filbert_device_description& found = ops->device();
+  CHECK(std::string(found.name) == "CUDA on CPU");
+  CHECK(std::string(found.isa) == "sm_86");
+  CHECK(found.activation_bytes == 2);
+  CHECK_FALSE(found.activations_on_host);
+  CHECK(open()->device().activation_bytes == 4);
+}
+
+TEST_CASE("backend: why there is no device") {
+  const Restore restore;
+  CHECK_THROWS_WITH_AS(open(FILBERT_F32, 1), "cuda: there is no device cuda:1, the last one is cuda:0", DeviceError);
+  CHECK_THROWS_WITH_AS(open(FILBERT_I8), "cuda: it does not compute in int8, only in float32, float16 and bfloat16",
+                       DeviceError);
+  CHECK_THROWS_AS(Ops(cuda::backend(), 0, -1, FILBERT_F32), InputError);
+  machine().devices = 0;
+  CHECK_THROWS_WITH_AS(open(), doctest::Contains("cuda: "), DeviceError);
+  machine().driver = cudaErrorInsufficientDriver;
+  CHECK_THROWS_WITH_AS(open(), doctest::Contains("driver"), DeviceError);
+}
+
+TEST_CASE("backend: out of memory says how much, and a smaller request works") {
+  const Restore restore;
+  machine().memory = 64 << 20;
+  const auto ops = open();
+  try {
+    ops->alloc(std::size_t{1} << 30);
+    FAIL("it was given");
+  } catch (const DeviceError& error) {
+    CHECK(std::string(error.what()).find("out of device memory: 1073741824 bytes wanted, ") != std::string::npos);
+    CHECK(std::string(error.what()).find(" of 67108864 are free") != std::string::npos);
+  }
+  ops->free(ops->alloc(1 << 20));
+  CHECK(multiply(*ops).size() == 12);
+}
+
+TEST_CASE("backend: a failing call is an error, leaves nothing behind, and the next one works") {
+  const Restore restore;
+  const auto ops = open();
+  const std::vector<float> expected = multiply(*ops);  // the staging of results stays
+  const std::size_t before = device_bytes();
+  const std::vector<float> weight(32, 1.0f);
+  filbert_weight* loaded = nullptr;
+  int calls = 0;
+  for (; !loaded; ++calls) {
+    machine().calls_until_failure = calls;
+    machine().failure = cudaErrorIllegalAddress;
+    try {
+      loaded = load(*ops, FILBERT_MATRIX, weight.data(), FILBERT_F32, 4, 8);
+    } catch (const DeviceError& error) {
+      CHECK(std::string(error.what()).find("cuda: ") == 0);
+    }
+    machine().calls_until_failure = -1;
+    CAPTURE(calls);
+    if (!loaded) CHECK(device_bytes() == before);
+    CHECK(same_bits(multiply(*ops), expected));
+  }
+  CHECK(calls > 4);
+  ops->free_weight(loaded);
+}
+
+TEST_CASE("backend: a weight of every stored type, in parts") {
+  const std::vector<double> numbers = {1, -2, 0.5, 3, 0.25, -8};
+  const std::vector<float> singles(numbers.begin(), numbers.end());
+  const std::uint16_t halves[] = {0x3c00, 0xc000, 0x3800, 0x4200, 0x3400, 0xc800};
+  const std::uint16_t brains[] = {0x3f80, 0xc000, 0x3f00, 0x4040, 0x3e80, 0xc100};
+  const void* sources[] = {numbers.data(), singles.data(), halves, brains};
+  const filbert_dtype dtypes[] = {FILBERT_F64, FILBERT_F32, FILBERT_F16, FILBERT_BF16};
+  const std::size_t sizes[] = {8, 4, 2, 2};
+  for (const filbert_dtype dtype : {FILBERT_F32, FILBERT_F16, FILBERT_BF16}) {
+    const auto ops = open(dtype);
+    for (std::size_t i = 0; i < 4; ++i) {
+      CAPTURE(dtype);
+      CAPTURE(i);
+      // [2, 2] and [1, 2], by the columns of the identity
+      const auto* second = static_cast<const std::byte*>(sources[i]) + 4 * sizes[i];
+      const filbert_host_tensor parts[] = {{sources[i], dtypes[i], 2, 2}, {second, dtypes[i], 1, 2}};
+      filbert_weight* weight = ops->load_weight(FILBERT_MATRIX, parts, 2);
+      filbert_weight* one = load(*ops, FILBERT_MATRIX, singles.data(), FILBERT_F32, 1, 1);
+      // The activation [2, 2] that is the identity: of 16 bits the pairs (1, 0) and (0, 1).
+      const float identity[] = {1, 0, 0, 1};
+      const std::uint16_t half[] = {0x3c00, 0, 0, 0x3c00}, brain[] = {0x3f80, 0, 0, 0x3f80};
+      void* x = ops->alloc(16);
+      ops->upload(x,
+                  dtype == FILBERT_F32   ? static_cast<const void*>(identity)
+                  : dtype == FILBERT_F16 ? half
+                                         : brain,
+                  4 * ops->device().activation_bytes);
+      void* y = ops->alloc(6 * 4);
+      ops->token_ops({linear({x, weight, nullptr, nullptr, FILBERT_IDENTITY, y, 0})}, 2);
+      std::vector<float> staging;
+      ops->read(y, 6, staging);
+      CHECK(staging == std::vector<float>{1, 0.5, 0.25, -2, 3, -8});
+      ops->free(x);
+      ops->free(y);
+      ops->free_weight(weight);
+      ops->free_weight(one);
+    }
+  }
+}
+
+TEST_CASE("backend: results longer than a half of the staging") {
+  const auto ops = open(FILBERT_BF16);
+  for (const std::size_t count : {std::size_t{0}, std::size_t{1}, std::size_t{1} << 20, (std::size_t{5} << 19) + 3}) {
+    std::vector<std::uint16_t> bits(count);
+    for (std::size_t i = 0; i < count; ++i) bits[i] = static_cast<std::uint16_t>(0x3f80 + i % 1000);
+    void* x = ops->alloc(2 * count + 1);
+    ops->upload(x, bits.data(), 2 * count);
+    std::vector<float> found;
+    ops->read(x, count, found);
+    REQUIRE(found.size() == count);
+    bool right = true;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::uint32_t word = static_cast<std::uint32_t>(bits[i]) << 16;
+      right = right && std::memcmp(&word, &found[i], 4) == 0;
+    }
+    CHECK(right);
+    ops->free(x);
+  }
+}
