@@ -138,7 +138,7 @@ void free_weight(filbert_context* context, filbert_weight* weight) {
   delete weight;
 }
 
-filbert_status load_weight(filbert_context* context, filbert_weight_kind kind, const filbert_host_tensor* parts,
+filbert_status make_weight(filbert_context* context, filbert_weight_kind kind, const filbert_host_tensor* parts,
                            std::size_t count, const filbert_host_tensor*, filbert_weight** out) {
   filbert_status status = context->device.use();
   if (status != FILBERT_OK) return status;
@@ -153,7 +153,7 @@ filbert_status load_weight(filbert_context* context, filbert_weight_kind kind, c
   return status;
 }
 
-cudaError_t run(const filbert_context& context, const filbert_token_op& op, std::size_t tokens) {
+cudaError_t run_op(const filbert_context& context, const filbert_token_op& op, std::size_t tokens) {
   switch (op.kind) {
     case FILBERT_EMBED_NORM: {
       const filbert_embed_norm_args& args = op.args.embed_norm;
@@ -182,12 +182,12 @@ cudaError_t run(const filbert_context& context, const filbert_token_op& op, std:
 filbert_status token_ops(filbert_context* context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
   return on_device(*context, "running the model", [&] {
     cudaError_t error = cudaSuccess;
-    for (std::size_t i = 0; i < count && error == cudaSuccess; ++i) error = run(*context, ops[i], tokens);
+    for (std::size_t i = 0; i < count && error == cudaSuccess; ++i) error = run_op(*context, ops[i], tokens);
     return error;
   });
 }
 
-filbert_status attention(filbert_context* context, const filbert_attention_args* args) {
+filbert_status run_attention(filbert_context* context, const filbert_attention_args* args) {
   return on_device(*context, "running the model", [&] {
     return attention(
         context->type,
@@ -197,7 +197,7 @@ filbert_status attention(filbert_context* context, const filbert_attention_args*
   });
 }
 
-filbert_status pool(filbert_context* context, const filbert_pool_args* args) {
+filbert_status run_pool(filbert_context* context, const filbert_pool_args* args) {
   return on_device(*context, "running the model", [&] {
     return pool(
         context->type,
@@ -222,11 +222,11 @@ const filbert_backend* backend() {
       .download = download,
       .read = read,
       .sync = sync,
-      .load_weight = load_weight,
+      .load_weight = make_weight,
       .free_weight = free_weight,
       .token_ops = token_ops,
-      .attention = attention,
-      .pool = pool,
+      .attention = run_attention,
+      .pool = run_pool,
   };
   return &table;
 }
