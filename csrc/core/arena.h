@@ -26,6 +26,9 @@ class Arena {
     return take_bytes(rows * width * ops_.device().activation_bytes);
   }
 
+  // Changes whenever memory does. Until then what is taken after a reset lies where it lay after the last one.
+  std::size_t generation() const { return generation_; }
+
   // Everything taken is free again.
   void reset() {
     if (blocks_.size() > 1) {
@@ -49,6 +52,7 @@ class Arena {
   }
 
   void add_block(std::size_t size) {
+    ++generation_;
     blocks_.reserve(blocks_.size() + 1);
     blocks_.push_back({static_cast<char*>(ops_.alloc(size)), size});
   }
@@ -72,6 +76,7 @@ class Arena {
   const Ops& ops_;
   std::vector<Block> blocks_;
   std::size_t used_ = 0;  // of the last block
+  std::size_t generation_ = 0;
 };
 
 }  // namespace filbert

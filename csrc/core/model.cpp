@@ -133,18 +133,31 @@ struct Model::Impl {
     return rows;
   }
 
+  Computed compute(Session& session, const Batch& batch, Trace& trace, const Wanted& wanted) {
+    Computed computed;
+    computed.last = architecture->forward(*ops, batch, session.arena, trace, wanted.first_only);
+    if (wanted.pooled)
+      computed.rows =
+          wanted.first_only ? computed.last : pool(session, batch, computed.last, wanted.pooling, wanted.normalize);
+    if (wanted.pooler) {
+      const void* first =
+          wanted.first_only ? computed.last : pool(session, batch, computed.last, FILBERT_POOL_FIRST, false);
+      computed.rows = architecture->pooler(*ops, batch.sequences, first, session.arena);
+    }
+    return computed;
+  }
+
   void forward(Session& session, const Layout& layout, const OutputBuffers& out, const ForwardOptions& options) {
     if (out.pooler_output && !info.pooler) throw InputError("pooler_output is asked of a model without a pooler");
     clear_unwritten(out, session.packed, layout, size);
+    const bool traced = !out.hidden_states.empty() || !out.attentions.empty();
+    const Wanted wanted = {.first_only = !out.last_hidden_state && !traced, .pooler = out.pooler_output != nullptr};
     for_each_pass(session, options, [&](const Pass& pass, const Batch& batch) {
       OutputWriter writer(*ops, session, pass, layout, out, size);
-      const bool first_only = !out.last_hidden_state && out.hidden_states.empty() && out.attentions.empty();
-      const void* x = architecture->forward(*ops, batch, session.arena, writer, first_only);
-      if (out.last_hidden_state) writer.last_hidden_state(x);
-      if (out.pooler_output) {
-        const void* first = first_only ? x : pool(session, batch, x, FILBERT_POOL_FIRST, false);
-        writer.sequence_rows(architecture->pooler(*ops, batch.sequences, first, session.arena), out.pooler_output);
-      }
+      const auto run = [&] { return compute(session, batch, writer, wanted); };
+      const Computed computed = traced ? run() : session.recordings.run(batch, wanted, run);
+      if (out.last_hidden_state) writer.last_hidden_state(computed.last);
+      if (out.pooler_output) writer.sequence_rows(computed.rows, out.pooler_output);
     });
   }
 };
@@ -218,11 +231,12 @@ void Model::embed(const TokenBatch& batch, Pooling pooling, bool normalize, floa
   const Layout layout = {session.packed.tokens(), 0, batch.sequences};
   clear_sequence_rows(out, session.packed, layout, impl.size);
   static const OutputBuffers kNothing;
+  const Wanted wanted = {
+      .first_only = op == FILBERT_POOL_FIRST && !normalize, .pooled = true, .pooling = op, .normalize = normalize};
   impl.for_each_pass(session, options, [&](const Pass& pass, const Batch& packed) {
     OutputWriter writer(*impl.ops, session, pass, layout, kNothing, impl.size);
-    const bool first_only = op == FILBERT_POOL_FIRST && !normalize;
-    const void* x = impl.architecture->forward(*impl.ops, packed, session.arena, writer, first_only);
-    writer.sequence_rows(first_only ? x : impl.pool(session, packed, x, op, normalize), out);
+    const auto run = [&] { return impl.compute(session, packed, writer, wanted); };
+    writer.sequence_rows(session.recordings.run(packed, wanted, run).rows, out);
   });
 }
 

@@ -89,6 +89,24 @@ class Ops {
   void attention(const filbert_attention_args& args) const { check(table_->attention(context_, &args)); }
   void pool(const filbert_pool_args& args) const { check(table_->pool(context_, &args)); }
 
+  // What body() does with ops, to be done by replay().
+  template <typename Body>
+  filbert_recording* record(const Body& body) const {
+    check(table_->record_begin(context_));
+    filbert_recording* recording = nullptr;
+    try {
+      body();
+    } catch (...) {
+      table_->record_end(context_, &recording);
+      if (recording) free_recording(recording);
+      throw;
+    }
+    check(table_->record_end(context_, &recording));
+    return recording;
+  }
+  void replay(filbert_recording* recording) const { check(table_->replay(context_, recording)); }
+  void free_recording(filbert_recording* recording) const { table_->free_recording(context_, recording); }
+
  private:
   void check(filbert_status status) const {
     switch (status) {

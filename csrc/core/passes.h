@@ -7,16 +7,18 @@
 
 #include "core/arena.h"
 #include "core/packed_tokens.h"
+#include "core/recordings.h"
 #include "models/architecture.h"
 
 namespace filbert {
 
 // What one forward needs beyond the weights. Kept between calls for its memory.
 struct Session {
-  explicit Session(const Ops& ops) : arena(ops) {}
+  explicit Session(const Ops& ops) : arena(ops), recordings(ops, arena) {}
 
   PackedTokens packed;
   Arena arena;
+  Recordings recordings;
   std::vector<std::int32_t> indices;  // of the pass: the arrays of its Batch
   std::vector<std::int64_t> offsets;  // of the pass: attention probabilities of each sequence
   std::vector<float> staging;         // of the pass: rows on their way to the caller
@@ -32,7 +34,8 @@ struct Pass {
 // The pass after `last` (at first an empty one): as many whole sequences as fit into `tokens`, at least one.
 Pass next_pass(const PackedTokens& packed, const Pass& last, std::size_t tokens);
 
-// Uploads a pass into the session's arena, in one piece.
+// Uploads a pass into the session's arena, in one piece. Where forwards are recorded it is filled up with tokens of no
+// sequence and with empty sequences, to one of few sizes.
 Batch upload(const Ops& ops, const Pass& pass, Session& session);
 
 }  // namespace filbert

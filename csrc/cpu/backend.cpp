@@ -89,6 +89,7 @@ void describe(filbert_context* context, filbert_device_description* out) {
                 widened ? "this processor does not multiply bfloat16: it is widened to float32" : "");
   out->threads = context->pool.threads();
   out->tokens_per_pass = kTokensPerPass;
+  out->tokens_to_record = 0;
   out->activation_bytes = sizeof(float);
   out->activations_on_host = 1;
 }
@@ -185,7 +186,8 @@ filbert_status attention(filbert_context* context, const filbert_attention_args*
       context->pool.run(args->sequences * args->heads, scratch, [&](std::size_t task, float* own) {
         const std::size_t s = task / args->heads;
         const auto first = static_cast<std::size_t>(args->cu_seqlens[s]);
-        attend(*context, *args, task % args->heads, s, first, first + 1, own);
+        if (args->cu_seqlens[s + 1] > args->cu_seqlens[s])
+          attend(*context, *args, task % args->heads, s, first, first + 1, own);
       });
       return;
     }
@@ -205,6 +207,7 @@ filbert_status pool(filbert_context* context, const filbert_pool_args* args) {
     context->pool.run(args->sequences, 0, [&](std::size_t s, float*) {
       const auto first = static_cast<std::size_t>(args->cu_seqlens[s]);
       const auto tokens = static_cast<std::size_t>(args->cu_seqlens[s + 1]) - first;
+      if (tokens == 0) return;
       context->kernels.rows.pool(x + first * args->width, tokens, args->width, args->pooling, args->normalize != 0,
                                  out + s * args->width);
     });
@@ -232,6 +235,10 @@ const filbert_backend* backend() {
       .token_ops = token_ops,
       .attention = attention,
       .pool = pool,
+      .record_begin = nullptr,
+      .record_end = nullptr,
+      .replay = nullptr,
+      .free_recording = nullptr,
   };
   return &table;
 }

@@ -23,8 +23,8 @@ struct Sequence {
 __device__ __forceinline__ Sequence sequence(const Attention& task, std::size_t s) {
   const std::int32_t first = task.cu_seqlens[s], end = task.cu_seqlens[s + 1];
   const std::int32_t first_key = task.key_begin ? task.key_begin[s] : first;
-  return {static_cast<std::size_t>(first), static_cast<std::size_t>(first_key), task.first_only ? 1 : end - first,
-          end - first_key};
+  const int queries = task.first_only && end > first ? 1 : end - first;
+  return {static_cast<std::size_t>(first), static_cast<std::size_t>(first_key), queries, end - first_key};
 }
 
 // Where a token's query, key (which = 1) or value (2) of a head begins.

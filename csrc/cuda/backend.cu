@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <new>
 
 #include "cuda/readback.h"
@@ -19,6 +20,7 @@ struct filbert_context {
   Device device;
   Type type;
   cudaStream_t stream = nullptr;
+  std::recursive_mutex mutex;  // of who puts work on the stream; held while a recording is made
   std::unique_ptr<Readback> readback;
 };
 
@@ -47,10 +49,11 @@ const float* floats(const filbert_weight* weight) { return weight ? static_cast<
 
 // Runs body with the device current. Exceptions stop here: only status codes cross the table.
 template <typename Body>
-filbert_status on_device(const filbert_context& context, const char* doing, const Body& body) {
+filbert_status on_device(filbert_context& context, const char* doing, const Body& body) {
   const filbert_status status = context.device.use();
   if (status != FILBERT_OK) return status;
   try {
+    const std::lock_guard lock(context.mutex);
     return check(body(), doing);
   } catch (const std::bad_alloc&) {
     return FILBERT_OUT_OF_MEMORY;
@@ -90,6 +93,9 @@ filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_
   return FILBERT_OK;
 }
 
+// With more, a kernel of BERT-base takes longer than the host takes to launch it.
+constexpr std::size_t kTokensToRecord = 8192;
+
 void describe(filbert_context* context, filbert_device_description* out) {
   const cudaDeviceProp& properties = context->device.properties();
   std::snprintf(out->name, sizeof(out->name), "%.127s", properties.name);
@@ -100,6 +106,7 @@ void describe(filbert_context* context, filbert_device_description* out) {
   out->activation_bytes = size_of(context->type);
   out->activations_on_host = 0;
   out->tokens_per_pass = std::size_t{1} << 16;
+  out->tokens_to_record = kTokensToRecord;
 }
 
 filbert_status alloc(filbert_context* context, std::size_t bytes, void** out) {
@@ -126,11 +133,14 @@ filbert_status download(filbert_context* context, void* host, const void* device
 filbert_status read(filbert_context* context, float* host, const void* activation, std::size_t count) {
   const filbert_status status = context->device.use();
   if (status != FILBERT_OK) return status;
-  return context->readback->read(context->device, context->stream, context->type, activation, count, host);
+  return context->readback->read({context->device, context->stream, context->mutex}, context->type, activation, count,
+                                 host);
 }
 
 filbert_status sync(filbert_context* context) {
-  return on_device(*context, "running the model", [&] { return cudaStreamSynchronize(context->stream); });
+  const filbert_status status = context->device.use();
+  if (status != FILBERT_OK) return status;
+  return check(cudaStreamSynchronize(context->stream), "running the model");
 }
 
 void free_weight(filbert_context* context, filbert_weight* weight) {
@@ -145,7 +155,10 @@ filbert_status make_weight(filbert_context* context, filbert_weight_kind kind, c
   auto* weight = new (std::nothrow) filbert_weight;
   if (!weight) return FILBERT_OUT_OF_MEMORY;
   const Type type = kind == FILBERT_MATRIX ? context->type : Type::f32;
-  status = load_weight(context->device, context->stream, type, parts, count, weight);
+  {
+    const std::lock_guard lock(context->mutex);
+    status = load_weight(context->device, context->stream, type, parts, count, weight);
+  }
   if (status == FILBERT_OK)
     *out = weight;
   else
@@ -206,6 +219,40 @@ filbert_status run_pool(filbert_context* context, const filbert_pool_args* args)
   });
 }
 
+// Relaxed: the arena may grow meanwhile, in this thread or another.
+filbert_status record_begin(filbert_context* context) {
+  context->mutex.lock();
+  const filbert_status status = on_device(
+      *context, "recording", [&] { return cudaStreamBeginCapture(context->stream, cudaStreamCaptureModeRelaxed); });
+  if (status != FILBERT_OK) context->mutex.unlock();
+  return status;
+}
+
+filbert_status record_end(filbert_context* context, filbert_recording** out) {
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  const filbert_status status = on_device(*context, "recording", [&] {
+    cudaError_t error = cudaStreamEndCapture(context->stream, &graph);
+    if (error == cudaSuccess) error = cudaGraphInstantiate(&executable, graph, 0);
+    if (graph) cudaGraphDestroy(graph);
+    return error;
+  });
+  context->mutex.unlock();
+  *out = reinterpret_cast<filbert_recording*>(executable);
+  return status;
+}
+
+cudaGraphExec_t graph_of(filbert_recording* recording) { return reinterpret_cast<cudaGraphExec_t>(recording); }
+
+filbert_status replay(filbert_context* context, filbert_recording* recording) {
+  return on_device(*context, "running the model",
+                   [&] { return cudaGraphLaunch(graph_of(recording), context->stream); });
+}
+
+void free_recording(filbert_context* context, filbert_recording* recording) {
+  if (!context->device.is_foreign() && context->device.use() == FILBERT_OK) cudaGraphExecDestroy(graph_of(recording));
+}
+
 }  // namespace
 
 const filbert_backend* backend() {
@@ -227,6 +274,10 @@ const filbert_backend* backend() {
       .token_ops = token_ops,
       .attention = run_attention,
       .pool = run_pool,
+      .record_begin = record_begin,
+      .record_end = record_end,
+      .replay = replay,
+      .free_recording = free_recording,
   };
   return &table;
 }

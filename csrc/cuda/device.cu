@@ -12,15 +12,24 @@ thread_local char message[512] = "";
 // The oldest that has bfloat16 products and asynchronous copies to shared memory: Ampere.
 constexpr int kOldestMajor = 8;
 
+std::string version(int number) { return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10); }
+
+// Why there is no count of devices.
+std::string reason_of(cudaError_t error) {
+  int driver = 0, runtime = 0;
+  if (error != cudaErrorInsufficientDriver || cudaDriverGetVersion(&driver) != cudaSuccess)
+    return cudaGetErrorString(error);
+  if (driver == 0) return "there is no NVIDIA driver";
+  cudaRuntimeGetVersion(&runtime);
+  return "the NVIDIA driver is for CUDA " + version(driver) + ", this plug-in needs " + version(runtime);
+}
+
 filbert_status find(int index, cudaDeviceProp& properties) {
   int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error != cudaSuccess) {
+  if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess) {
+    const std::string reason = reason_of(error);
     cudaGetLastError();
-    int driver = 0;
-    if (error == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0)
-      return fail(FILBERT_UNAVAILABLE, "there is no NVIDIA driver");
-    return fail(FILBERT_UNAVAILABLE, cudaGetErrorString(error));
+    return fail(FILBERT_UNAVAILABLE, reason);
   }
   if (count == 0) return fail(FILBERT_UNAVAILABLE, "there is no CUDA device");
   if (index < 0 || index >= count)

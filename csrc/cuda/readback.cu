@@ -36,25 +36,26 @@ filbert_status Readback::prepare(const Device& device) {
   return FILBERT_OK;
 }
 
-filbert_status Readback::start(const Half& half, cudaStream_t stream, Type type, const void* activation,
+filbert_status Readback::start(const Half& half, const SharedStream& from, Type type, const void* activation,
                                std::size_t count) {
-  cudaError_t error = convert(dtype_of(type), activation, count, Type::f32, half.device, stream);
+  const std::lock_guard lock(from.mutex);
+  cudaError_t error = convert(dtype_of(type), activation, count, Type::f32, half.device, from.stream);
   if (error == cudaSuccess)
-    error = cudaMemcpyAsync(half.pinned, half.device, count * sizeof(float), cudaMemcpyDeviceToHost, stream);
-  if (error == cudaSuccess) error = cudaEventRecord(half.copied, stream);
+    error = cudaMemcpyAsync(half.pinned, half.device, count * sizeof(float), cudaMemcpyDeviceToHost, from.stream);
+  if (error == cudaSuccess) error = cudaEventRecord(half.copied, from.stream);
   return check(error, "reading activations");
 }
 
-filbert_status Readback::read(const Device& device, cudaStream_t stream, Type type, const void* activation,
-                              std::size_t count, float* host) {
+filbert_status Readback::read(const SharedStream& from, Type type, const void* activation, std::size_t count,
+                              float* host) {
   const std::lock_guard lock(mutex_);
-  filbert_status status = prepare(device);
+  filbert_status status = prepare(from.device);
   const std::size_t parts = (count + kNumbers - 1) / kNumbers;
   for (std::size_t part = 0; part <= parts && status == FILBERT_OK; ++part) {
     const auto begin_of = [&](std::size_t i) { return i * kNumbers; };
     const auto size_of_part = [&](std::size_t i) { return std::min(kNumbers, count - begin_of(i)); };
     if (part < parts)
-      status = start(halves_[part % 2], stream, type,
+      status = start(halves_[part % 2], from, type,
                      static_cast<const std::byte*>(activation) + begin_of(part) * size_of(type), size_of_part(part));
     if (part == 0 || status != FILBERT_OK) continue;
     const Half& last = halves_[(part - 1) % 2];

@@ -9,6 +9,13 @@
 
 namespace filbert::cuda {
 
+// The stream that results come from, and the lock of who puts work on it.
+struct SharedStream {
+  const Device& device;
+  cudaStream_t stream;
+  std::recursive_mutex& mutex;
+};
+
 class Readback {
  public:
   Readback() = default;
@@ -17,7 +24,7 @@ class Readback {
   Readback& operator=(const Readback&) = delete;
 
   // Callers take turns. Allocates at the first call. Device memory is not freed by a process that did not open it.
-  filbert_status read(const Device&, cudaStream_t, Type, const void* activation, std::size_t count, float* host);
+  filbert_status read(const SharedStream&, Type, const void* activation, std::size_t count, float* host);
 
  private:
   struct Half {
@@ -27,7 +34,7 @@ class Readback {
   };
 
   filbert_status prepare(const Device&);
-  filbert_status start(const Half&, cudaStream_t, Type, const void* activation, std::size_t count);
+  filbert_status start(const Half&, const SharedStream&, Type, const void* activation, std::size_t count);
 
   std::mutex mutex_;
   Half halves_[2];

@@ -235,8 +235,10 @@ class EncoderModel:
         output = BaseModelOutputWithPooling(
             last, pooled, None if states is None else tuple(states), None if attentions is None else tuple(attentions)
         )
-        if any(map(interop.is_torch, (input_ids, attention_mask, token_type_ids, position_ids))):
-            output = _to_torch(output)
+        for argument in (input_ids, attention_mask, token_type_ids, position_ids):
+            if interop.is_torch(argument):
+                output = _to_torch(output, argument.device)
+                break
         return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     forward = __call__
@@ -374,8 +376,10 @@ def _dtype_name(dtype: Any, stored: str) -> str:
     return stored if name == "auto" else name
 
 
-def _to_torch(output: BaseModelOutputWithPooling) -> BaseModelOutputWithPooling:
-    convert = interop.to_torch
+def _to_torch(output: BaseModelOutputWithPooling, device: Any) -> BaseModelOutputWithPooling:
+    def convert(array: npt.NDArray[Any]) -> Any:
+        return interop.to_torch(array, device)
+
     return BaseModelOutputWithPooling(
         convert(output.last_hidden_state),
         None if output.pooler_output is None else convert(output.pooler_output),

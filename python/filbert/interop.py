@@ -37,9 +37,9 @@ def is_torch(value: Any) -> bool:
     return torch is not None and isinstance(value, getattr(torch, "Tensor", ()))
 
 
-def to_torch(array: npt.NDArray[Any]) -> Any:
-    """The same memory as a PyTorch tensor. PyTorch must be imported already."""
-    return sys.modules["torch"].from_numpy(array)
+def to_torch(array: npt.NDArray[Any], device: Any = "cpu") -> Any:
+    """A PyTorch tensor: the same memory, or a copy on another device. PyTorch must be imported already."""
+    return sys.modules["torch"].from_numpy(array).to(device)
 
 
 def _matrix(name: str, value: Any) -> tuple[npt.NDArray[Any], list[int] | None]:

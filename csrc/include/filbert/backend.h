@@ -62,6 +62,7 @@ typedef enum filbert_weight_kind {
 
 typedef struct filbert_context filbert_context;
 typedef struct filbert_weight filbert_weight;
+typedef struct filbert_recording filbert_recording;
 
 /* A tensor in host memory, row-major, any alignment. A vector has cols == 1. */
 typedef struct filbert_host_tensor {
@@ -139,7 +140,7 @@ typedef struct filbert_attention_args {
   const int64_t* probability_offsets; /* [sequences], in floats */
 } filbert_attention_args;
 
-/* One row a sequence. normalize: v / max(|v|, 1e-12). No sequence is empty. */
+/* One row a sequence; of an empty one nothing is written. normalize: v / max(|v|, 1e-12). */
 typedef struct filbert_pool_args {
   const void* x; /* [tokens, width] */
   const int32_t* cu_seqlens;
@@ -157,6 +158,7 @@ typedef struct filbert_device_description {
   char note[128]; /* what a user should know of the dtype in use, or empty */
   int threads;
   size_t tokens_per_pass;  /* how many a forward should take at a time */
+  size_t tokens_to_record; /* forwards of at most so many should be recorded; 0: it has no recordings */
   size_t activation_bytes; /* of one number of an activation */
   int activations_on_host; /* they are float32 in host memory */
 } filbert_device_description;
@@ -188,6 +190,14 @@ typedef struct filbert_backend {
   filbert_status (*token_ops)(filbert_context*, const filbert_token_op*, size_t count, size_t tokens);
   filbert_status (*attention)(filbert_context*, const filbert_attention_args*);
   filbert_status (*pool)(filbert_context*, const filbert_pool_args*);
+
+  /* A recording: what ops between begin and end would do is not done but kept, to be done by each replay, on the same
+   * memory. Of one thread at a time: others wait at their next op. record_end comes in any case; it gives no recording
+   * and the status of the failure if an op failed. Null if tokens_to_record is 0. */
+  filbert_status (*record_begin)(filbert_context*);
+  filbert_status (*record_end)(filbert_context*, filbert_recording** out);
+  filbert_status (*replay)(filbert_context*, filbert_recording*);
+  void (*free_recording)(filbert_context*, filbert_recording*);
 } filbert_backend;
 
 #ifdef __cplusplus

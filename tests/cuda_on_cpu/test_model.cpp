@@ -1,0 +1,156 @@
+// Whole models on the simulated device, through the plug-in as a program opens it: beside the CPU, and the forwards that
+// are recorded and replayed.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <thread>
+
+#include "core/recordings.h"
+#include "cuda/backend.h"
+#include "floats.h"
+#include "tiny_model.h"
+
+using namespace filbert;
+using namespace filbert::testing;
+
+namespace {
+
+Model model_on(const char* device, DType dtype = DType::f32) {
+  setenv("FILBERT_BACKEND_DIR", FILBERT_SIMULATED_PLUGIN, 1);
+  LoadOptions options;
+  options.device = device;
+  options.dtype = dtype;
+  return Model::create(kTinyConfig, random_weights(kTinyConfig, 1), options);
+}
+
+Texts batch_of(const std::vector<std::vector<std::int64_t>>& texts) {
+  Texts batch;
+  for (const auto& text : texts) batch.add(text);
+  return batch;
+}
+
+}  // namespace
+
+TEST_CASE("model: every output beside the CPU's") {
+  const Model cpu = model_on("cpu");
+  const Texts batch = batch_of(random_texts(7, 3));
+  ForwardOptions options;
+  options.hidden_states = options.attentions = true;
+  const Output expected = cpu.forward(batch.batch(), options);
+  // Two layers of a dozen roundings each, to numbers of size 1.
+  const std::pair<DType, double> cases[] = {{DType::f32, 1e-5}, {DType::f16, 0x1p-6}, {DType::bf16, 0x1p-3}};
+  for (const auto& [dtype, allowed] : cases) {
+    const Model cuda = model_on("cuda:0", dtype);
+    CHECK(cuda.info().device == "cuda:0");
+    const Output found = cuda.forward(batch.batch(), options);
+    CHECK(difference(found.last_hidden_state, expected.last_hidden_state) < allowed);
+    CHECK(difference(found.pooler_output, expected.pooler_output) < allowed);
+    for (std::size_t i = 0; i < expected.hidden_states.size(); ++i)
+      CHECK(difference(found.hidden_states[i], expected.hidden_states[i]) < allowed);
+    for (std::size_t i = 0; i < expected.attentions.size(); ++i)
+      CHECK(difference(found.attentions[i], expected.attentions[i]) < allowed);
+  }
+}
+
+TEST_CASE("model: replayed forwards, in turns, in other batches, from other threads") {
+  const Model model = model_on("cuda", DType::bf16);
+  std::vector<Texts> batches;
+  std::vector<Output> expected;
+  for (unsigned seed = 0; seed < 6; ++seed) {
+    batches.push_back(batch_of(random_texts(1 + seed % 3, seed)));
+    ForwardOptions traced;  // is never replayed
+    traced.hidden_states = true;
+    expected.push_back(model.forward(batches.back().batch(), traced));
+  }
+  const auto check_all = [&](int rounds) {
+    std::vector<float> vectors(3 * 36), again(3 * 36);
+    for (int round = 0; round < rounds; ++round)
+      for (std::size_t i = 0; i < batches.size(); ++i) {
+        const Output found = model.forward(batches[i].batch());
+        CHECK(same_bits(found.last_hidden_state, expected[i].last_hidden_state));
+        CHECK(same_bits(found.pooler_output, expected[i].pooler_output));
+        for (const Pooling pooling : {Pooling::cls, Pooling::mean, Pooling::max}) {
+          std::fill(vectors.begin(), vectors.end(), 0.0f);
+          std::fill(again.begin(), again.end(), 0.0f);
+          model.embed(batches[i].batch(), pooling, pooling == Pooling::mean, vectors.data());
+          model.embed(batches[i].batch(), pooling, pooling == Pooling::mean, again.data());
+          CHECK(same_bits(vectors, again));
+        }
+      }
+  };
+  check_all(4);
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong = 0;
+  for (int t = 0; t < 3; ++t)
+    threads.emplace_back([&, t] {
+      for (std::size_t n = 0; n < 12; ++n) {
+        const std::size_t i = (n + static_cast<std::size_t>(t)) % batches.size();
+        wrong += !same_bits(model.forward(batches[i].batch()).last_hidden_state, expected[i].last_hidden_state);
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("recordings: made on the second call, replayed from then on, as long as the memory stays") {
+  const Ops ops(cuda::backend(), 0, 0, FILBERT_F32);
+  Arena arena(ops);
+  Recordings recordings(ops, arena);
+  const std::vector<float> x = random_floats(64, 1), weight = random_floats(64, 2);
+  const filbert_host_tensor tensor = {weight.data(), FILBERT_F32, 8, 8};
+  filbert_weight* matrix = ops.load_weight(FILBERT_MATRIX, &tensor, 1);
+  Batch batch;
+  batch.tokens = 8;
+  int computed = 0;
+  const auto run = [&](float factor, const Wanted& wanted = {}) {
+    arena.reset();
+    void* in = arena.activations(8, 8);
+    std::vector<float> values = x;
+    for (float& value : values) value *= factor;
+    ops.upload(in, values.data(), 64 * sizeof(float));
+    const Computed result = recordings.run(batch, wanted, [&] {
+      ++computed;
+      void* out = arena.activations(batch.tokens, 8);
+      ops.token_ops({linear({in, matrix, nullptr, nullptr, FILBERT_IDENTITY, out, 0})}, 8);
+      return Computed{out, nullptr};
+    });
+    std::vector<float> found;
+    ops.read(result.last, 64, found);
+    return found;
+  };
+  const std::vector<float> expected = run(1);  // the arena grows in it
+  std::vector<float> doubled = expected;
+  for (float& value : doubled) value *= 2;
+  for (int i = 0; i < 4; ++i) CHECK(same_bits(run(1), expected));
+  const int before = computed;
+  CHECK(before <= 4);
+  for (int i = 0; i < 5; ++i) CHECK(same_bits(run(2), doubled));  // other numbers, the same work
+  CHECK(computed == before);
+  CHECK(same_bits(run(1, {.pooled = true}), expected));  // other work
+  CHECK(computed == before + 1);
+  for (batch.tokens = 9; batch.tokens < 100; ++batch.tokens) CHECK(same_bits(run(1), expected));  // other sizes
+  batch.tokens = 8;
+  CHECK(same_bits(run(2), doubled));  // what was forgotten meanwhile is computed again
+  ops.free_weight(matrix);
+}
+
+TEST_CASE("recordings: a failure while one is made is an error, and the next call works") {
+  const Ops ops(cuda::backend(), 0, 0, FILBERT_F32);
+  CHECK_THROWS_WITH(ops.record([] { throw DeviceError("in the middle"); }), "in the middle");
+  const float two = 2;
+  const filbert_host_tensor tensor = {&two, FILBERT_F32, 1, 1};
+  filbert_weight* weight = ops.load_weight(FILBERT_MATRIX, &tensor, 1);
+  void* x = ops.alloc(4);
+  void* y = ops.alloc(4);
+  ops.upload(x, &two, 4);
+  filbert_recording* recording = ops.record([&] {
+    ops.token_ops({linear({x, weight, nullptr, nullptr, FILBERT_IDENTITY, y, 0})}, 1);
+  });
+  ops.replay(recording);
+  std::vector<float> found;
+  CHECK(*ops.read(y, 1, found) == 4);
+  ops.free_recording(recording);
+  ops.free_weight(weight);
+  ops.free(x);
+  ops.free(y);
+}
