@@ -6,6 +6,7 @@
 #include <pybind11/stl.h>
 
 #include <cstring>
+#include <tuple>
 
 namespace py = pybind11;
 using namespace pybind11::literals;
@@ -136,7 +137,7 @@ const T* optional_data(const char* name, const std::optional<py::array_t<T, py::
 
 py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std::optional<ByteArray>& attention_mask,
                   const std::optional<Int64Array>& token_type_ids, const std::optional<Int64Array>& position_ids,
-                  bool hidden_states, bool attentions) {
+                  bool hidden_states, bool attentions, const py::object& allocate) {
   if (ids.ndim() != 2)
     throw filbert::InputError("input_ids has " + std::to_string(ids.ndim()) + " dimensions; expected 2");
   const py::ssize_t rows = ids.shape(0), columns = ids.shape(1);
@@ -151,19 +152,25 @@ py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std:
   batch.position_ids = optional_data("position_ids", position_ids, ids);
 
   filbert::OutputBuffers buffers;
-  FloatArray last = make_array({rows, columns, hidden});
-  buffers.last_hidden_state = last.mutable_data();
+  buffers.on_device = !allocate.is_none();
+  // What is returned, and where its memory is.
+  const auto make = [&](const std::vector<py::ssize_t>& shape) -> std::pair<py::object, float*> {
+    if (buffers.on_device) {
+      const py::tuple made = allocate(py::tuple(py::cast(shape)));
+      return {made[0], reinterpret_cast<float*>(made[1].cast<std::uintptr_t>())};
+    }
+    FloatArray array = make_array(shape);
+    return {array, array.mutable_data()};
+  };
+  py::object last;
+  std::tie(last, buffers.last_hidden_state) = make({rows, columns, hidden});
   py::object pooled = py::none(), states = py::none(), probabilities = py::none();
-  if (info.pooler) {
-    FloatArray array = make_array({rows, hidden});
-    buffers.pooler_output = array.mutable_data();
-    pooled = array;
-  }
-  const auto make_list = [](std::size_t count, const std::vector<py::ssize_t>& shape, std::vector<float*>& pointers) {
+  if (info.pooler) std::tie(pooled, buffers.pooler_output) = make({rows, hidden});
+  const auto make_list = [&](std::size_t count, const std::vector<py::ssize_t>& shape, std::vector<float*>& pointers) {
     py::list list;
     for (std::size_t i = 0; i < count; ++i) {
-      FloatArray array = make_array(shape);
-      pointers.push_back(array.mutable_data());
+      const auto [array, data] = make(shape);
+      pointers.push_back(data);
       list.append(array);
     }
     return list;
@@ -275,7 +282,7 @@ void bind_model(py::module_& module) {
       .def(py::init(&make_model), "config_json"_a, "weights"_a, py::kw_only(), "device"_a = "cpu",
            "dtype"_a = "float32", "num_threads"_a = 0, "pooler"_a = "optional")
       .def("forward", &forward, "input_ids"_a, "attention_mask"_a = py::none(), "token_type_ids"_a = py::none(),
-           "position_ids"_a = py::none(), "hidden_states"_a = false, "attentions"_a = false)
+           "position_ids"_a = py::none(), "hidden_states"_a = false, "attentions"_a = false, "allocate"_a = py::none())
       .def("embed", &embed, "input_ids"_a, "cu_seqlens"_a, "pooling"_a, "normalize"_a)
       .def_property_readonly("model_type", field(&Info::model_type))
       .def_property_readonly("device", field(&Info::device))

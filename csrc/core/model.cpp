@@ -119,11 +119,13 @@ struct Model::Impl {
     for (Pass pass; pass.end < session.packed.sequences();) {
       if (pass.end > 0) check_interrupted(options);
       session.arena.reset();
+      session.results.reset();
       pass = next_pass(session.packed, pass, ops->device().tokens_per_pass);
       body(pass, upload(*ops, pass, session));
     }
     ops->sync();
     session.arena.reset();
+    session.results.reset();
   }
 
   // [sequences, hidden], in the arena
@@ -149,6 +151,7 @@ struct Model::Impl {
 
   void forward(Session& session, const Layout& layout, const OutputBuffers& out, const ForwardOptions& options) {
     if (out.pooler_output && !info.pooler) throw InputError("pooler_output is asked of a model without a pooler");
+    if (out.on_device && !out.attentions.empty()) throw InputError("attentions are written to host memory only");
     clear_unwritten(out, session.packed, layout, size);
     const bool traced = !out.hidden_states.empty() || !out.attentions.empty();
     const Wanted wanted = {.first_only = !out.last_hidden_state && !traced, .pooler = out.pooler_output != nullptr};

@@ -67,6 +67,8 @@ class Ops {
   }
   void sync() const { check(table_->sync(context_)); }
 
+  void scatter(const filbert_scatter_args& args) const { check(table_->scatter(context_, &args)); }
+
   // An activation of `count` numbers as float32 in host memory: itself, or a copy in `staging`.
   const float* read(const void* activation, std::size_t count, std::vector<float>& staging) const {
     if (device_.activations_on_host) return static_cast<const float*>(activation);

@@ -10,6 +10,7 @@ void clear_sequence_rows(float* rows, const PackedTokens& packed, const Layout& 
 
 void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const Layout& layout,
                      const Dimensions& size) {
+  if (out.on_device) return;
   if (out.pooler_output) clear_sequence_rows(out.pooler_output, packed, layout, size);
   if (packed.tokens() == layout.rows &&
       std::find(packed.asks_first.begin(), packed.asks_first.end(), 1) == packed.asks_first.end())
@@ -22,7 +23,13 @@ void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const
 
 OutputWriter::OutputWriter(const Ops& ops, Session& session, const Pass& pass, const Layout& layout,
                            const OutputBuffers& out, const Dimensions& size)
-    : ops_(ops), session_(session), pass_(pass), layout_(layout), out_(out), size_(size) {
+    : ops_(ops),
+      session_(session),
+      pass_(pass),
+      layout_(layout),
+      out_(out),
+      size_(size),
+      device_memory_(out.on_device && !ops.device().activations_on_host) {
   if (out.attentions.empty()) return;
   const PackedTokens& packed = session.packed;
   session.offsets.clear();
@@ -30,9 +37,18 @@ OutputWriter::OutputWriter(const Ops& ops, Session& session, const Pass& pass, c
     session.offsets.push_back(static_cast<std::int64_t>(probability_count_));
     probability_count_ += size.heads * packed.length(s) * packed.length(s);
   }
-  std::int64_t* offsets = session.arena.take<std::int64_t>(session.offsets.size());
+  std::int64_t* offsets = session.results.take<std::int64_t>(session.offsets.size());
   ops.upload(offsets, session.offsets.data(), session.offsets.size() * sizeof(std::int64_t));
-  probabilities_ = {session.arena.take<float>(probability_count_), offsets};
+  probabilities_ = {session.results.take<float>(probability_count_), offsets};
+}
+
+template <typename RowOf>
+void OutputWriter::scatter(const void* x, std::size_t count, const RowOf& row_of, float* to) {
+  session_.rows.clear();
+  for (std::size_t i = 0; i < count; ++i) session_.rows.push_back(static_cast<std::int64_t>(row_of(i)));
+  auto* rows = session_.results.take<std::int64_t>(count);
+  ops_.upload(rows, session_.rows.data(), count * sizeof(std::int64_t));
+  ops_.scatter({x, rows, count, size_.hidden, to});
 }
 
 // Runs of tokens whose rows follow each other go in one copy.
@@ -40,6 +56,7 @@ void OutputWriter::write_rows(const void* x, float* to) {
   const PackedTokens& packed = session_.packed;
   const std::size_t first = packed.cu_seqlens[pass_.begin];
   const std::size_t last = packed.cu_seqlens[pass_.end];
+  if (device_memory_) return scatter(x, last - first, [&](std::size_t i) { return packed.row[first + i]; }, to);
   const float* rows = ops_.read(x, (last - first) * size_.hidden, session_.staging);
   for (std::size_t token = first; token < last;) {
     const std::size_t row = packed.row[token];
@@ -52,7 +69,10 @@ void OutputWriter::write_rows(const void* x, float* to) {
 }
 
 void OutputWriter::sequence_rows(const void* x, float* to) {
-  const float* rows = ops_.read(x, (pass_.end - pass_.begin) * size_.hidden, session_.staging);
+  const std::size_t count = pass_.end - pass_.begin;
+  if (device_memory_)
+    return scatter(x, count, [&](std::size_t i) { return session_.packed.sequence_row[pass_.begin + i]; }, to);
+  const float* rows = ops_.read(x, count * size_.hidden, session_.staging);
   for (std::size_t s = pass_.begin; s < pass_.end; ++s)
     std::copy_n(rows + (s - pass_.begin) * size_.hidden, size_.hidden,
                 to + session_.packed.sequence_row[s] * size_.hidden);

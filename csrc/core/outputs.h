@@ -35,6 +35,9 @@ class OutputWriter : public Trace {
 
  private:
   void write_rows(const void* x, float* to);
+  // Row i of x to the place that row_of(i) names, in device memory.
+  template <typename RowOf>
+  void scatter(const void* x, std::size_t count, const RowOf& row_of, float* to);
   void write_padded_attention(std::size_t sequence, const float* from, float* to) const;
 
   const Ops& ops_;
@@ -43,6 +46,7 @@ class OutputWriter : public Trace {
   Layout layout_;
   const OutputBuffers& out_;
   Dimensions size_;
+  bool device_memory_;
   std::size_t hidden_states_ = 0;
   std::size_t attentions_ = 0;
   std::size_t probability_count_ = 0;

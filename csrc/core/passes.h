@@ -14,13 +14,15 @@ namespace filbert {
 
 // What one forward needs beyond the weights. Kept between calls for its memory.
 struct Session {
-  explicit Session(const Ops& ops) : arena(ops), recordings(ops, arena) {}
+  explicit Session(const Ops& ops) : arena(ops), recordings(ops, arena), results(ops) {}
 
   PackedTokens packed;
   Arena arena;
-  Recordings recordings;
+  Recordings recordings;              // they own the arena: a replay takes nothing from it, and uses all of it
+  Arena results;                      // what is needed to bring results away
   std::vector<std::int32_t> indices;  // of the pass: the arrays of its Batch
   std::vector<std::int64_t> offsets;  // of the pass: attention probabilities of each sequence
+  std::vector<std::int64_t> rows;     // of the pass: where its rows go
   std::vector<float> staging;         // of the pass: rows on their way to the caller
 };
 

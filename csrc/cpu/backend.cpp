@@ -229,6 +229,7 @@ const filbert_backend* backend() {
       .upload = copy,
       .download = copy,
       .read = read,
+      .scatter = nullptr,
       .sync = sync,
       .load_weight = load_weight,
       .free_weight = free_weight,

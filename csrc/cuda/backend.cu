@@ -137,6 +137,12 @@ filbert_status read(filbert_context* context, float* host, const void* activatio
                                  host);
 }
 
+filbert_status run_scatter(filbert_context* context, const filbert_scatter_args* args) {
+  return on_device(*context, "writing results", [&] {
+    return scatter(context->type, {args->x, args->rows, args->count, args->width, args->out}, context->stream);
+  });
+}
+
 filbert_status sync(filbert_context* context) {
   const filbert_status status = context->device.use();
   if (status != FILBERT_OK) return status;
@@ -268,6 +274,7 @@ const filbert_backend* backend() {
       .upload = upload,
       .download = download,
       .read = read,
+      .scatter = run_scatter,
       .sync = sync,
       .load_weight = make_weight,
       .free_weight = free_weight,

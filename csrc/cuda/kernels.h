@@ -83,6 +83,15 @@ struct Pool {
 };
 cudaError_t pool(Type, const Pool&, cudaStream_t);
 
+// out[rows[t]] = x[t] as float32; of a negative row nothing is written.
+struct Scatter {
+  const void* x;             // [count, width]
+  const std::int64_t* rows;  // [count]
+  std::size_t count, width;
+  float* out;
+};
+cudaError_t scatter(Type, const Scatter&, cudaStream_t);
+
 // out[i] = x[i], rounded to nearest even. From any type of stored tensors.
 cudaError_t convert(filbert_dtype from, const void* x, std::size_t count, Type to, void* out, cudaStream_t);
 

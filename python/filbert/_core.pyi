@@ -1,6 +1,6 @@
 """The C++ engine. Everything raised here is a class of filbert.errors, OSError, MemoryError or KeyboardInterrupt."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,10 +54,12 @@ class Model:
         position_ids: npt.NDArray[np.int64] | None = None,  # [batch, seq]
         hidden_states: bool = False,
         attentions: bool = False,
+        # From a shape to zeros in the memory of the model's device, and their address; None: NumPy arrays.
+        allocate: Callable[[tuple[int, ...]], tuple[Any, int]] | None = None,
     ) -> tuple[
-        npt.NDArray[np.float32],  # [batch, seq, hidden]
-        npt.NDArray[np.float32] | None,  # [batch, hidden]
-        list[npt.NDArray[np.float32]] | None,  # layers + 1 of [batch, seq, hidden]
+        Any,  # [batch, seq, hidden]
+        Any | None,  # [batch, hidden]
+        list[Any] | None,  # layers + 1 of [batch, seq, hidden]
         list[npt.NDArray[np.float32]] | None,  # layers of [batch, heads, seq, seq]
     ]: ...
     def embed(

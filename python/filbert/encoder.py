@@ -219,8 +219,8 @@ class EncoderModel:
         output_hidden_states, output_attentions, return_dict: None takes what the configuration says.
 
         Returns BaseModelOutputWithPooling, or the tuple of what it holds if `return_dict` is false; PyTorch tensors
-        on the CPU if an argument was one, else NumPy arrays. A row with no unmasked token gives zeros, an empty batch
-        an empty result. Raises InputError (with row and column for ids out of range) and MemoryError.
+        where the first one among the arguments is, else NumPy arrays. A row with no unmasked token gives zeros, an
+        empty batch an empty result. Raises InputError (with row and column for ids out of range) and MemoryError.
         """
         for name, value in others.items():
             if name not in _REFUSED_INPUTS:
@@ -231,14 +231,17 @@ class EncoderModel:
         with_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         with_attentions = config.output_attentions if output_attentions is None else output_attentions
         inputs = interop.prepare(input_ids, attention_mask, token_type_ids, position_ids)
-        last, pooled, states, attentions = self._engine.forward(*inputs, bool(with_states), bool(with_attentions))
+        tensor = next(filter(interop.is_torch, (input_ids, attention_mask, token_type_ids, position_ids)), None)
+        # Attentions come through host memory.
+        beside = tensor is not None and interop.is_on_gpu(tensor, self.device) and not with_attentions
+        last, pooled, states, attentions = self._engine.forward(
+            *inputs, bool(with_states), bool(with_attentions), interop.device_allocator(tensor) if beside else None
+        )
         output = BaseModelOutputWithPooling(
             last, pooled, None if states is None else tuple(states), None if attentions is None else tuple(attentions)
         )
-        for argument in (input_ids, attention_mask, token_type_ids, position_ids):
-            if interop.is_torch(argument):
-                output = _to_torch(output, argument.device)
-                break
+        if tensor is not None and not beside:
+            output = _to_torch(output, tensor.device)
         return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     forward = __call__

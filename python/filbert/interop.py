@@ -1,6 +1,7 @@
 """Arrays in and out: lists, NumPy, PyTorch and anything with DLPack in; NumPy or PyTorch out. Imports no framework."""
 
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +36,24 @@ def prepare(input_ids: Any, attention_mask: Any, token_type_ids: Any, position_i
 def is_torch(value: Any) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, getattr(torch, "Tensor", ()))
+
+
+def is_on_gpu(tensor: Any, device: str) -> bool:
+    """Whether a PyTorch tensor is on the GPU that a model calls `device`."""
+    return bool(tensor.is_cuda) and str(tensor.device) == device
+
+
+def device_allocator(tensor: Any) -> Callable[[tuple[int, ...]], tuple[Any, int]]:
+    """From a shape to float32 zeros beside a PyTorch tensor, which are there, and their address."""
+    torch = sys.modules["torch"]
+
+    def allocate(shape: tuple[int, ...]) -> tuple[Any, int]:
+        zeros = torch.zeros(shape, dtype=torch.float32, device=tensor.device)
+        if zeros.is_cuda:
+            torch.cuda.current_stream(tensor.device).synchronize()
+        return zeros, zeros.data_ptr()
+
+    return allocate
 
 
 def to_torch(array: npt.NDArray[Any], device: Any = "cpu") -> Any:

@@ -1,5 +1,5 @@
-// Whole models on the simulated device, through the plug-in as a program opens it: beside the CPU, and the forwards that
-// are recorded and replayed.
+// Whole models on the simulated device, through the plug-in as a program opens it: beside the CPU, and the forwards
+// that are recorded and replayed.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -50,6 +50,51 @@ TEST_CASE("model: every output beside the CPU's") {
     for (std::size_t i = 0; i < expected.attentions.size(); ++i)
       CHECK(difference(found.attentions[i], expected.attentions[i]) < allowed);
   }
+}
+
+TEST_CASE("model: results in device memory") {
+  const Model model = model_on("cuda", DType::bf16);
+  const auto texts = random_texts(5, 9, 20);
+  constexpr std::size_t kColumns = 20, kHidden = 36, kLayers = 2;
+  std::vector<std::int64_t> ids(5 * kColumns, 1);
+  std::vector<std::uint8_t> mask(5 * kColumns, 0);
+  for (std::size_t row = 0; row < 4; ++row) {  // the fifth is masked
+    std::copy(texts[row].begin(), texts[row].end(), ids.begin() + static_cast<std::ptrdiff_t>(row * kColumns));
+    std::fill_n(mask.begin() + static_cast<std::ptrdiff_t>(row * kColumns), texts[row].size(), 1);
+  }
+  PaddedBatch batch;
+  batch.ids = ids.data();
+  batch.attention_mask = mask.data();
+  batch.rows = 5;
+  batch.columns = kColumns;
+  struct Results {
+    std::vector<float> last = std::vector<float>(5 * kColumns * kHidden), pooled = std::vector<float>(5 * kHidden);
+    std::vector<std::vector<float>> states{kLayers + 1, last};
+  };
+  // The memory of the simulated device is the host's.
+  const auto run = [&](bool on_device, bool states) {
+    Results results;
+    OutputBuffers buffers;
+    buffers.on_device = on_device;
+    buffers.last_hidden_state = results.last.data();
+    buffers.pooler_output = results.pooled.data();
+    if (states)
+      for (auto& state : results.states) buffers.hidden_states.push_back(state.data());
+    model.forward(batch, buffers);
+    return results;
+  };
+  const Results expected = run(false, true);
+  for (int call = 0; call < 4; ++call)
+    for (const bool states : {false, true}) {
+      const Results found = run(true, states);
+      CHECK(same_bits(found.last, expected.last));
+      CHECK(same_bits(found.pooled, expected.pooled));
+      for (std::size_t i = 0; states && i <= kLayers; ++i) CHECK(same_bits(found.states[i], expected.states[i]));
+    }
+  OutputBuffers attentions;
+  attentions.on_device = true;
+  attentions.attentions = {nullptr, nullptr};
+  CHECK_THROWS_AS(model.forward(batch, attentions), InputError);
 }
 
 TEST_CASE("model: replayed forwards, in turns, in other batches, from other threads") {
@@ -143,9 +188,8 @@ TEST_CASE("recordings: a failure while one is made is an error, and the next cal
   void* x = ops.alloc(4);
   void* y = ops.alloc(4);
   ops.upload(x, &two, 4);
-  filbert_recording* recording = ops.record([&] {
-    ops.token_ops({linear({x, weight, nullptr, nullptr, FILBERT_IDENTITY, y, 0})}, 1);
-  });
+  filbert_recording* recording =
+      ops.record([&] { ops.token_ops({linear({x, weight, nullptr, nullptr, FILBERT_IDENTITY, y, 0})}, 1); });
   ops.replay(recording);
   std::vector<float> found;
   CHECK(*ops.read(y, 1, found) == 4);

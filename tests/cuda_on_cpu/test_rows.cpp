@@ -267,6 +267,28 @@ TEST_CASE_TEMPLATE("rows: conversions, at any alignment", T, float, F16, Bf16) {
     }
 }
 
+TEST_CASE_TEMPLATE("rows: scattered as float32", T, float, F16, Bf16) {
+  const std::vector<std::int64_t> rows = {4, 0, -1, 2, -1};
+  for (const std::size_t width : {1, 7, 36, 384, 1500})
+    for (const std::size_t offset : {0, 1}) {  // the output is aligned, or not
+      CAPTURE(width);
+      CAPTURE(offset);
+      const std::vector<T> x = stored<T>(random_floats(rows.size() * width, 1));
+      const std::vector<float> values = floats(x);
+      std::vector<float> expected(5 * width, -1.0f);
+      for (std::size_t t = 0; t < rows.size(); ++t)
+        if (rows[t] >= 0)
+          std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(t * width), width,
+                      expected.begin() + rows[t] * static_cast<std::int64_t>(width));
+      const DeviceArray<T> in(x);
+      const DeviceArray<std::int64_t> to(rows);
+      const DeviceArray<float> out(std::vector<float>(offset + 5 * width, -1.0f));
+      REQUIRE(scatter(Stored<T>::kType, {in.data(), to.data(), rows.size(), width, out.data() + offset}, nullptr) ==
+              cudaSuccess);
+      CHECK(same_bits(rows_of(out.host(), 1, offset, offset + 5 * width), expected));
+    }
+}
+
 TEST_CASE("rows: the order of threads does not matter") {
   const filbert::cuda_on_cpu::Restore restore;
   const NormVectors vectors(2048);

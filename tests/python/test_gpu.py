@@ -10,6 +10,7 @@ from checkpoints import TINY
 from text_models import SENTENCES, minilm_folder
 
 import filbert
+import filbert.interop
 from filbert import BertConfig, BertModel, DeviceError, InputError, SentenceEncoder
 
 CUDA = next((device for device in filbert.devices() if device.name.startswith("cuda")), None)
@@ -125,6 +126,26 @@ def test_moves_between_devices(tiny_folder, tmp_path):
     assert (tmp_path / "saved/model.safetensors").stat().st_size == (tiny_folder / "model.safetensors").stat().st_size
     assert model.to("cpu", "float32")([[1, 2, 3]]).last_hidden_state.tobytes() == before.tobytes()
     assert BertModel.from_pretrained(tiny_folder, device="auto").device == "cuda:0"
+
+
+def test_torch_results_stay_on_the_device(torch, monkeypatch):
+    """On a GPU with its tensors; on the simulated device, whose memory is the host's, with any tensors."""
+    model = BertModel(CONFIGS["odd"], device="cuda", dtype="bfloat16")
+    ids = torch.arange(36).reshape(2, 18)
+    mask = torch.tensor([[1] * 18, [1] * 5 + [0] * 13])
+    expected = model(ids, mask, output_hidden_states=True)
+    assert expected.last_hidden_state.device.type == "cpu"
+    if torch.cuda.is_available():
+        found = model(ids.cuda(), mask.cuda(), output_hidden_states=True)
+        assert found.last_hidden_state.device.type == found.pooler_output.device.type == "cuda"
+        assert model(ids.cuda(), output_attentions=True).attentions[0].device.type == "cuda"
+    else:
+        monkeypatch.setattr(filbert.interop, "is_on_gpu", lambda tensor, device: True)
+        found = model(ids, mask, output_hidden_states=True)
+    for left, right in zip(found.hidden_states, expected.hidden_states, strict=True):
+        assert torch.equal(left.cpu(), right)
+    assert torch.equal(found.last_hidden_state.cpu(), expected.last_hidden_state)
+    assert torch.equal(found.pooler_output.cpu(), expected.pooler_output)
 
 
 def test_sentences():

@@ -151,6 +151,15 @@ typedef struct filbert_pool_args {
   void* out; /* [sequences, width] */
 } filbert_pool_args;
 
+/* out[rows[t]] = x[t]; of a negative row nothing is written. */
+typedef struct filbert_scatter_args {
+  const void* x;       /* [count, width] */
+  const int64_t* rows; /* [count] */
+  size_t count;
+  size_t width;
+  float* out; /* in device memory */
+} filbert_scatter_args;
+
 typedef struct filbert_device_description {
   char name[128]; /* the processor */
   char isa[32];   /* the instruction set in use */
@@ -178,6 +187,7 @@ typedef struct filbert_backend {
   filbert_status (*upload)(filbert_context*, void* device, const void* host, size_t bytes);
   filbert_status (*download)(filbert_context*, void* host, const void* device, size_t bytes);
   filbert_status (*read)(filbert_context*, float* host, const void* activation, size_t count); /* its first numbers */
+  filbert_status (*scatter)(filbert_context*, const filbert_scatter_args*); /* null if activations are on the host */
   filbert_status (*sync)(filbert_context*);
 
   /* Parts are joined along their rows. The sources must outlive a TABLE. input_norm: gamma and beta of the layer norm

@@ -38,6 +38,9 @@ struct Output {
 
 // Where a forward writes; every buffer is the caller's, row-major float32. Null or empty: not wanted.
 struct OutputBuffers {
+  // The buffers are memory of the model's device, which holds zeros and no attentions. They are written when the call
+  // returns.
+  bool on_device = false;
   float* last_hidden_state = nullptr;
   float* pooler_output = nullptr;
   std::vector<float*> hidden_states;
