@@ -196,6 +196,15 @@ cudaError_t check_not_capturing(cudaStream_t handle) {
   return stream->capturing ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 
+// A failure that a free reports is that of earlier work: the memory is free all the same.
+cudaError_t free_call(Memory& memory, void* block) {
+  const std::lock_guard lock(runtime().mutex);
+  if (strict_captures > 0) return remember(cudaErrorStreamCaptureUnsupported);
+  const cudaError_t earlier = enter();
+  const cudaError_t error = release(memory, block);
+  return remember(earlier != cudaSuccess ? earlier : error);
+}
+
 cudaError_t check_event(cudaEvent_t event) { return is_live(event) ? cudaSuccess : cudaErrorInvalidResourceHandle; }
 
 }  // namespace
@@ -345,9 +354,7 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
     return error;
   });
 }
-cudaError_t cudaFree(void* memory) {
-  return synchronous_call([&] { return release(runtime().device, memory); });
-}
+cudaError_t cudaFree(void* memory) { return free_call(runtime().device, memory); }
 cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t) { return cudaMalloc(memory, bytes); }
 cudaError_t cudaFreeAsync(void* memory, cudaStream_t) { return cudaFree(memory); }
 
@@ -355,9 +362,7 @@ cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
   return synchronous_call([&] { return allocate(runtime().pinned, SIZE_MAX, memory, bytes); });
 }
 cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) { return cudaMallocHost(memory, bytes); }
-cudaError_t cudaFreeHost(void* memory) {
-  return synchronous_call([&] { return release(runtime().pinned, memory); });
-}
+cudaError_t cudaFreeHost(void* memory) { return free_call(runtime().pinned, memory); }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   return call([&] {

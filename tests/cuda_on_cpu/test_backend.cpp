@@ -102,6 +102,7 @@ TEST_CASE("backend: a failing call is an error, leaves nothing behind, and the n
   }
   CHECK(calls > 4);
   ops->free_weight(loaded);
+  CHECK(device_bytes() == before);
 }
 
 TEST_CASE("backend: a weight of every stored type, in parts") {
