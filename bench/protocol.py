@@ -44,9 +44,13 @@ def take_turn(run: Callable[[], object]) -> list[float]:
 
 def row_cosines(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """The cosine of each vector (the last axis) with its counterpart, in float64."""
-    found, expected = (each.reshape(-1, each.shape[-1]).astype(np.float64) for each in (found, expected))
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    return (found * expected).sum(axis=1) / np.maximum(lengths, 1e-30)
+    found, expected = (each.reshape(-1, each.shape[-1]) for each in (found, expected))
+
+    def products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return np.einsum("ij,ij->i", left, right, dtype=np.float64)
+
+    lengths = np.sqrt(products(found, found) * products(expected, expected))
+    return products(found, expected) / np.maximum(lengths, 1e-30)
 
 
 def geometric_mean(values: Iterable[float]) -> float:
