@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "core/arena.h"
 #include "core/ops.h"
 #include "cuda/backend.h"
 #include "cuda_on_cpu/machine.h"
@@ -75,7 +76,10 @@ TEST_CASE("backend: out of memory says how much, and a smaller request works") {
     CHECK(std::string(error.what()).find("out of device memory: 1073741824 bytes wanted, ") != std::string::npos);
     CHECK(std::string(error.what()).find(" of 67108864 are free") != std::string::npos);
   }
-  ops->free(ops->alloc(1 << 20));
+  Arena arena(*ops);
+  CHECK_THROWS_AS(arena.activations(1 << 20, 1 << 10), DeviceError);
+  arena.reset();
+  CHECK(arena.activations(1 << 10, 1 << 10) != nullptr);
   CHECK(multiply(*ops).size() == 12);
 }
 
