@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from .errors import InputError
 
+_DLPACK_CPU = 1
+
 
 class Inputs(NamedTuple):
     """What `_core.Model.forward` takes: C-contiguous [batch, seq]."""
@@ -100,7 +102,9 @@ def _array(name: str, value: Any) -> npt.NDArray[Any]:
             tensor = value.detach().cpu()
             array = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
         elif hasattr(value, "__dlpack__") and not isinstance(value, (np.ndarray, np.generic)):
-            array = np.from_dlpack(value)
+            # NumPy asks the exporter for a copy in host memory where the array is on a GPU (NumPy 2.1, as CuPy's).
+            elsewhere = value.__dlpack_device__()[0] != _DLPACK_CPU
+            array = np.from_dlpack(value, device="cpu", copy=True) if elsewhere else np.from_dlpack(value)
         else:
             array = np.asarray(value)
     except (TypeError, ValueError, OverflowError, RuntimeError, BufferError) as error:

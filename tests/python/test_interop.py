@@ -169,6 +169,19 @@ def test_a_device_that_numpy_cannot_read():
         ids_of(OnDevice(IDS))
 
 
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="NumPy asks for no copies")
+def test_a_device_that_copies_to_the_host():
+    class OnDevice(Exporter):
+        def __dlpack_device__(self):
+            return (2, 0)
+
+        def __dlpack__(self, *, dl_device=None, copy=None, **options):
+            assert (dl_device, copy) == ((1, 0), True)
+            return self._array.copy().__dlpack__(**options)
+
+    np.testing.assert_array_equal(ids_of(OnDevice(IDS)).input_ids, IDS)
+
+
 def test_torch_tensors(torch):
     tensor = torch.from_numpy(IDS)
     inputs = ids_of(tensor)
