@@ -108,6 +108,18 @@ def test_a_batch_changes_no_bit(dtype):
         assert together.pooler_output[place].tobytes() == alone[i].pooler_output.tobytes()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_replayed_graphs_change_no_bit(dtype):
+    """A shape that comes again is replayed; asking for hidden states runs every kernel anew."""
+    model = BertModel(CONFIGS["head 64, tanh"], dtype=dtype, device="cuda")
+    batches = [ragged(lengths, seed=len(lengths)) for lengths in ([5], [64, 3], [17, 40, 2])]
+    for _ in range(5):
+        for ids in batches:
+            replayed, anew = model(ids), model(ids, output_hidden_states=True)
+            assert replayed.last_hidden_state.tobytes() == anew.last_hidden_state.tobytes()
+            assert replayed.pooler_output.tobytes() == anew.pooler_output.tobytes()
+
+
 def test_threads_share_a_model():
     model = BertModel(CONFIGS["odd"], device="cuda", dtype="bfloat16")
     batches = [ragged([n, 2 * n], seed=n) for n in range(1, 17)]
