@@ -1,11 +1,14 @@
-// Per sequence and head, out = softmax(scale q k^T) v in bfloat16 or float16, in the manner of FlashAttention-2 (Dao,
-// arXiv:2307.08691): scores never leave registers, and the softmax is kept up as tiles of keys pass by.
+// Per sequence and head, out = softmax(scale q k^T + bias) v in bfloat16 or float16, in the manner of FlashAttention-2
+// (Dao, arXiv:2307.08691): scores never leave registers, and the softmax is kept up as tiles of keys pass by.
 //
 // A block of 4 warps has 64 or 128 queries of one sequence and head; a warp has 16 or 32 of them, for all keys. Tiles
 // of 64 keys are counted from the sequence's first key, so that a query's sums do not hang on where the sequence lies.
 // One buffer for keys and one for values: values arrive under the scores, the next keys under the softmax and the
 // second product; two or three other blocks on the multiprocessor fill the gaps. 32 queries a warp read half as much
 // from shared memory for each product. Head sizes are padded with zeros to 32, 64, 96, 128 or 256.
+//
+// Relative: a block passes over the tiles of keys outside of its window, and so does a warp, but by 32 queries from a
+// multiple of 32 on, whether they are its own or not: which tiles a query meets is the same in blocks of either size.
 #include "cuda/attention.h"
 
 #include "cuda/attention_tile.h"
@@ -14,7 +17,7 @@
 namespace filbert::cuda {
 namespace {
 
-constexpr int kThreads = 128;
+constexpr int kThreads = 128, kGroup = 32;
 
 template <int D, int M>
 constexpr std::size_t shared_bytes() {
@@ -22,7 +25,7 @@ constexpr std::size_t shared_bytes() {
 }
 
 // Aligned: whole rows are multiples of 16 bytes. Wide: those of the output are.
-template <typename T, int D, int M>
+template <typename T, int D, int M, bool Relative>
 __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
     attention_kernel(Attention task, bool aligned, bool wide) {
   constexpr int kQueries = 64 * M;
@@ -42,35 +45,53 @@ __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
   T* key_tile = query_tile + kQueries * kPitch<D>;
   T* value_tile = key_tile + kKeys * kPitch<D>;
 
+  KeyRange range = {0, of.keys}, seen = range;  // of the block, of the warp
+  int at[M][2];
+  if constexpr (Relative) {
+    const int row = warp * 16 * M, group = first_query + row / kGroup * kGroup;
+    range = keys_in_window(task, of, first_query, kQueries, kKeys);
+    seen = keys_in_window(task, of, group, kGroup, kKeys);
+    k += static_cast<std::size_t>(range.begin) * stride;
+#pragma unroll
+    for (int i = 0; i < M; ++i)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int query = row + i * 16 + half * 8 + lane / 4;
+        at[i][half] = task.positions[of.first + static_cast<std::size_t>(first_query + (query < queries ? query : 0))];
+      }
+  }
+
   copy_tile<kQueries, D, kThreads>(query_tile,
                                    head_of<T>(task, of.first + static_cast<std::size_t>(first_query), 0, head), stride,
                                    queries, columns, aligned);
-  copy_tile<kKeys, D, kThreads>(key_tile, k, stride, of.keys, columns, aligned);
+  copy_tile<kKeys, D, kThreads>(key_tile, k, stride, of.keys - range.begin, columns, aligned);
   cp_async_commit();
 
   constexpr float kLog2E = 1.44269504f;
-  WarpAttention<T, D, M> mine(query_tile, warp, lane);
-  for (int begin = 0; begin < of.keys; begin += kKeys) {
+  WarpAttention<T, D, M, Relative> mine(query_tile, warp, lane);
+  for (int begin = range.begin; begin < range.end; begin += kKeys) {
     const int keys = of.keys - begin;
     cp_async_wait<0>();
     sync_block();  // the keys are there; the values before them are used up
     copy_tile<kKeys, D, kThreads>(value_tile, k + task.heads * task.head_size, stride, keys, columns, aligned);
     cp_async_commit();
-    if (begin == 0) mine.load_queries();
+    if (begin == range.begin) mine.load_queries();
     float scores[M][kKeys / 8][4] = {};
-    const bool full = keys >= kKeys;
-    if (!idle) {
+    const bool full = keys >= kKeys, blind = idle || (Relative && (begin < seen.begin || begin >= seen.end));
+    if (!blind) {
       if (full)
         mine.template score<true>(key_tile, keys, task.scale * kLog2E, lane, scores);
       else
         mine.template score<false>(key_tile, keys, task.scale * kLog2E, lane, scores);
+      if constexpr (Relative)
+        mine.relate(Relation(task, head), at, task.positions + of.first_key + begin, keys, kLog2E, lane, scores);
     }
     cp_async_wait<0>();
     sync_block();  // the values are there; the keys are used up
     k += kKeys * stride;
-    if (keys > kKeys) copy_tile<kKeys, D, kThreads>(key_tile, k, stride, keys - kKeys, columns, aligned);
+    if (begin + kKeys < range.end) copy_tile<kKeys, D, kThreads>(key_tile, k, stride, keys - kKeys, columns, aligned);
     cp_async_commit();
-    if (!idle) {
+    if (!blind) {
       mine.weigh(scores);
       if (full)
         mine.template add_values<true>(value_tile, keys, lane, scores);
@@ -78,6 +99,7 @@ __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
         mine.template add_values<false>(value_tile, keys, lane, scores);
     }
   }
+  if constexpr (Relative) cp_async_wait<0>();  // where there was no tile to see
   if (idle) return;
   mine.divide();
 
@@ -109,11 +131,16 @@ __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
     }
 }
 
-template <typename T, int D, int M>
+template <typename T, int D, int M, bool Relative>
 cudaError_t start(const Attention& task, cudaStream_t stream) {
   const bool whole = task.head_size % 8 == 0;
-  return launch(attention_kernel<T, D, M>, attention_grid(task, 64 * M), dim3(kThreads), shared_bytes<D, M>(), stream,
-                task, whole && is_aligned(task.qkv), whole && is_aligned(task.out));
+  return launch(attention_kernel<T, D, M, Relative>, attention_grid(task, 64 * M), dim3(kThreads), shared_bytes<D, M>(),
+                stream, task, whole && is_aligned(task.qkv), whole && is_aligned(task.out));
+}
+
+template <typename T, int D, int M>
+cudaError_t start(const Attention& task, cudaStream_t stream) {
+  return is_relative(task) ? start<T, D, M, true>(task, stream) : start<T, D, M, false>(task, stream);
 }
 
 template <typename T>

@@ -1,11 +1,11 @@
-// Per sequence and head, out = softmax(scale q k^T) v in float32, by fused multiply-adds (see gemm_f32.cu for why).
+// Per sequence and head, out = softmax(scale q k^T + bias) v in float32, by fused multiply-adds (gemm_f32.cu says why).
 //
 // A block of 4 warps has 16 queries of one sequence and head, a warp four of them. Tiles of 32 keys, counted from the
 // sequence's first key, pass through shared memory. A lane has one key of the tile while scores are computed, and
 // columns lane, lane + 32, ... of the output while values are added; the softmax is kept up from tile to tile.
 #include <cmath>
 
-#include "cuda/attention.h"
+#include "cuda/attention_relative.h"
 #include "cuda/launch.h"
 
 namespace filbert::cuda {
@@ -29,7 +29,7 @@ __device__ __forceinline__ void copy(float (&to)[Rows][Pitch], const float* from
   }
 }
 
-template <int C>
+template <int C, bool Relative>
 __global__ void __launch_bounds__(32 * kWarps, 2) attention_f32_kernel(Attention task) {
   auto& shared = *reinterpret_cast<Shared<C>*>(shared_memory());
   const unsigned tiles = gridDim.x / static_cast<unsigned>(task.sequences);
@@ -46,12 +46,23 @@ __global__ void __launch_bounds__(32 * kWarps, 2) attention_f32_kernel(Attention
   copy<kQueries, 32 * C>(shared.q, head_of<float>(task, of.first + static_cast<std::size_t>(first_query), 0, head),
                          stride, of.queries - first_query, columns);
 
+  KeyRange range = {0, of.keys};
+  int at[kPerWarp];
+  if constexpr (Relative) {
+    range = keys_in_window(task, of, first_query, kQueries, kKeys);
+#pragma unroll
+    for (int r = 0; r < kPerWarp; ++r) {
+      const int query = first_query + warp * kPerWarp + r;
+      at[r] = task.positions[of.first + static_cast<std::size_t>(query < of.queries ? query : first_query)];
+    }
+  }
+
   float (&weights)[kPerWarp][kKeys] = shared.weights[warp];
   float out[kPerWarp][C] = {}, sum[kPerWarp] = {}, top[kPerWarp];
 #pragma unroll
   for (int r = 0; r < kPerWarp; ++r) top[r] = -INFINITY;
 
-  for (int begin = 0; begin < of.keys; begin += kKeys) {
+  for (int begin = range.begin; begin < range.end; begin += kKeys) {
     const int keys = of.keys - begin;
     const std::size_t offset = static_cast<std::size_t>(begin) * stride;
     sync_block();  // the tile before this one is used up
@@ -65,13 +76,19 @@ __global__ void __launch_bounds__(32 * kWarps, 2) attention_f32_kernel(Attention
 #pragma unroll
       for (int r = 0; r < kPerWarp; ++r) score[r] = fmaf(shared.q[warp * kPerWarp + r][d], of_key, score[r]);
     }
+    int position = 0;
+    if constexpr (Relative)
+      if (lane < keys) position = task.positions[of.first_key + static_cast<std::size_t>(begin + lane)];
 #pragma unroll
     for (int r = 0; r < kPerWarp; ++r) {
-      const float mine = lane < keys ? score[r] * task.scale : -INFINITY;
+      float mine = lane < keys ? score[r] * task.scale : -INFINITY;
+      if constexpr (Relative)
+        if (lane < keys) mine = Relation(task, head).apply(mine, position - at[r], 1.0f);
       float largest = fmaxf(top[r], mine);
 #pragma unroll
       for (int mask = 16; mask > 0; mask /= 2) largest = fmaxf(largest, shuffle_xor(largest, mask));
-      const float shrink = expf(top[r] - largest), weight = expf(mine - largest);
+      const float base = finite_top<Relative>(largest);
+      const float shrink = expf(top[r] - base), weight = expf(mine - base);
       top[r] = largest;
       sum[r] = sum[r] * shrink + weight;
       weights[r][lane] = weight;
@@ -93,6 +110,7 @@ __global__ void __launch_bounds__(32 * kWarps, 2) attention_f32_kernel(Attention
     float total = sum[r];
 #pragma unroll
     for (int mask = 16; mask > 0; mask /= 2) total += shuffle_xor(total, mask);
+    if (Relative && total == 0.0f) total = 1.0f;  // it saw no key
     const int query = first_query + warp * kPerWarp + r;
     if (query >= of.queries) continue;
     float* row = output_of<float>(task, s, of, query, head);
@@ -104,8 +122,8 @@ __global__ void __launch_bounds__(32 * kWarps, 2) attention_f32_kernel(Attention
 
 template <int C>
 cudaError_t start(const Attention& task, cudaStream_t stream) {
-  return launch(attention_f32_kernel<C>, attention_grid(task, kQueries), dim3(32 * kWarps), sizeof(Shared<C>), stream,
-                task);
+  return launch(is_relative(task) ? attention_f32_kernel<C, true> : attention_f32_kernel<C, false>,
+                attention_grid(task, kQueries), dim3(32 * kWarps), sizeof(Shared<C>), stream, task);
 }
 
 }  // namespace

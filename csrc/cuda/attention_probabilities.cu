@@ -1,9 +1,10 @@
-// probabilities [heads, length, length] of each sequence: softmax(scale q k^T), zero for tokens that are no keys. Asked
-// for by those who look at attention, so plain: a warp has one query, a lane every 32nd key, and rows are rewritten in
-// place three times (scores, exponentials, quotients), each number by the lane that wrote it.
+// probabilities [heads, length, length] of each sequence: softmax(scale q k^T + bias), zero for tokens that are no keys
+// or outside the window. Asked for by those who look at attention, so plain: a warp has one query, a lane every 32nd
+// key, and rows are rewritten in place three times (scores, exponentials, quotients), each number by the lane that
+// wrote it.
 #include <cmath>
 
-#include "cuda/attention.h"
+#include "cuda/attention_relative.h"
 #include "cuda/launch.h"
 
 namespace filbert::cuda {
@@ -11,7 +12,7 @@ namespace {
 
 constexpr int kWarps = 4;
 
-template <typename T>
+template <typename T, bool Relative>
 __global__ void __launch_bounds__(32 * kWarps) probabilities_kernel(Attention task) {
   const unsigned tiles = gridDim.x / static_cast<unsigned>(task.sequences);
   const std::size_t s = blockIdx.x / tiles, head = blockIdx.y;
@@ -32,23 +33,30 @@ __global__ void __launch_bounds__(32 * kWarps) probabilities_kernel(Attention ta
       const T* k = head_of<T>(task, of.first + static_cast<std::size_t>(key), 1, head);
       for (std::size_t d = 0; d < task.head_size; ++d) score = fmaf(to_float(q[d]), to_float(k[d]), score);
       score *= task.scale;
+      if constexpr (Relative) {
+        const std::int32_t* positions = task.positions + of.first;
+        score = Relation(task, head).apply(score, positions[key] - positions[query], 1.0f);
+      }
       top = fmaxf(top, score);
     }
     p[key] = score;
   }
   for (int mask = 16; mask > 0; mask /= 2) top = fmaxf(top, shuffle_xor(top, mask));
+  const float base = finite_top<Relative>(top);
   float sum = 0.0f;
   for (int key = lane; key < length; key += 32) {
-    p[key] = key < no_keys ? 0.0f : expf(p[key] - top);
+    p[key] = key < no_keys ? 0.0f : expf(p[key] - base);
     sum += p[key];
   }
   for (int mask = 16; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
+  if (Relative && sum == 0.0f) return;  // no key is seen
   for (int key = lane; key < length; key += 32) p[key] /= sum;
 }
 
 template <typename T>
 cudaError_t start(const Attention& task, cudaStream_t stream) {
-  return launch(probabilities_kernel<T>, attention_grid(task, kWarps), dim3(32 * kWarps), 0, stream, task);
+  return launch(is_relative(task) ? probabilities_kernel<T, true> : probabilities_kernel<T, false>,
+                attention_grid(task, kWarps), dim3(32 * kWarps), 0, stream, task);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // What one warp of the 16-bit attention kernel does for its queries, with operands in shared memory.
 #pragma once
 
-#include "cuda/attention.h"
+#include "cuda/attention_relative.h"
 #include "cuda/tile.h"
 
 namespace filbert::cuda {
@@ -10,7 +10,7 @@ inline constexpr int kKeys = 64;  // of a tile
 
 // A warp has 16 M queries; D is the head size, padded with zeros. Lane i has rows i / 4 and i / 4 + 8 of each 16, and
 // of 8 columns 2 (i % 4) and the next one.
-template <typename T, int D, int M>
+template <typename T, int D, int M, bool Relative>
 struct WarpAttention {
   static constexpr int kNextRows = 16 * kPitch<D>;
   static constexpr bool kQueriesInRegisters = D <= 128;  // of 256 there would be 64 a thread beside 128 sums
@@ -75,6 +75,27 @@ struct WarpAttention {
         }
   }
 
+  // `at`: positions of this lane's queries. `positions`: of the tile's keys.
+  __device__ __forceinline__ static void relate(const Relation& relation, const int (&at)[M][2],
+                                                const std::int32_t* positions, int keys, float unit, int lane,
+                                                float (&scores)[M][kKeys / 8][4]) {
+#pragma unroll
+    for (int j = 0; j < kKeys / 8; ++j)
+#pragma unroll
+      for (int x = 0; x < 2; ++x) {
+        const int key = j * 8 + lane % 4 * 2 + x;
+        if (key >= keys) continue;
+        const int position = positions[key];
+#pragma unroll
+        for (int i = 0; i < M; ++i)
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+            float& score = scores[i][j][half * 2 + x];
+            score = relation.apply(score, position - at[i][half], unit);
+          }
+      }
+  }
+
   // Scores, in powers of two, become weights under the largest so far; what was summed under an earlier one shrinks.
   __device__ __forceinline__ void weigh(float (&scores)[M][kKeys / 8][4]) {
 #pragma unroll
@@ -87,14 +108,15 @@ struct WarpAttention {
           largest = fmaxf(largest, fmaxf(scores[i][j][half * 2], scores[i][j][half * 2 + 1]));
         largest = fmaxf(largest, shuffle_xor(largest, 1));
         largest = fmaxf(largest, shuffle_xor(largest, 2));
-        const float shrink = exp2_approx(top[i][half] - largest);
+        const float base = finite_top<Relative>(largest);
+        const float shrink = exp2_approx(top[i][half] - base);
         top[i][half] = largest;
         float total = sum[i][half] * shrink;
 #pragma unroll
         for (int j = 0; j < kKeys / 8; ++j)
 #pragma unroll
           for (int e = half * 2; e < half * 2 + 2; ++e) {
-            scores[i][j][e] = exp2_approx(scores[i][j][e] - largest);
+            scores[i][j][e] = exp2_approx(scores[i][j][e] - base);
             total += scores[i][j][e];
           }
         sum[i][half] = total;
@@ -144,7 +166,7 @@ struct WarpAttention {
         float total = sum[i][half];
         total += shuffle_xor(total, 1);
         total += shuffle_xor(total, 2);
-        const float inverse = 1.0f / total;
+        const float inverse = Relative && total == 0.0f ? 0.0f : 1.0f / total;  // 0: it saw no key
 #pragma unroll
         for (int j = 0; j < D / 8; ++j) {
           out[i][j][half * 2] *= inverse;

@@ -208,11 +208,11 @@ filbert_status token_ops(filbert_context* context, const filbert_token_op* ops, 
 
 filbert_status run_attention(filbert_context* context, const filbert_attention_args* args) {
   return on_device(*context, "running the model", [&] {
-    return attention(
-        context->type,
-        {args->qkv, args->cu_seqlens, args->key_begin, args->sequences, args->max_length, args->heads, args->head_size,
-         args->scale, args->first_only != 0, args->out, args->probabilities, args->probability_offsets},
-        context->stream);
+    return attention(context->type,
+                     {args->qkv, args->cu_seqlens, args->key_begin, args->sequences, args->max_length, args->heads,
+                      args->head_size, args->scale, args->first_only != 0, args->out, args->probabilities,
+                      args->probability_offsets, nullptr, 0, nullptr, 0},
+                     context->stream);
   });
 }
 

@@ -58,7 +58,8 @@ struct Linear {
 };
 cudaError_t linear(Type, const Linear&, cudaStream_t);
 
-// Per sequence and head: softmax(scale q k^T) v. The fields are those of filbert_attention_args.
+// Per sequence and head: softmax(scale q k^T + bias) v. The fields are those of filbert_attention_args, and what the
+// families to come need: `positions` is read only where there is a window or a bias, and grows within a sequence.
 struct Attention {
   const void* qkv;                 // [tokens, 3, heads, head_size]
   const std::int32_t* cu_seqlens;  // [sequences + 1]
@@ -69,8 +70,31 @@ struct Attention {
   void* out;             // [tokens, heads * head_size]; first_only: [sequences, heads * head_size]
   float* probabilities;  // or null; sequence s at probability_offsets[s]: [heads, length, length], rows of keys
   const std::int64_t* probability_offsets;
+  const std::int32_t* positions;  // [tokens]
+  std::int32_t window;            // 0, or only keys at most so many positions from the query count
+  const float* bias;  // or null: [heads, 2 bias_reach + 1], by the key's position minus the query's, clipped
+  std::int32_t bias_reach;
 };
 cudaError_t attention(Type, const Attention&, cudaStream_t);
+
+// Rotary positions, in place, on queries and keys: of each head the numbers i and i + rotary / 2, i < rotary / 2, turn
+// by positions[t] inverse_frequencies[i]; Su et al., arXiv:2104.09864.
+struct Rope {
+  void* qkv;                         // [tokens, 3, heads, head_size]
+  const std::int32_t* positions;     // [tokens]
+  const float* inverse_frequencies;  // [rotary / 2]
+  std::size_t tokens, heads, head_size, rotary;
+};
+cudaError_t rope(Type, const Rope&, cudaStream_t);
+
+// Gated units: out = activation(x[:, :width]) x[:, width:]; Shazeer, arXiv:2002.05202.
+struct Gate {
+  const void* x;  // [tokens, 2 width]
+  filbert_activation activation;
+  std::size_t tokens, width;
+  void* out;  // [tokens, width]
+};
+cudaError_t gate(Type, const Gate&, cudaStream_t);
 
 // One row a sequence; of an empty one nothing is written. normalize: v / max(|v|, 1e-12).
 struct Pool {

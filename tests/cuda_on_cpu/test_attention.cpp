@@ -1,5 +1,5 @@
 // Attention against plain loops in double precision, and bit for bit against itself: alone and in a batch, with tiles
-// of 64 and of 128 queries, with and without probabilities.
+// of 64 and of 128 queries, with and without probabilities; with a window and a bias too.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -31,7 +31,9 @@ struct Case {
   bool masked_first;  // the first token of a sequence asks but is not attended, unless it is the only one
   std::vector<std::int32_t> cu = {0}, key_begin;
   std::vector<std::int64_t> offsets;
-  std::vector<float> qkv;
+  std::vector<float> qkv, bias;
+  std::vector<std::int32_t> positions;
+  std::int32_t window = 0, bias_reach = 0;
 
   Case(Type type_, std::size_t size, bool masked, const std::vector<std::int32_t>& lengths = kLengths,
        std::size_t heads_ = 2)
@@ -49,6 +51,31 @@ struct Case {
   }
   std::size_t sequences() const { return offsets.size(); }
   std::size_t tokens() const { return static_cast<std::size_t>(cu.back()); }
+  // Positions with gaps, as masked tokens leave them. The seed is the sequence's length: it has its positions anywhere.
+  void relate(std::int32_t window_, std::int32_t bias_reach_, bool biased) {
+    window = window_, bias_reach = bias_reach_;
+    positions.clear();
+    for (std::size_t s = 0; s < sequences(); ++s) {
+      const std::int32_t length = cu[s + 1] - cu[s];
+      std::mt19937 generator(static_cast<unsigned>(length));
+      std::int32_t position = static_cast<std::int32_t>(generator() % 3);
+      for (std::int32_t i = 0; i < length; ++i) {
+        positions.push_back(position);
+        position += generator() % 7 == 0 ? static_cast<std::int32_t>(generator() % 9) + 2 : 1;
+      }
+    }
+    bias = biased ? random_floats(heads * (2 * static_cast<std::size_t>(bias_reach) + 1), 9) : std::vector<float>();
+  }
+  bool sees(std::size_t query, std::size_t key) const {
+    return window == 0 || std::abs(positions[key] - positions[query]) <= window;
+  }
+  double bias_of(std::size_t head, std::size_t query, std::size_t key) const {
+    if (bias.empty()) return 0;
+    const std::int32_t distance = std::clamp(positions[key] - positions[query], -bias_reach, bias_reach);
+    return bias[head * (2 * static_cast<std::size_t>(bias_reach) + 1) +
+                static_cast<std::size_t>(distance + bias_reach)];
+  }
+
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(head_size)); }
 
   // The sequences of the order given, as a batch.
@@ -57,10 +84,13 @@ struct Case {
     for (const std::size_t s : order) lengths.push_back(cu[s + 1] - cu[s]);
     Case result(type, head_size, masked_first, lengths, heads);
     auto to = result.qkv.begin();
+    result.key_begin.clear();
     for (const std::size_t s : order) {
       const auto row = static_cast<std::ptrdiff_t>(3 * hidden);
+      result.key_begin.push_back(result.cu[result.key_begin.size()] + key_begin[s] - cu[s]);
       to = std::copy(qkv.begin() + cu[s] * row, qkv.begin() + cu[s + 1] * row, to);
     }
+    if (window > 0 || !bias.empty()) result.relate(window, bias_reach, !bias.empty());
     return result;
   }
 };
@@ -78,7 +108,8 @@ struct Result {
 Result run(const Case& c, const Options& options) {
   const TypedArray qkv(c.type, c.qkv, options.shift);
   const TypedArray out(c.type, (options.first_only ? c.sequences() : c.tokens()) * c.hidden, options.shift);
-  const DeviceArray<std::int32_t> cu(c.cu), key_begin(c.key_begin);
+  const DeviceArray<std::int32_t> cu(c.cu), key_begin(c.key_begin), positions(c.positions);
+  const DeviceArray<float> bias(c.bias);
   const DeviceArray<std::int64_t> offsets(c.offsets);
   const DeviceArray<float> probabilities(options.probabilities ? c.floats : 0);
   const Attention task = {qkv.data(),
@@ -92,7 +123,11 @@ Result run(const Case& c, const Options& options) {
                           options.first_only,
                           out.data(),
                           options.probabilities ? probabilities.data() : nullptr,
-                          options.probabilities ? offsets.data() : nullptr};
+                          options.probabilities ? offsets.data() : nullptr,
+                          c.positions.empty() ? nullptr : positions.data(),
+                          c.window,
+                          c.bias.empty() ? nullptr : bias.data(),
+                          c.bias_reach};
   ++cuda_on_cpu::machine().seed;
   REQUIRE((options.tile ? attention_16bit(c.type, *options.tile, task, nullptr) : attention(c.type, task, nullptr)) ==
           cudaSuccess);
@@ -116,12 +151,14 @@ Expected reference(const Case& c) {
         double* p = &result.probabilities[row];
         double total = 0;
         for (std::size_t key = begin; key < stop; ++key) {
+          if (!c.sees(query, key)) continue;
           double score = 0;
           for (std::size_t j = head * d; j < (head + 1) * d; ++j)
             score += static_cast<double>(c.qkv[query * stride + j]) * c.qkv[key * stride + c.hidden + j];
-          total += p[key - first] = std::exp(score * c.scale());
+          total += p[key - first] = std::exp(score * c.scale() + c.bias_of(head, query, key));
         }
         for (std::size_t key = begin; key < stop; ++key) {
+          if (!c.sees(query, key)) continue;
           p[key - first] /= total;
           for (std::size_t j = head * d; j < (head + 1) * d; ++j) {
             const double value = p[key - first] * c.qkv[key * stride + 2 * c.hidden + j];
@@ -206,6 +243,129 @@ TEST_CASE("attention: probabilities, beside which the output has the same bits")
       }
       CHECK(worst < 40 * kUlp);  // see worst_error
     }
+}
+
+namespace {
+
+struct Relative {
+  std::int32_t window, bias_reach;
+  bool biased;
+};
+
+// Windows below, of, and beyond a tile; biases of one number, of a tile, and none clipped.
+constexpr Relative kRelatives[] = {{5, 0, false},  {64, 0, false}, {1, 0, false},  {0, 0, true},   {0, 31, true},
+                                   {0, 900, true}, {7, 3, true},   {40, 64, true}, {900, 12, true}};
+const std::vector<std::int32_t> kRelativeLengths = {1, 200, 63, 2, 130, 65, 17};
+
+// Every third sequence has many tokens that only ask: some see no key in their window.
+Case relative_case(Type type, std::size_t head_size, const Relative& relative) {
+  Case c(type, head_size, true, kRelativeLengths);
+  for (std::size_t s = 1; s < c.sequences(); s += 3) c.key_begin[s] = c.cu[s] + (c.cu[s + 1] - c.cu[s]) / 2;
+  c.relate(relative.window, relative.bias_reach, relative.biased);
+  return c;
+}
+
+// Rows that are zero in double precision are of queries without a key.
+std::size_t zero_rows(const Case& c, const Expected& expected, const std::vector<float>& found) {
+  std::size_t count = 0;
+  for (std::size_t row = 0; row < c.tokens(); ++row) {
+    bool zero = true;
+    for (std::size_t j = 0; j < c.hidden; ++j) zero &= expected.weighted[row * c.hidden + j] == 0;
+    if (!zero) continue;
+    ++count;
+    for (std::size_t j = 0; j < c.hidden; ++j) CHECK(found[row * c.hidden + j] == 0.0f);
+  }
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("attention: windows and biases by distance, over gaps") {
+  const cuda_on_cpu::Restore restore;
+  std::size_t turn = 0;
+  for (const Type type : kTypes)
+    for (const std::size_t head_size : {32, 40, 64, 128})
+      for (std::size_t i = 0; i < 3; ++i) {  // of a window, of a bias, of both
+        const Relative& relative = kRelatives[i * 3 + turn++ / 3 % 3];
+        const Case c = relative_case(type, head_size, relative);
+        const Expected expected = reference(c);
+        CAPTURE(type);
+        CAPTURE(head_size);
+        CAPTURE(relative.window);
+        CAPTURE(relative.bias_reach);
+        const Result found = run(c, {.probabilities = true});
+        CHECK(worst_error(c, expected, found.out) <= 1);
+        CHECK((zero_rows(c, expected, found.out) > 0) == (c.window > 0 && c.window < 100));
+        double worst = 0;
+        for (std::size_t p = 0; p < c.floats; ++p) {
+          const double error = std::abs(found.probabilities[p] - expected.probabilities[p]);
+          worst = std::isnan(error) || (expected.probabilities[p] == 0 && found.probabilities[p] != 0.0f)
+                      ? INFINITY
+                      : std::max(worst, error);
+        }
+        CHECK(worst < 40 * kUlp);
+      }
+}
+
+TEST_CASE("attention: windows and biases give the same bits alone, in a batch, for first tokens, from either tile") {
+  const cuda_on_cpu::Restore restore;
+  for (const Type type : kTypes)
+    for (const std::size_t head_size : {40, 128})
+      for (const Relative& relative : {kRelatives[0], kRelatives[7]}) {
+        const Case c = relative_case(type, head_size, relative);
+        const std::vector<float> all = run(c, {.tile = tiles(type)[0]}).out;
+        const std::vector<float> first = run(c, {.first_only = true}).out;
+        CAPTURE(type);
+        CAPTURE(head_size);
+        CAPTURE(relative.window);
+        if (type != Type::f32 && head_size <= 64) CHECK(same_bits(run(c, {.tile = QueryTile::t128}).out, all));
+        const std::vector<float> turned = run(c.pick({4, 1, 6, 2}), {}).out;
+        CHECK(same_bits(slice(turned, 130 * c.hidden, 200 * c.hidden), slice(all, c.hidden, 200 * c.hidden)));
+        for (std::size_t s = 0; s < c.sequences(); ++s) {
+          CAPTURE(s);
+          const std::size_t row = static_cast<std::size_t>(c.cu[s]) * c.hidden;
+          CHECK(same_bits(slice(first, s * c.hidden, c.hidden), slice(all, row, c.hidden)));
+        }
+        CHECK(same_bits(run(c.pick({1}), {}).out, slice(all, c.hidden, 200 * c.hidden)));
+      }
+}
+
+TEST_CASE("attention: keys outside the window count for nothing, whatever they hold") {
+  const cuda_on_cpu::Restore restore;
+  for (const Type type : kTypes) {
+    CAPTURE(type);
+    Case c(type, 32, false, {200});
+    c.relate(10, 4, true);
+    const std::vector<float> clean = run(c, {}).out;
+    for (std::size_t j = 0; j < c.hidden; ++j) c.qkv[(100 * 3 + 1) * c.hidden + j] = NAN;  // the key of token 100
+    const std::vector<float> found = run(c, {}).out;
+    for (std::size_t token = 0; token < 200; ++token) {
+      CAPTURE(token);
+      const std::size_t row = token * c.hidden;
+      if (c.sees(token, 100))
+        CHECK(std::isnan(found[row]));
+      else
+        CHECK(same_bits(slice(found, row, c.hidden), slice(clean, row, c.hidden)));
+    }
+  }
+}
+
+TEST_CASE("attention: which tiles a window passes over is the same for queries alone and in blocks of either size") {
+  const cuda_on_cpu::Restore restore;
+  for (const Type type : kTypes) {
+    CAPTURE(type);
+    Case c(type, 32, false, {300});
+    c.relate(20, 0, false);
+    for (std::size_t j = 0; j < c.hidden; ++j) c.qkv[(80 * 3 + 2) * c.hidden + j] = INFINITY;  // shows where it is read
+    const std::vector<float> all = run(c, {.tile = tiles(type)[0]}).out;
+    CHECK(std::isnan(all[50 * c.hidden]));
+    CHECK(std::isfinite(all[0]));
+    CHECK(std::isfinite(all[200 * c.hidden]));
+    for (const std::optional<QueryTile> tile : tiles(type)) {
+      CHECK(same_bits(run(c, {.tile = tile}).out, all));
+      CHECK(same_bits(run(c, {.tile = tile, .first_only = true}).out, slice(all, 0, c.hidden)));
+    }
+  }
 }
 
 TEST_CASE("attention: the same bits alone, in any order, for first tokens only, and from either tile") {
@@ -294,8 +454,8 @@ TEST_CASE("attention: nothing to do, and what the device reports") {
     const DeviceArray<std::int32_t> cu(c.cu);
     const DeviceArray<std::int64_t> offsets(c.offsets);
     const DeviceArray<float> probabilities(c.floats);
-    const Attention task = {qkv.data(),           cu.data(),     nullptr, 1, 3, 2, 8, 1.0f, false, out.data(),
-                            probabilities.data(), offsets.data()};
+    const Attention task = {qkv.data(),           cu.data(),      nullptr, 1, 3,       2, 8, 1.0f, false, out.data(),
+                            probabilities.data(), offsets.data(), nullptr, 0, nullptr, 0};
     for (int calls = 0;; ++calls) {
       cuda_on_cpu::machine().calls_until_failure = calls;
       const cudaError_t error = attention(type, task, nullptr);

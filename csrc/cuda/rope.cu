@@ -1,0 +1,79 @@
+// Rotary positions. A block has a token: its angles' cosines and sines go to shared memory once, then every head of
+// its queries and keys turns by them, 16 bytes of either half a thread where heads and halves are multiples of that.
+#include <cmath>
+
+#include "cuda/launch.h"
+#include "cuda/rows.h"
+
+namespace filbert::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+
+// Off by 1e-7 at most for angles up to 100,000. sinf and cosf would keep room on the stack for any angle.
+__device__ __forceinline__ void turn(float angle, float& cosine, float& sine) {
+  constexpr float kRound = 0x1.8p23f;  // what is added to it is rounded to an integer in its last bits
+  const float shifted = fmaf(angle, 0.636619772f, kRound);
+  const float turns = shifted - kRound;          // quarters
+  float r = fmaf(turns, -0x1.921fb4p0f, angle);  // pi / 2 up to a last bit 2^-22: nothing is lost here
+  r = fmaf(turns, -0x1.4442d2p-24f, r);          // and the rest of it, off by less than 2^-49
+  const float square = r * r;
+  float s = fmaf(-1.9507846e-4f, square, 8.332106e-3f);  // minimax fits on [-pi / 4, pi / 4]
+  s = fmaf(s, square, -0.16666654f);
+  s = fmaf(s * square, r, r);
+  float c = fmaf(2.4430661e-5f, square, -1.3887301e-3f);
+  c = fmaf(c, square, 4.1666646e-2f);
+  c = fmaf(c, square, -0.5f);
+  c = fmaf(c, square, 1.0f);
+  const std::uint32_t quarter = as_bits(shifted) & 3;
+  const float across = quarter % 2 == 0 ? c : s, up = quarter % 2 == 0 ? s : c;
+  cosine = quarter == 1 || quarter == 2 ? -across : across;
+  sine = quarter >= 2 ? -up : up;
+}
+
+template <int kStep, typename T>
+__global__ void __launch_bounds__(kThreads)
+    rope_rows(T* qkv, const std::int32_t* positions, const float* inverse_frequencies, int heads, int head_size,
+              int half) {
+  float* cosines = reinterpret_cast<float*>(shared_memory());
+  float* sines = cosines + half;
+  const auto position = static_cast<float>(positions[blockIdx.x]);
+  for (int i = static_cast<int>(threadIdx.x); i < half; i += kThreads)
+    turn(position * inverse_frequencies[i], cosines[i], sines[i]);
+  sync_block();
+
+  qkv += std::size_t{blockIdx.x} * static_cast<std::size_t>(3 * heads * head_size);
+  const int steps = half / kStep;
+  for (int i = static_cast<int>(threadIdx.x); i < 2 * heads * steps; i += kThreads) {  // keys follow the queries
+    const int column = i % steps * kStep;
+    T* first = qkv + i / steps * head_size + column;
+    float x[kStep], y[kStep], cosine[kStep], sine[kStep];
+    load_row(first, x);
+    load_row(first + half, y);
+    load_row(cosines + column, cosine);
+    load_row(sines + column, sine);
+#pragma unroll
+    for (int j = 0; j < kStep; ++j) {
+      const float turned = fmaf(x[j], cosine[j], -(y[j] * sine[j]));
+      y[j] = fmaf(y[j], cosine[j], x[j] * sine[j]);
+      x[j] = turned;
+    }
+    store_row(first, x);
+    store_row(first + half, y);
+  }
+}
+
+}  // namespace
+
+cudaError_t rope(Type type, const Rope& args, cudaStream_t stream) {
+  return with_type(type, [&]<typename T>(T*) {
+    const std::size_t half = args.rotary / 2;
+    const bool aligned = args.head_size % kVector<T> == 0 && half % kVector<T> == 0;
+    const auto kernel = aligned ? rope_rows<kVector<T>, T> : rope_rows<1, T>;
+    return launch(kernel, dim3(static_cast<unsigned>(args.tokens)), dim3(kThreads), 2 * half * sizeof(float), stream,
+                  static_cast<T*>(args.qkv), args.positions, args.inverse_frequencies, static_cast<int>(args.heads),
+                  static_cast<int>(args.head_size), static_cast<int>(half));
+  });
+}
+
+}  // namespace filbert::cuda
