@@ -108,11 +108,6 @@ filbert_status copy(filbert_context*, void* to, const void* from, std::size_t by
   return FILBERT_OK;
 }
 
-filbert_status read(filbert_context*, float* host, const void* activation, std::size_t count) {
-  std::copy_n(static_cast<const float*>(activation), count, host);
-  return FILBERT_OK;
-}
-
 filbert_status sync(filbert_context*) { return FILBERT_OK; }
 
 // As many products of 255 and 127 as int32 holds the sum of.
@@ -228,7 +223,7 @@ const filbert_backend* backend() {
       .free = free_memory,
       .upload = copy,
       .download = copy,
-      .read = read,
+      .read = nullptr,
       .scatter = nullptr,
       .sync = sync,
       .load_weight = load_weight,

@@ -6,6 +6,7 @@
 
 #include "cuda/kernels.h"
 #include "cuda/ptx.h"
+#include "floats.h"
 
 namespace filbert::testing {
 
@@ -39,6 +40,16 @@ std::vector<float> floats(const std::vector<T>& values) {
   std::vector<float> result;
   for (const T value : values) result.push_back(cuda::to_float(value));
   return result;
+}
+
+template <typename T>
+bool same(const std::vector<T>& a, const std::vector<T>& b) {
+  return same_bits(floats(a), floats(b));
+}
+
+template <typename T>
+std::vector<T> rows_of(const std::vector<T>& x, std::size_t width, std::size_t begin, std::size_t end) {
+  return {x.begin() + static_cast<std::ptrdiff_t>(begin * width), x.begin() + static_cast<std::ptrdiff_t>(end * width)};
 }
 
 // Whether `got` is `exact` with an error of `error`, rounded to T.

@@ -14,16 +14,6 @@ namespace {
 
 constexpr double kUlp = 0x1p-24;
 
-template <typename T>
-bool same(const std::vector<T>& a, const std::vector<T>& b) {
-  return same_bits(floats(a), floats(b));
-}
-
-template <typename T>
-std::vector<T> rows_of(const std::vector<T>& x, std::size_t width, std::size_t begin, std::size_t end) {
-  return {x.begin() + static_cast<std::ptrdiff_t>(begin * width), x.begin() + static_cast<std::ptrdiff_t>(end * width)};
-}
-
 struct Rotation {
   std::size_t heads, head_size, rotary;
   std::vector<float> inverse_frequencies;

@@ -69,16 +69,6 @@ std::vector<T> run_norm(const std::vector<T>& x, const NormVectors& vectors) {
   return out.host();
 }
 
-template <typename T>
-bool same(const std::vector<T>& a, const std::vector<T>& b) {
-  return same_bits(floats(a), floats(b));
-}
-
-template <typename T>
-std::vector<T> rows_of(const std::vector<T>& x, std::size_t width, std::size_t begin, std::size_t end) {
-  return {x.begin() + static_cast<std::ptrdiff_t>(begin * width), x.begin() + static_cast<std::ptrdiff_t>(end * width)};
-}
-
 }  // namespace
 
 TEST_CASE_TEMPLATE("rows: norm", T, float, F16, Bf16) {

@@ -186,8 +186,9 @@ typedef struct filbert_backend {
   void (*free)(filbert_context*, void*);
   filbert_status (*upload)(filbert_context*, void* device, const void* host, size_t bytes);
   filbert_status (*download)(filbert_context*, void* host, const void* device, size_t bytes);
-  filbert_status (*read)(filbert_context*, float* host, const void* activation, size_t count); /* its first numbers */
-  filbert_status (*scatter)(filbert_context*, const filbert_scatter_args*); /* null if activations are on the host */
+  /* Null if activations are on the host. read: float32 of the first numbers of an activation. */
+  filbert_status (*read)(filbert_context*, float* host, const void* activation, size_t count);
+  filbert_status (*scatter)(filbert_context*, const filbert_scatter_args*);
   filbert_status (*sync)(filbert_context*);
 
   /* Parts are joined along their rows. The sources must outlive a TABLE. input_norm: gamma and beta of the layer norm
