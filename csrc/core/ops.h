@@ -62,8 +62,8 @@ class Ops {
   void upload(void* device, const void* host, std::size_t bytes) const {
     check(table_->upload(context_, device, host, bytes));
   }
-  void download(void* host, const void* device, std::size_t bytes) const {
-    check(table_->download(context_, host, device, bytes));
+  void download(float* host, const float* device, std::size_t count) const {
+    check(table_->download(context_, host, device, count));
   }
   void sync() const { check(table_->sync(context_)); }
 

@@ -87,11 +87,11 @@ Trace::Probabilities OutputWriter::next_attention() { return probabilities_; }
 void OutputWriter::attention_done() {
   float* to = out_.attentions[attentions_++];
   if (layout_.columns == 0) {
-    ops_.download(to + size_.heads * pass_.squares_before, probabilities_.data, probability_count_ * sizeof(float));
+    ops_.download(to + size_.heads * pass_.squares_before, probabilities_.data, probability_count_);
     return;
   }
   session_.staging.resize(probability_count_);
-  ops_.download(session_.staging.data(), probabilities_.data, probability_count_ * sizeof(float));
+  ops_.download(session_.staging.data(), probabilities_.data, probability_count_);
   for (std::size_t s = pass_.begin; s < pass_.end; ++s) {
     const auto offset = static_cast<std::size_t>(session_.offsets[s - pass_.begin]);
     write_padded_attention(s, session_.staging.data() + offset, to);

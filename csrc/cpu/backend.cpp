@@ -103,8 +103,13 @@ filbert_status alloc(filbert_context*, std::size_t bytes, void** out) {
 
 void free_memory(filbert_context*, void* pointer) { ::operator delete[](pointer, std::align_val_t{64}); }
 
-filbert_status copy(filbert_context*, void* to, const void* from, std::size_t bytes) {
-  if (bytes > 0) std::memcpy(to, from, bytes);
+filbert_status upload(filbert_context*, void* device, const void* host, std::size_t bytes) {
+  if (bytes > 0) std::memcpy(device, host, bytes);
+  return FILBERT_OK;
+}
+
+filbert_status download(filbert_context*, float* host, const float* device, std::size_t count) {
+  std::copy_n(device, count, host);
   return FILBERT_OK;
 }
 
@@ -221,8 +226,8 @@ const filbert_backend* backend() {
       .error_message = error_message,
       .alloc = alloc,
       .free = free_memory,
-      .upload = copy,
-      .download = copy,
+      .upload = upload,
+      .download = download,
       .read = nullptr,
       .scatter = nullptr,
       .sync = sync,

@@ -29,10 +29,7 @@ template <typename T, int D, int M, bool Relative>
 __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
     attention_kernel(Attention task, bool aligned, bool wide) {
   constexpr int kQueries = 64 * M;
-  const unsigned tiles = gridDim.x / static_cast<unsigned>(task.sequences);
-  const std::size_t s = blockIdx.x / tiles, head = blockIdx.y;
-  const Sequence of = sequence(task, s);
-  const int first_query = static_cast<int>(blockIdx.x % tiles) * kQueries;
+  const auto [s, head, of, first_query] = share(task, kQueries);
   if (first_query >= of.queries) return;
 
   const auto warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);

@@ -42,6 +42,19 @@ __device__ __forceinline__ T* output_of(const Attention& task, std::size_t s, co
   return static_cast<T*>(task.out) + (row * task.heads + head) * task.head_size;
 }
 
+// What a block has: `queries` queries, or fewer, of one sequence and head; none if `first_query` is past the last.
+struct Share {
+  std::size_t s, head;
+  Sequence of;
+  int first_query;
+};
+
+__device__ __forceinline__ Share share(const Attention& task, int queries) {
+  const unsigned tiles = gridDim.x / static_cast<unsigned>(task.sequences);
+  const std::size_t s = blockIdx.x / tiles;
+  return {s, blockIdx.y, sequence(task, s), static_cast<int>(blockIdx.x % tiles) * queries};
+}
+
 // Blocks of `queries` queries each for every sequence and head. The blocks of one sequence and head are neighbours, for
 // they read the same keys; those past the end of a shorter sequence have nothing to do.
 inline dim3 attention_grid(const Attention& task, std::size_t queries) {

@@ -32,10 +32,7 @@ __device__ __forceinline__ void copy(float (&to)[Rows][Pitch], const float* from
 template <int C, bool Relative>
 __global__ void __launch_bounds__(32 * kWarps, 2) attention_f32_kernel(Attention task) {
   auto& shared = *reinterpret_cast<Shared<C>*>(shared_memory());
-  const unsigned tiles = gridDim.x / static_cast<unsigned>(task.sequences);
-  const std::size_t s = blockIdx.x / tiles, head = blockIdx.y;
-  const Sequence of = sequence(task, s);
-  const int first_query = static_cast<int>(blockIdx.x % tiles) * kQueries;
+  const auto [s, head, of, first_query] = share(task, kQueries);
   if (first_query >= of.queries) return;
 
   const auto warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);

@@ -14,10 +14,8 @@ constexpr int kWarps = 4;
 
 template <typename T, bool Relative>
 __global__ void __launch_bounds__(32 * kWarps) probabilities_kernel(Attention task) {
-  const unsigned tiles = gridDim.x / static_cast<unsigned>(task.sequences);
-  const std::size_t s = blockIdx.x / tiles, head = blockIdx.y;
-  const Sequence of = sequence(task, s);
-  const auto query = static_cast<int>(blockIdx.x % tiles * kWarps + threadIdx.x / 32);
+  const auto [s, head, of, first_query] = share(task, kWarps);
+  const int query = first_query + static_cast<int>(threadIdx.x / 32);
   if (query >= of.queries) return;
 
   const auto lane = static_cast<int>(threadIdx.x % 32);

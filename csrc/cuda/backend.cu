@@ -7,13 +7,14 @@
 #include <mutex>
 #include <new>
 
-#include "cuda/readback.h"
+#include "cuda/staging.h"
 #include "cuda/weight.h"
 
 using filbert::cuda::check;
 using filbert::cuda::Device;
 using filbert::cuda::fail;
-using filbert::cuda::Readback;
+using filbert::cuda::SharedStream;
+using filbert::cuda::Staging;
 using filbert::cuda::Type;
 
 struct filbert_context {
@@ -21,7 +22,9 @@ struct filbert_context {
   Type type;
   cudaStream_t stream = nullptr;
   std::recursive_mutex mutex;  // of who puts work on the stream; held while a recording is made
-  std::unique_ptr<Readback> readback;
+  std::unique_ptr<Staging> staging;
+
+  SharedStream shared_stream() { return {device, stream, mutex}; }
 };
 
 namespace filbert::cuda {
@@ -49,12 +52,11 @@ const float* floats(const filbert_weight* weight) { return weight ? static_cast<
 
 // Runs body with the device current. Exceptions stop here: only status codes cross the table.
 template <typename Body>
-filbert_status on_device(filbert_context& context, const char* doing, const Body& body) {
+filbert_status on_device(const filbert_context& context, const Body& body) {
   const filbert_status status = context.device.use();
   if (status != FILBERT_OK) return status;
   try {
-    const std::lock_guard lock(context.mutex);
-    return check(body(), doing);
+    return body();
   } catch (const std::bad_alloc&) {
     return FILBERT_OUT_OF_MEMORY;
   } catch (const std::exception& error) {
@@ -62,12 +64,21 @@ filbert_status on_device(filbert_context& context, const char* doing, const Body
   }
 }
 
+// Runs body, which puts work on the stream.
+template <typename Body>
+filbert_status on_stream(filbert_context& context, const char* doing, const Body& body) {
+  return on_device(context, [&] {
+    const std::lock_guard lock(context.mutex);
+    return check(body(), doing);
+  });
+}
+
 void close(filbert_context* context) {
   if (context->device.is_foreign()) {
-    context->readback.release();  // its memory is the parent's
+    context->staging.release();  // its memory is the parent's
   } else {
     context->device.use();
-    context->readback.reset();
+    context->staging.reset();
     if (context->stream) cudaStreamDestroy(context->stream);
   }
   delete context;
@@ -82,8 +93,8 @@ filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_
                                          (dtype == FILBERT_I8 ? "int8" : "float64") +
                                          ", only in float32, float16 and bfloat16");
   auto context = std::unique_ptr<filbert_context>(new (std::nothrow) filbert_context);
-  if (context) context->readback.reset(new (std::nothrow) Readback);
-  if (!context || !context->readback) return FILBERT_OUT_OF_MEMORY;
+  if (context) context->staging.reset(new (std::nothrow) Staging);
+  if (!context || !context->staging) return FILBERT_OUT_OF_MEMORY;
   context->type = type;
   filbert_status status = Device::open(device_index, context->device);
   if (status != FILBERT_OK) return status;
@@ -117,36 +128,32 @@ void free_memory(filbert_context* context, void* pointer) {
   if (!context->device.is_foreign() && context->device.use() == FILBERT_OK) cudaFree(pointer);
 }
 
-// From memory that the caller may reuse at once: the runtime copies what is not pinned before it returns.
 filbert_status upload(filbert_context* context, void* device, const void* host, std::size_t bytes) {
-  return on_device(*context, "uploading",
-                   [&] { return cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, context->stream); });
+  return on_device(*context,
+                   [&] { return context->staging->uploads.write(context->shared_stream(), host, bytes, device); });
 }
 
-filbert_status download(filbert_context* context, void* host, const void* device, std::size_t bytes) {
-  return on_device(*context, "downloading", [&] {
-    const cudaError_t error = cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, context->stream);
-    return error == cudaSuccess ? cudaStreamSynchronize(context->stream) : error;
-  });
+filbert_status read_as(Type type, filbert_context* context, float* host, const void* numbers, std::size_t count) {
+  return on_device(
+      *context, [&] { return context->staging->downloads.read(context->shared_stream(), type, numbers, count, host); });
 }
 
 filbert_status read(filbert_context* context, float* host, const void* activation, std::size_t count) {
-  const filbert_status status = context->device.use();
-  if (status != FILBERT_OK) return status;
-  return context->readback->read({context->device, context->stream, context->mutex}, context->type, activation, count,
-                                 host);
+  return read_as(context->type, context, host, activation, count);
+}
+
+filbert_status download(filbert_context* context, float* host, const float* device, std::size_t count) {
+  return read_as(Type::f32, context, host, device, count);
 }
 
 filbert_status run_scatter(filbert_context* context, const filbert_scatter_args* args) {
-  return on_device(*context, "writing results", [&] {
+  return on_stream(*context, "writing results", [&] {
     return scatter(context->type, {args->x, args->rows, args->count, args->width, args->out}, context->stream);
   });
 }
 
 filbert_status sync(filbert_context* context) {
-  const filbert_status status = context->device.use();
-  if (status != FILBERT_OK) return status;
-  return check(cudaStreamSynchronize(context->stream), "running the model");
+  return on_device(*context, [&] { return check(cudaStreamSynchronize(context->stream), "running the model"); });
 }
 
 void free_weight(filbert_context* context, filbert_weight* weight) {
@@ -156,20 +163,23 @@ void free_weight(filbert_context* context, filbert_weight* weight) {
 
 filbert_status make_weight(filbert_context* context, filbert_weight_kind kind, const filbert_host_tensor* parts,
                            std::size_t count, const filbert_host_tensor*, filbert_weight** out) {
-  filbert_status status = context->device.use();
-  if (status != FILBERT_OK) return status;
   auto* weight = new (std::nothrow) filbert_weight;
   if (!weight) return FILBERT_OUT_OF_MEMORY;
-  const Type type = kind == FILBERT_MATRIX ? context->type : Type::f32;
-  {
+  const filbert_status status = on_device(*context, [&] {
     const std::lock_guard lock(context->mutex);
-    status = load_weight(context->device, context->stream, type, parts, count, weight);
-  }
+    const Type type = kind == FILBERT_MATRIX ? context->type : Type::f32;
+    return load_weight(context->device, context->stream, type, parts, count, weight);
+  });
   if (status == FILBERT_OK)
     *out = weight;
   else
     free_weight(context, weight);
   return status;
+}
+
+Chip chip_of(const filbert_context& context) {
+  const cudaDeviceProp& properties = context.device.properties();
+  return {properties.multiProcessorCount, properties.sharedMemPerBlockOptin};
 }
 
 cudaError_t run_op(const filbert_context& context, const filbert_token_op& op, std::size_t tokens) {
@@ -187,7 +197,7 @@ cudaError_t run_op(const filbert_context& context, const filbert_token_op& op, s
       return linear(context.type,
                     {args.x, args.weight->data, floats(args.bias), args.residual, args.activation, tokens,
                      args.weight->rows, args.weight->cols, args.out},
-                    context.stream);
+                    chip_of(context), context.stream);
     }
     case FILBERT_NORM: {
       const filbert_norm_args& args = op.args.norm;
@@ -199,7 +209,7 @@ cudaError_t run_op(const filbert_context& context, const filbert_token_op& op, s
 }
 
 filbert_status token_ops(filbert_context* context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
-  return on_device(*context, "running the model", [&] {
+  return on_stream(*context, "running the model", [&] {
     cudaError_t error = cudaSuccess;
     for (std::size_t i = 0; i < count && error == cudaSuccess; ++i) error = run_op(*context, ops[i], tokens);
     return error;
@@ -207,7 +217,7 @@ filbert_status token_ops(filbert_context* context, const filbert_token_op* ops, 
 }
 
 filbert_status run_attention(filbert_context* context, const filbert_attention_args* args) {
-  return on_device(*context, "running the model", [&] {
+  return on_stream(*context, "running the model", [&] {
     return attention(context->type,
                      {args->qkv, args->cu_seqlens, args->key_begin, args->sequences, args->max_length, args->heads,
                       args->head_size, args->scale, args->first_only != 0, args->out, args->probabilities,
@@ -217,7 +227,7 @@ filbert_status run_attention(filbert_context* context, const filbert_attention_a
 }
 
 filbert_status run_pool(filbert_context* context, const filbert_pool_args* args) {
-  return on_device(*context, "running the model", [&] {
+  return on_stream(*context, "running the model", [&] {
     return pool(
         context->type,
         {args->x, args->cu_seqlens, args->sequences, args->width, args->pooling, args->normalize != 0, args->out},
@@ -228,7 +238,7 @@ filbert_status run_pool(filbert_context* context, const filbert_pool_args* args)
 // Relaxed: the arena may grow meanwhile, in this thread or another.
 filbert_status record_begin(filbert_context* context) {
   context->mutex.lock();
-  const filbert_status status = on_device(
+  const filbert_status status = on_stream(
       *context, "recording", [&] { return cudaStreamBeginCapture(context->stream, cudaStreamCaptureModeRelaxed); });
   if (status != FILBERT_OK) context->mutex.unlock();
   return status;
@@ -237,7 +247,7 @@ filbert_status record_begin(filbert_context* context) {
 filbert_status record_end(filbert_context* context, filbert_recording** out) {
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t executable = nullptr;
-  const filbert_status status = on_device(*context, "recording", [&] {
+  const filbert_status status = on_stream(*context, "recording", [&] {
     cudaError_t error = cudaStreamEndCapture(context->stream, &graph);
     if (error == cudaSuccess) error = cudaGraphInstantiate(&executable, graph, 0);
     if (graph) cudaGraphDestroy(graph);
@@ -251,7 +261,7 @@ filbert_status record_end(filbert_context* context, filbert_recording** out) {
 cudaGraphExec_t graph_of(filbert_recording* recording) { return reinterpret_cast<cudaGraphExec_t>(recording); }
 
 filbert_status replay(filbert_context* context, filbert_recording* recording) {
-  return on_device(*context, "running the model",
+  return on_stream(*context, "running the model",
                    [&] { return cudaGraphLaunch(graph_of(recording), context->stream); });
 }
 

@@ -88,7 +88,7 @@ cudaError_t start(GemmTile tile, const Linear& task, cudaStream_t stream) {
 // The slowest multiprocessor does ceil(blocks / multiprocessors) tiles. For 16 of k a tile takes the longest of what
 // the tensor cores need (about 1300 products a cycle), what its operands take from L2 (about 32 bytes a cycle when all
 // ask) and, if it is alone there, one instruction's latency of about 40 cycles.
-GemmTile choose_gemm_tile(std::size_t tokens, std::size_t n, int multiprocessors, std::size_t shared_bytes) {
+GemmTile choose_gemm_tile(std::size_t tokens, std::size_t n, const Chip& chip) {
   struct Candidate {
     GemmTile tile;
     std::size_t rows, columns, shared_bytes;
@@ -98,11 +98,11 @@ GemmTile choose_gemm_tile(std::size_t tokens, std::size_t n, int multiprocessors
                                   {GemmTile::t64x64, 64, 64, Shape64x64::kSharedBytes},
                                   {GemmTile::t32x64, 32, 64, Shape32x64::kSharedBytes},
                                   {GemmTile::t16x16, 16, 16, Shape16x16::kSharedBytes}};
-  const auto many = static_cast<std::size_t>(std::max(multiprocessors, 1));
+  const auto many = static_cast<std::size_t>(std::max(chip.multiprocessors, 1));
   GemmTile best = GemmTile::t64x64;
   std::size_t least = SIZE_MAX;
   for (const Candidate& c : candidates) {
-    if (c.shared_bytes > shared_bytes) continue;
+    if (c.shared_bytes > chip.shared_bytes) continue;
     const std::size_t blocks = (tokens + c.rows - 1) / c.rows * ((n + c.columns - 1) / c.columns);
     const std::size_t cycles = std::max(c.rows * c.columns * 16 / 1300, (c.rows + c.columns) * 32 / 32);
     const std::size_t estimate = std::max<std::size_t>(40, (blocks + many - 1) / many * cycles);
@@ -115,16 +115,9 @@ cudaError_t linear_16bit(Type type, GemmTile tile, const Linear& task, cudaStrea
   return type == Type::bf16 ? start<Bf16>(tile, task, stream) : start<F16>(tile, task, stream);
 }
 
-cudaError_t linear(Type type, const Linear& task, cudaStream_t stream) {
-  int device = 0, multiprocessors = 0, shared_bytes = 0;
-  cudaError_t error = cudaGetDevice(&device);
-  if (error == cudaSuccess) error = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
-  if (error == cudaSuccess)
-    error = cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-  if (error != cudaSuccess) return error;
-  if (type == Type::f32) return linear_f32(choose_gemm_f32_tile(task.tokens, task.n, multiprocessors), task, stream);
-  const GemmTile tile = choose_gemm_tile(task.tokens, task.n, multiprocessors, static_cast<std::size_t>(shared_bytes));
-  return linear_16bit(type, tile, task, stream);
+cudaError_t linear(Type type, const Linear& task, const Chip& chip, cudaStream_t stream) {
+  if (type == Type::f32) return linear_f32(choose_gemm_f32_tile(task.tokens, task.n, chip), task, stream);
+  return linear_16bit(type, choose_gemm_tile(task.tokens, task.n, chip), task, stream);
 }
 
 }  // namespace filbert::cuda

@@ -12,9 +12,8 @@ enum class GemmTile { t16x16, t32x64, t64x64, t128x128, t128x256 };
 inline constexpr GemmTile kGemmTiles[] = {GemmTile::t16x16, GemmTile::t32x64, GemmTile::t64x64, GemmTile::t128x128,
                                           GemmTile::t128x256};
 
-// The fastest by estimate for a product of this size, on a device with so many multiprocessors, whose blocks may ask
-// for so much shared memory.
-GemmTile choose_gemm_tile(std::size_t tokens, std::size_t n, int multiprocessors, std::size_t shared_bytes);
+// The fastest by estimate for a product of this size.
+GemmTile choose_gemm_tile(std::size_t tokens, std::size_t n, const Chip&);
 
 // Of 16-bit types. Where k or a pointer is not a multiple of 16 bytes, another tile may serve.
 cudaError_t linear_16bit(Type, GemmTile, const Linear&, cudaStream_t);
@@ -24,7 +23,7 @@ enum class GemmF32Tile { t2x2, t4x4, t8x8 };
 
 inline constexpr GemmF32Tile kGemmF32Tiles[] = {GemmF32Tile::t2x2, GemmF32Tile::t4x4, GemmF32Tile::t8x8};
 
-GemmF32Tile choose_gemm_f32_tile(std::size_t tokens, std::size_t n, int multiprocessors);
+GemmF32Tile choose_gemm_f32_tile(std::size_t tokens, std::size_t n, const Chip&);
 cudaError_t linear_f32(GemmF32Tile, const Linear&, cudaStream_t);
 
 }  // namespace filbert::cuda

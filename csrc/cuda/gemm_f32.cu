@@ -122,9 +122,9 @@ cudaError_t start(const Linear& task, cudaStream_t stream) {
 }  // namespace
 
 // Large tiles read less from shared memory for a product; small ones are for few rows.
-GemmF32Tile choose_gemm_f32_tile(std::size_t tokens, std::size_t n, int multiprocessors) {
+GemmF32Tile choose_gemm_f32_tile(std::size_t tokens, std::size_t n, const Chip& chip) {
   const auto fills = [&](std::size_t tile) {
-    return (tokens + tile - 1) / tile * ((n + tile - 1) / tile) >= static_cast<std::size_t>(multiprocessors);
+    return (tokens + tile - 1) / tile * ((n + tile - 1) / tile) >= static_cast<std::size_t>(chip.multiprocessors);
   };
   return fills(128) ? GemmF32Tile::t8x8 : fills(64) ? GemmF32Tile::t4x4 : GemmF32Tile::t2x2;
 }

@@ -56,7 +56,12 @@ struct Linear {
   std::size_t tokens, n, k;
   void* out;  // [tokens, n]
 };
-cudaError_t linear(Type, const Linear&, cudaStream_t);
+// What the choice of a tile hangs on.
+struct Chip {
+  int multiprocessors;
+  std::size_t shared_bytes;  // that a block may ask for
+};
+cudaError_t linear(Type, const Linear&, const Chip&, cudaStream_t);
 
 // Per sequence and head: softmax(scale q k^T + bias) v. The fields are those of filbert_attention_args, and what the
 // families to come need: `positions` is read only where there is a window or a bias, and grows within a sequence.

@@ -13,7 +13,7 @@ set(cuda_sources
   ${CMAKE_CURRENT_LIST_DIR}/gemm_f32.cu
   ${CMAKE_CURRENT_LIST_DIR}/norm.cu
   ${CMAKE_CURRENT_LIST_DIR}/pool.cu
-  ${CMAKE_CURRENT_LIST_DIR}/readback.cu
   ${CMAKE_CURRENT_LIST_DIR}/rope.cu
   ${CMAKE_CURRENT_LIST_DIR}/scatter.cu
+  ${CMAKE_CURRENT_LIST_DIR}/staging.cu
   ${CMAKE_CURRENT_LIST_DIR}/weight.cu)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from . import _core, interop
+from . import _core
 from .atomic import FileSet
 from .configuration import PretrainedConfig
 from .errors import DeviceError, InputError
 from .hub import Source
+from .interop import prepare
+from .libraries import Like, like
 from .outputs import BaseModelOutputWithPooling
 from .weights import Entry, as_array, open_weights, random_weights, remove_stale_weights, save_weights
 
@@ -213,14 +215,14 @@ class EncoderModel:
     ) -> Any:
         """Runs the encoder.
 
-        input_ids: [batch, seq] integers: nested lists (rows may differ in length), NumPy, PyTorch or DLPack.
+        input_ids: [batch, seq] integers: nested lists (rows may differ in length), NumPy, PyTorch, CuPy or DLPack.
         attention_mask: [batch, seq], zero at tokens to leave out; None: every token of every row counts.
         token_type_ids, position_ids: [batch, seq] or [1, seq]; None: zeros, and 0, 1, 2... (in the column's order).
         output_hidden_states, output_attentions, return_dict: None takes what the configuration says.
 
-        Returns BaseModelOutputWithPooling, or the tuple of what it holds if `return_dict` is false; PyTorch tensors
-        where the first one among the arguments is, else NumPy arrays. A row with no unmasked token gives zeros, an
-        empty batch an empty result. Raises InputError (with row and column for ids out of range) and MemoryError.
+        Returns BaseModelOutputWithPooling, or the tuple of what it holds if `return_dict` is false: tensors of PyTorch
+        or arrays of CuPy where the first such argument is, else NumPy arrays. A row with no unmasked token gives zeros,
+        an empty batch an empty result. Raises InputError (with row and column for ids out of range) and MemoryError.
         """
         for name, value in others.items():
             if name not in _REFUSED_INPUTS:
@@ -230,18 +232,20 @@ class EncoderModel:
         config = self.config
         with_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         with_attentions = config.output_attentions if output_attentions is None else output_attentions
-        inputs = interop.prepare(input_ids, attention_mask, token_type_ids, position_ids)
-        tensor = next(filter(interop.is_torch, (input_ids, attention_mask, token_type_ids, position_ids)), None)
-        # Attentions come through host memory.
-        beside = tensor is not None and interop.is_on_gpu(tensor, self.device) and not with_attentions
+        arguments = (input_ids, attention_mask, token_type_ids, position_ids)
+        inputs = prepare(*arguments)
+        pattern = next(filter(None, map(like, arguments)), None)
+        allocate = None
+        if pattern is not None and pattern.device == self.device != "cpu" and not with_attentions:
+            allocate = pattern.zeros  # results stay on the GPU; attentions come through host memory
         last, pooled, states, attentions = self._engine.forward(
-            *inputs, bool(with_states), bool(with_attentions), interop.device_allocator(tensor) if beside else None
+            *inputs, bool(with_states), bool(with_attentions), allocate
         )
         output = BaseModelOutputWithPooling(
             last, pooled, None if states is None else tuple(states), None if attentions is None else tuple(attentions)
         )
-        if tensor is not None and not beside:
-            output = _to_torch(output, tensor.device)
+        if pattern is not None and allocate is None:
+            output = _from_numpy(pattern, output)
         return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     forward = __call__
@@ -379,10 +383,8 @@ def _dtype_name(dtype: Any, stored: str) -> str:
     return stored if name == "auto" else name
 
 
-def _to_torch(output: BaseModelOutputWithPooling, device: Any) -> BaseModelOutputWithPooling:
-    def convert(array: npt.NDArray[Any]) -> Any:
-        return interop.to_torch(array, device)
-
+def _from_numpy(pattern: Like, output: BaseModelOutputWithPooling) -> BaseModelOutputWithPooling:
+    convert = pattern.from_numpy
     return BaseModelOutputWithPooling(
         convert(output.last_hidden_state),
         None if output.pooler_output is None else convert(output.pooler_output),

@@ -1,13 +1,12 @@
-"""Arrays in and out: lists, NumPy, PyTorch and anything with DLPack in; NumPy or PyTorch out. Imports no framework."""
+"""The arguments of a model in one form, from lists, NumPy, PyTorch, CuPy and anything with DLPack."""
 
-import sys
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import InputError
+from .libraries import like
 
 _DLPACK_CPU = 1
 
@@ -33,34 +32,6 @@ def prepare(input_ids: Any, attention_mask: Any, token_type_ids: Any, position_i
     types = _like_ids("token_type_ids", token_type_ids, ids.shape, lengths)
     positions = _like_ids("position_ids", position_ids, ids.shape, lengths)
     return Inputs(_as_int64("input_ids", ids), mask, types, positions)
-
-
-def is_torch(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, getattr(torch, "Tensor", ()))
-
-
-def is_on_gpu(tensor: Any, device: str) -> bool:
-    """Whether a PyTorch tensor is on the GPU that a model calls `device`."""
-    return bool(tensor.is_cuda) and str(tensor.device) == device
-
-
-def device_allocator(tensor: Any) -> Callable[[tuple[int, ...]], tuple[Any, int]]:
-    """From a shape to float32 zeros beside a PyTorch tensor, which are there, and their address."""
-    torch = sys.modules["torch"]
-
-    def allocate(shape: tuple[int, ...]) -> tuple[Any, int]:
-        zeros = torch.zeros(shape, dtype=torch.float32, device=tensor.device)
-        if zeros.is_cuda:
-            torch.cuda.current_stream(tensor.device).synchronize()
-        return zeros, zeros.data_ptr()
-
-    return allocate
-
-
-def to_torch(array: npt.NDArray[Any], device: Any = "cpu") -> Any:
-    """A PyTorch tensor: the same memory, or a copy on another device. PyTorch must be imported already."""
-    return sys.modules["torch"].from_numpy(array).to(device)
 
 
 def _matrix(name: str, value: Any) -> tuple[npt.NDArray[Any], list[int] | None]:
@@ -98,11 +69,11 @@ def _array(name: str, value: Any) -> npt.NDArray[Any]:
     """Any array as NumPy, without a copy where that can be."""
     array: npt.NDArray[Any]
     try:
-        if is_torch(value):
-            tensor = value.detach().cpu()
-            array = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+        pattern = like(value)
+        if pattern is not None:
+            array = pattern.to_numpy()
         elif hasattr(value, "__dlpack__") and not isinstance(value, (np.ndarray, np.generic)):
-            # NumPy asks the exporter for a copy in host memory where the array is on a GPU (NumPy 2.1, as CuPy's).
+            # NumPy asks the exporter for a copy in host memory where the array is on a GPU (NumPy 2.1).
             elsewhere = value.__dlpack_device__()[0] != _DLPACK_CPU
             array = np.from_dlpack(value, device="cpu", copy=True) if elsewhere else np.from_dlpack(value)
         else:

@@ -45,7 +45,7 @@ class ModelOutput(dict[str, Any]):
 
 @dataclass(eq=False)
 class BaseModelOutputWithPooling(ModelOutput):
-    """Outputs of an encoder: float32 NumPy arrays, or PyTorch tensors if the ids were one.
+    """Outputs of an encoder: float32 arrays of NumPy, or of PyTorch or CuPy if the ids were theirs.
 
     last_hidden_state: [batch, seq, hidden]; rows at masked positions are zero.
     pooler_output: [batch, hidden], or None for a model without a pooler.

@@ -149,13 +149,15 @@ TEST_CASE("backend: a weight of every stored type, in parts") {
   }
 }
 
-TEST_CASE("backend: results longer than a half of the staging") {
+TEST_CASE("backend: numbers up and back that are longer than a half of the staging") {
   const auto ops = open(FILBERT_BF16);
   for (const std::size_t count : {std::size_t{0}, std::size_t{1}, std::size_t{1} << 20, (std::size_t{5} << 19) + 3}) {
     std::vector<std::uint16_t> bits(count);
     for (std::size_t i = 0; i < count; ++i) bits[i] = static_cast<std::uint16_t>(0x3f80 + i % 1000);
     void* x = ops->alloc(2 * count + 1);
-    ops->upload(x, bits.data(), 2 * count);
+    std::vector<std::uint16_t> sent = bits;
+    ops->upload(x, sent.data(), 2 * count);
+    std::fill(sent.begin(), sent.end(), std::uint16_t{0});
     std::vector<float> found;
     ops->read(x, count, found);
     REQUIRE(found.size() == count);
@@ -167,4 +169,31 @@ TEST_CASE("backend: results longer than a half of the staging") {
     CHECK(right);
     ops->free(x);
   }
+}
+
+TEST_CASE("backend: a copy that fails is reported, and the next one works") {
+  const Restore restore;
+  const float values[] = {1, -2, 3};
+  int failures = 0;
+  for (int calls = 0, done = 0; !done; ++calls) {
+    const auto ops = open();  // its first copies allocate
+    void* x = ops->alloc(sizeof(values));
+    machine().calls_until_failure = calls;
+    std::vector<float> found;
+    for (int attempt = 0; attempt < 2; ++attempt) try {
+        ops->upload(x, values, sizeof(values));
+        ops->read(x, 3, found);
+        done = attempt == 0;
+        break;
+      } catch (const DeviceError& error) {
+        CHECK(attempt == 0);
+        CHECK(std::string(error.what()).find(": cudaErrorUnknown") != std::string::npos);
+        ++failures;
+      }
+    machine().calls_until_failure = -1;
+    CAPTURE(calls);
+    CHECK(found == std::vector<float>{1, -2, 3});
+    ops->free(x);
+  }
+  CHECK(failures > 10);
 }

@@ -1,4 +1,4 @@
-// The fake runtime: its errors, its memory, its graphs.
+// The fake runtime: its errors, its memory, its captures. Its streams: test_streams.cpp.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -99,6 +99,7 @@ TEST_CASE("runtime: a captured stream does nothing until its graph is launched, 
   CHECK(x.host() == std::vector<float>(32, 1.0f));
   for (const float expected : {2.0f, 3.0f}) {
     CHECK(cudaGraphLaunch(exec, stream) == cudaSuccess);
+    CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
     CHECK(got == std::vector<float>(32, expected));
   }
   CHECK(cudaGraphExecDestroy(exec) == cudaSuccess);

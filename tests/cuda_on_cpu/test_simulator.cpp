@@ -22,7 +22,8 @@ const std::string kNone = cudaGetErrorName(cudaSuccess);
 template <typename... P, typename... A>
 std::string error_of(unsigned threads, std::size_t shared_bytes, void (*kernel)(P...), A... arguments) {
   try {
-    return cudaGetErrorName(launch(kernel, dim3(3), dim3(threads), shared_bytes, nullptr, arguments...));
+    const cudaError_t error = launch(kernel, dim3(3), dim3(threads), shared_bytes, nullptr, arguments...);
+    return cudaGetErrorName(error == cudaSuccess ? cudaStreamSynchronize(nullptr) : error);
   } catch (const filbert::cuda_on_cpu::SimulationError& error) {
     return error.what();
   }

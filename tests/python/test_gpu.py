@@ -2,16 +2,18 @@
 tests/cuda_on_cpu the same list runs without one."""
 
 import multiprocessing
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import fake_cupy
 import numpy as np
 import pytest
 from checkpoints import TINY
 from text_models import SENTENCES, minilm_folder
 
 import filbert
-import filbert.interop
 from filbert import BertConfig, BertModel, DeviceError, InputError, SentenceEncoder
+from filbert.libraries import LikeTorch
 
 CUDA = next((device for device in filbert.devices() if device.name.startswith("cuda")), None)
 
@@ -152,12 +154,27 @@ def test_torch_results_stay_on_the_device(torch, monkeypatch):
         assert found.last_hidden_state.device.type == found.pooler_output.device.type == "cuda"
         assert model(ids.cuda(), output_attentions=True).attentions[0].device.type == "cuda"
     else:
-        monkeypatch.setattr(filbert.interop, "is_on_gpu", lambda tensor, device: True)
+        monkeypatch.setattr(LikeTorch, "device", "cuda:0")
+        model(ids + 1, output_hidden_states=True)
         found = model(ids, mask, output_hidden_states=True)
     for left, right in zip(found.hidden_states, expected.hidden_states, strict=True):
         assert torch.equal(left.cpu(), right)
     assert torch.equal(found.last_hidden_state.cpu(), expected.last_hidden_state)
     assert torch.equal(found.pooler_output.cpu(), expected.pooler_output)
+
+
+def test_cupy_results_stay_on_the_device(monkeypatch):
+    model = BertModel(CONFIGS["odd"], device="cuda", dtype="bfloat16")
+    ids = np.arange(36).reshape(2, 18)
+    expected = model(ids, output_hidden_states=True)
+    if CUDA.description.startswith("CUDA on CPU"):
+        monkeypatch.setitem(sys.modules, "cupy", fake_cupy)
+    cupy = pytest.importorskip("cupy")
+    found = model(cupy.asarray(ids), output_hidden_states=True)
+    for left, right in zip(found.hidden_states, expected.hidden_states, strict=True):
+        assert isinstance(left, cupy.ndarray)
+        np.testing.assert_array_equal(left.get(), right)
+    np.testing.assert_array_equal(found.pooler_output.get(), expected.pooler_output)
 
 
 def test_sentences():

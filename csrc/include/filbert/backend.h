@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define FILBERT_BACKEND_ABI 3
+#define FILBERT_BACKEND_ABI 4
 
 typedef enum filbert_status {
   FILBERT_OK = 0,
@@ -184,8 +184,10 @@ typedef struct filbert_backend {
 
   filbert_status (*alloc)(filbert_context*, size_t bytes, void** out); /* aligned to 64 bytes */
   void (*free)(filbert_context*, void*);
+  /* The host's memory may be reused when it returns. */
   filbert_status (*upload)(filbert_context*, void* device, const void* host, size_t bytes);
-  filbert_status (*download)(filbert_context*, void* host, const void* device, size_t bytes);
+  /* What ops give as float32. */
+  filbert_status (*download)(filbert_context*, float* host, const float* device, size_t count);
   /* Null if activations are on the host. read: float32 of the first numbers of an activation. */
   filbert_status (*read)(filbert_context*, float* host, const void* activation, size_t count);
   filbert_status (*scatter)(filbert_context*, const filbert_scatter_args*);

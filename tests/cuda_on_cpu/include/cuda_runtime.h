@@ -1,5 +1,6 @@
 // A CUDA runtime on the host: what csrc/cuda uses of the real header of this name, written from its documentation.
-// Device memory is heap memory that starts as NaN; streams do at once what they are given; kernels run in simulator.h.
+// Device memory is heap memory that starts as NaN; streams do what they are given when somebody waits for it (queue.h),
+// so that a wait that is missing is seen; kernels run in simulator.h.
 // How many devices, how much memory and which errors: cuda_on_cpu/machine.h.
 #pragma once
 
@@ -95,8 +96,6 @@ cudaError_t cudaDeviceSynchronize();
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes);
 cudaError_t cudaFree(void*);
-cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t);
-cudaError_t cudaFreeAsync(void*, cudaStream_t);
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes);
 cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void*);

@@ -12,7 +12,7 @@
 
 namespace filbert::cuda_on_cpu {
 
-// Runs what a stream is given, or records it while the stream is captured.
+// Work for a stream: done when somebody waits for it, or recorded while the stream is captured.
 cudaError_t enqueue(cudaStream_t, std::function<void()> work);
 // Errors of the configuration, as the real runtime reports them.
 cudaError_t check_launch(const Launch&);

@@ -26,7 +26,7 @@ struct Launch {
   std::function<void()> thread;  // the kernel with its arguments
 };
 
-// One at a time. Throws SimulationError; the device is usable afterwards.
+// One at a time. Throws SimulationError, out of the call that waits for the kernel; the device is usable afterwards.
 void simulate(const Launch&);
 
 // The rest is called by kernels, through cuda_on_cpu/ptx.h.
