@@ -59,7 +59,7 @@ struct Block {
 // Sums 0 to 3: rows a and a + 16 by columns b and b + 16, on top of `from` if it is there.
 template <typename T, bool TwoRows, bool TwoColumns>
 inline void sum_tiles(std::size_t words, const std::uint32_t* a, const std::uint32_t* b, std::size_t width,
-                      const Block& from) {
+                      const Block& from, Prefetcher& next) {
   constexpr std::size_t kRow = kSide * sizeof(*a);
   if (from.data) {
     const float* c = from.data;
@@ -76,6 +76,7 @@ inline void sum_tiles(std::size_t words, const std::uint32_t* a, const std::uint
     if constexpr (TwoRows && TwoColumns) _tile_zero(3);
   }
   for (std::size_t i = 0; i < words; i += kSide) {
+    next.step();
     _tile_loadd(6, b + i * width, width * sizeof(*b));
     _tile_loadd(4, a + i * kTwo, kRow);
     if constexpr (TwoColumns) _tile_loadd(7, b + i * width + kSide, width * sizeof(*b));
@@ -107,9 +108,10 @@ inline void store_tiles(const Block& to) {
 // Up to 32 rows and columns: sums on top of `from`, if it is there, to `to`; both in whole tiles.
 template <typename T>
 inline void multiply_block(std::size_t rows, std::size_t columns, std::size_t words, const std::uint32_t* a,
-                           const std::uint32_t* b, std::size_t width, const Block& from, const Block& to) {
+                           const std::uint32_t* b, std::size_t width, const Block& from, const Block& to,
+                           Prefetcher& next) {
   const auto run = [&]<bool TwoRows, bool TwoColumns>() {
-    sum_tiles<T, TwoRows, TwoColumns>(words, a, b, width, from);
+    sum_tiles<T, TwoRows, TwoColumns>(words, a, b, width, from, next);
     store_tiles<TwoRows, TwoColumns>(to);
   };
   if (rows > kSide)
@@ -126,12 +128,13 @@ inline void copy_block(std::size_t rows, std::size_t columns, const float* from,
     });
 }
 
-// Of attention; linear ops go through TiledLinear (isa_amx.cpp), which blocks for L1 and L2.
+// Of attention; linear ops go through TiledLinear (isa_amx.cpp), which blocks for L1.
 template <>
 inline void multiply_panel<Bf16>(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t,
                                  const std::uint32_t* panel, float* c, std::size_t ldc, std::size_t columns) {
   __asm__ volatile("" ::: "memory");  // GCC's tile loads do not say that they read memory
   const std::size_t width = round_up(columns, kSide);
+  Prefetcher nothing(panel, 0, 1);
   for (std::size_t column = 0; column < columns; column += kTwo)
     for (std::size_t row = 0; row < rows; row += kTwo) {
       const std::size_t height = rows - row < kTwo ? rows - row : kTwo;
@@ -139,11 +142,11 @@ inline void multiply_panel<Bf16>(std::size_t rows, std::size_t words, const std:
       float* to = c + row * ldc + column;
       const std::uint32_t* const x = a + row * words;
       if (height % kSide == 0 && breadth % kSide == 0) {
-        multiply_block<Bf16>(height, breadth, words, x, panel + column, width, {}, {to, ldc});
+        multiply_block<Bf16>(height, breadth, words, x, panel + column, width, {}, {to, ldc}, nothing);
         continue;
       }
       alignas(64) float block[kTwo * kTwo];
-      multiply_block<Bf16>(height, breadth, words, x, panel + column, width, {}, {block, kTwo});
+      multiply_block<Bf16>(height, breadth, words, x, panel + column, width, {}, {block, kTwo}, nothing);
       copy_block(height, breadth, block, kTwo, to, ldc);
     }
 }

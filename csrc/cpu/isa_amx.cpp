@@ -15,40 +15,18 @@ namespace {
 
 using Attention = Bf16Attention<Bf16, 2 * kSide>;
 
-// Words of a row and of a column that go through the tiles at once: 32 rows of them stay in L1.
-constexpr std::size_t kWords = 192;
-// Weights that go through the tiles at once: they stay in L2 for all rows of the share.
-constexpr std::size_t kGroupBytes = std::size_t{1} << 19;
+// Words of rows and columns that go through the tiles at once: a panel of them and 32 rows stay in L1. In equal blocks.
+constexpr std::size_t kMostWords = 96;
 
-// Brings the next group of weights from L3 or memory into L2, a little with every block of sums.
-class Prefetcher {
- public:
-  Prefetcher(const void* begin, std::size_t bytes, std::size_t blocks)
-      : next_(static_cast<const char*>(begin)), end_(next_ + bytes), step_(round_up(bytes / blocks + 1, 64)) {}
-  void step() {
-    const char* const stop = step_ < static_cast<std::size_t>(end_ - next_) ? next_ + step_ : end_;
-    for (; next_ < stop; next_ += 64) _mm_prefetch(next_, _MM_HINT_T1);
-  }
-
- private:
-  const char* next_;
-  const char* end_;
-  std::size_t step_;
-};
-
-// Columns whose weights of `words` words go through the tiles together.
-std::size_t group_columns(std::size_t words) {
-  const std::size_t panel_bytes = kPanelWidth * words * sizeof(std::uint32_t);
-  return (panel_bytes > kGroupBytes ? 1 : kGroupBytes / panel_bytes) * kPanelWidth;
-}
+std::size_t blocks_of(std::size_t n, std::size_t size) { return (n + size - 1) / size; }
+std::size_t block_words(std::size_t words) { return round_up(blocks_of(words, blocks_of(words, kMostWords)), kSide); }
 
 // Sums of 32 x 32 wait, one behind the other, from one block of words to the next.
 template <typename Rows>
 class TiledLinear {
  public:
   static std::size_t scratch(std::size_t rows, std::size_t k) {
-    const std::size_t words = Rows::words(k);
-    return words > kWords ? round_up(rows, kTwo) * group_columns(words) : 0;
+    return Rows::words(k) > kMostWords ? round_up(rows, kTwo) * kPanelWidth : 0;
   }
 
   TiledLinear(const LinearTask& task, float* sums)
@@ -61,49 +39,42 @@ class TiledLinear {
     __asm__ volatile("" ::: "memory");  // GCC's tile loads do not say that they read memory
   }
 
-  // Columns [begin, end), whose weights go group by group through L2.
+  // Panels [begin, end), block of words by block of words; the next one comes to L2 meanwhile.
   void run(std::size_t begin, std::size_t end) const {
-    const std::size_t group = group_columns(words_);
-    for (; begin < end; begin += group) {
-      const std::size_t stop = begin + group < end ? begin + group : end;
-      const std::size_t next = stop + group < end ? group : end - stop;
-      const std::size_t blocks =
-          blocks_of(words_, kWords) * blocks_of(task_.rows, kTwo) * blocks_of(stop - begin, kTwo);
-      Prefetcher prefetcher(panels_ + stop * words_, next * words_ * sizeof(*panels_), blocks);
-      run_group(begin, stop, prefetcher);
+    const std::size_t length = block_words(words_);
+    for (std::size_t panel = begin; panel < end; ++panel) {
+      const std::size_t columns = panel_columns(w_.n, panel);
+      const std::size_t width = round_up(columns, kSide);
+      for (std::size_t word = 0; word < words_; word += length) {
+        const std::size_t words = words_ - word < length ? words_ - word : length;
+        const std::uint32_t* const b = panels_ + panel * kPanelWidth * words_ + word * width;
+        const std::size_t steps = words / kSide * blocks_of(task_.rows, kTwo) * blocks_of(columns, kTwo);
+        Prefetcher next(b + words * width, words * width * sizeof(*b), steps);
+        run_rows(word, words, panel * kPanelWidth, columns, b, width, next);
+      }
     }
   }
 
  private:
-  static std::size_t blocks_of(std::size_t n, std::size_t size) { return (n + size - 1) / size; }
-
-  // Blocks of words, 32 rows, 32 columns.
-  void run_group(std::size_t begin, std::size_t end, Prefetcher& prefetcher) const {
-    for (std::size_t word = 0; word < words_; word += kWords) {
-      float* sums = sums_;
-      for (std::size_t row = 0; row < task_.rows; row += kTwo)
-        for (std::size_t column = begin; column < end; column += kTwo, sums += kTwo * kTwo) {
-          prefetcher.step();
-          const std::size_t height = task_.rows - row < kTwo ? task_.rows - row : kTwo;
-          const std::size_t breadth = end - column < kTwo ? end - column : kTwo;
-          run_block(word, row, height, column, breadth, sums);
-        }
-    }
-  }
-
-  void run_block(std::size_t word, std::size_t row, std::size_t rows, std::size_t column, std::size_t columns,
-                 float* sums) const {
+  // `columns` columns from `first` on, whose words from `word` on are in b.
+  void run_rows(std::size_t word, std::size_t words, std::size_t first, std::size_t columns, const std::uint32_t* b,
+                std::size_t width, Prefetcher& next) const {
     using T = typename Rows::Operand;
-    const std::size_t words = words_ - word < kWords ? words_ - word : kWords;
-    const std::size_t panel = column / kPanelWidth;
-    const std::size_t width = round_up(panel_columns(w_.n, panel), kSide);
-    const std::uint32_t* const a = a_.data + row * words_ + word * kTwo;
-    const std::uint32_t* const b = panels_ + panel * kPanelWidth * words_ + word * width + column % kPanelWidth;
-    const Block from = word > 0 ? Block{sums, kTwo} : Block{};
-    if (word + words < words_) return multiply_block<T>(rows, columns, words, a, b, width, from, {sums, kTwo});
-    alignas(64) float block[kTwo * kTwo];
-    multiply_block<T>(rows, columns, words, a, b, width, from, {block, kTwo});
-    finish_rows(task_, a_, row, rows, column, columns, block, kTwo);
+    float* sums = sums_;
+    for (std::size_t row = 0; row < task_.rows; row += kTwo)
+      for (std::size_t column = 0; column < columns; column += kTwo, sums += kTwo * kTwo) {
+        const std::size_t height = task_.rows - row < kTwo ? task_.rows - row : kTwo;
+        const std::size_t breadth = columns - column < kTwo ? columns - column : kTwo;
+        const std::uint32_t* const a = a_.data + row * words_ + word * kTwo;
+        const Block from = word > 0 ? Block{sums, kTwo} : Block{};
+        if (word + words < words_) {
+          multiply_block<T>(height, breadth, words, a, b + column, width, from, {sums, kTwo}, next);
+          continue;
+        }
+        alignas(64) float block[kTwo * kTwo];
+        multiply_block<T>(height, breadth, words, a, b + column, width, from, {block, kTwo}, next);
+        finish_rows(task_, a_, row, height, first + column, breadth, block, kTwo);
+      }
   }
 
   const LinearTask& task_;
@@ -117,8 +88,7 @@ class TiledLinear {
 template <typename Rows>
 void linear_on_tiles(const LinearTask& task, std::size_t panel_begin, std::size_t panel_end, float* scratch) {
   const TileScope tiles;
-  const std::size_t end = panel_end * kPanelWidth < task.weight.n ? panel_end * kPanelWidth : task.weight.n;
-  TiledLinear<Rows>(task, scratch).run(panel_begin * kPanelWidth, end);
+  TiledLinear<Rows>(task, scratch).run(panel_begin, panel_end);
 }
 
 void attention_on_tiles(const AttentionTask& task) {

@@ -38,14 +38,32 @@ struct F32 {
   static std::size_t block(std::size_t words) { return k_block(words); }
 };
 
+// Brings what is needed next from L3 or memory into L2, a little with every step of a loop: many lines at a time would
+// be in the way of the loop's own loads. May go on past the end, where nothing is read.
+class Prefetcher {
+ public:
+  Prefetcher(const void* begin, std::size_t bytes, std::size_t steps)
+      : line_(static_cast<const char*>(begin)), end_(line_), step_(steps > 0 ? (bytes + steps - 1) / steps : 0) {}
+  void step() {
+    end_ += step_;
+    for (; line_ < end_; line_ += 64) prefetch(line_);
+  }
+
+ private:
+  const char* line_;
+  const char* end_;
+  std::size_t step_;
+};
+
 template <typename T, std::size_t Rows, std::size_t Vectors>
 inline void tile(std::size_t words, const typename T::Word* a, std::size_t lda, const typename T::Cell* b,
-                 bool accumulate, float* c, std::size_t ldc, std::size_t columns) {
+                 bool accumulate, float* c, std::size_t ldc, std::size_t columns, Prefetcher& next) {
   typename T::Sum sum[Rows][Vectors];
   FILBERT_UNROLL
   for (std::size_t r = 0; r < Rows; ++r) FILBERT_UNROLL
   for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = T::zero();
   for (std::size_t i = 0; i < words; ++i, b += Vectors * kWidth) {
+    next.step();
     decltype(T::column(b)) column[Vectors];
     FILBERT_UNROLL
     for (std::size_t j = 0; j < Vectors; ++j) column[j] = T::column(b + j * kWidth);
@@ -74,25 +92,23 @@ inline void tile(std::size_t words, const typename T::Word* a, std::size_t lda, 
 // tile<rows, Vectors>, for rows in 1..Most
 template <typename T, std::size_t Most, std::size_t Vectors>
 inline void tile_of(std::size_t rows, std::size_t words, const typename T::Word* a, std::size_t lda,
-                    const typename T::Cell* b, bool accumulate, float* c, std::size_t ldc, std::size_t columns) {
+                    const typename T::Cell* b, bool accumulate, float* c, std::size_t ldc, std::size_t columns,
+                    Prefetcher& next) {
   if constexpr (Most > 1)
-    if (rows < Most) return tile_of<T, Most - 1, Vectors>(rows, words, a, lda, b, accumulate, c, ldc, columns);
-  tile<T, Most, Vectors>(words, a, lda, b, accumulate, c, ldc, columns);
+    if (rows < Most) return tile_of<T, Most - 1, Vectors>(rows, words, a, lda, b, accumulate, c, ldc, columns, next);
+  tile<T, Most, Vectors>(words, a, lda, b, accumulate, c, ldc, columns, next);
 }
 
-// Brings what follows b, which is needed next, from L3 or memory into L2 meanwhile.
+// What follows b is needed next.
 template <typename T, std::size_t Vectors>
 inline void tile_rows(std::size_t rows, std::size_t words, const typename T::Word* a, std::size_t lda,
                       const typename T::Cell* b, bool accumulate, float* c, std::size_t ldc, std::size_t columns) {
-  const std::size_t size = words * Vectors * kWidth * sizeof(*b);
-  const char* next = reinterpret_cast<const char*>(b) + size;
-  const char* const end = next + size;
+  const std::size_t size = words * Vectors * kWidth;
   std::size_t tiles = (rows + kTileRows - 1) / kTileRows;
-  const std::size_t step = tiles > 2 ? size / tiles / 64 * 64 + 64 : 0;  // a few rows only stream, which needs no help
+  Prefetcher next(b + size, size * sizeof(*b), tiles * words);
   for (; tiles > 0; --tiles) {
-    for (const char* const stop = next + step; next < stop && next < end; next += 64) prefetch(next);
     const std::size_t height = (rows + tiles - 1) / tiles;  // 16 rows: 8 and 8, not 14 and 2
-    tile_of<T, kTileRows, Vectors>(height, words, a, lda, b, accumulate, c, ldc, columns);
+    tile_of<T, kTileRows, Vectors>(height, words, a, lda, b, accumulate, c, ldc, columns, next);
     a += height * lda;
     c += height * ldc;
     rows -= height;
