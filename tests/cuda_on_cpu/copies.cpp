@@ -78,7 +78,6 @@ cudaError_t cudaFree(void* memory) { return free_call(device_memory(), memory); 
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
   return synchronous_call([&] { return pinned_memory().allocate(SIZE_MAX, memory, bytes); });
 }
-cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) { return cudaMallocHost(memory, bytes); }
 cudaError_t cudaFreeHost(void* memory) { return free_call(pinned_memory(), memory); }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {

@@ -8,7 +8,6 @@
 namespace filbert::cuda_on_cpu {
 namespace {
 
-thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 
 }  // namespace
@@ -92,7 +91,6 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 
 cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
-cudaError_t cudaPeekAtLastError() { return last_error; }
 
 cudaError_t cudaDriverGetVersion(int* version) {
   const cudaError_t driver = machine().driver;
@@ -113,19 +111,8 @@ cudaError_t cudaGetDeviceCount(int* count) {
   });
 }
 
-cudaError_t cudaGetDevice(int* device) {
-  return call([&] {
-    *device = current_device;
-    return cudaSuccess;
-  });
-}
-
 cudaError_t cudaSetDevice(int device) {
-  return call([&] {
-    if (device < 0 || device >= machine().devices) return cudaErrorInvalidDevice;
-    current_device = device;
-    return cudaSuccess;
-  });
+  return call([&] { return device < 0 || device >= machine().devices ? cudaErrorInvalidDevice : cudaSuccess; });
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
@@ -140,24 +127,4 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
                    .l2CacheSize = 4 << 20};
     return cudaSuccess;
   });
-}
-
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
-  cudaDeviceProp properties;
-  if (const cudaError_t error = cudaGetDeviceProperties(&properties, device)) return error;
-  switch (attribute) {
-    case cudaDevAttrMultiProcessorCount:
-      *value = properties.multiProcessorCount;
-      break;
-    case cudaDevAttrComputeCapabilityMajor:
-      *value = properties.major;
-      break;
-    case cudaDevAttrComputeCapabilityMinor:
-      *value = properties.minor;
-      break;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      *value = static_cast<int>(properties.sharedMemPerBlockOptin);
-      break;
-  }
-  return cudaSuccess;
 }

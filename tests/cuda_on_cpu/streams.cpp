@@ -139,7 +139,6 @@ cudaError_t cudaDeviceSynchronize() {
   });
 }
 
-cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithFlags(stream, cudaStreamDefault); }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   const bool own = (flags & cudaStreamNonBlocking) != 0;
   return create(stream, {.queue = own ? std::make_shared<Queue>() : default_stream().queue, .recorded = {}});
@@ -168,7 +167,6 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   });
 }
 
-cudaError_t cudaEventCreate(cudaEvent_t* event) { return create(event); }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return create(event); }
 cudaError_t cudaEventDestroy(cudaEvent_t event) { return destroy(event); }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
