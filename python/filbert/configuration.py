@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
+from .checks import integer
 from .errors import ConfigError
 
 # Far above any real config.json; keeps a wrong file from being read whole.
@@ -34,6 +35,8 @@ class PretrainedConfig:
     """
 
     model_type: ClassVar[str] = ""
+    # Keys that are no attributes and have one value that the engine computes; it refuses the others.
+    checked_by_engine: ClassVar[frozenset[str]] = frozenset({"quantization_config", "pruned_heads"})
 
     transformers_version: str | None = None
     architectures: list[str] | None = None
@@ -90,9 +93,10 @@ class PretrainedConfig:
         return None if self.id2label is None else len(self.id2label)
 
     @num_labels.setter
-    def num_labels(self, count: int) -> None:
-        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= 1_000_000:
-            raise ConfigError(f"num_labels: found {count!r}, expected an integer from 0 to 1000000")
+    def num_labels(self, labels: int) -> None:
+        count = integer(labels)
+        if count is None or not 0 <= count <= 1_000_000:
+            raise ConfigError(f"num_labels: found {labels!r}, expected an integer from 0 to 1000000")
         if self.num_labels != count:
             self.id2label = {i: f"LABEL_{i}" for i in range(count)}
             self.label2id = {label: i for i, label in self.id2label.items()}
@@ -213,6 +217,7 @@ class BertConfig(PretrainedConfig):
     """BERT (https://arxiv.org/abs/1810.04805), with the defaults of bert-base-uncased."""
 
     model_type: ClassVar[str] = "bert"
+    checked_by_engine = PretrainedConfig.checked_by_engine | {"position_embedding_type", "feed_forward_type"}
 
     vocab_size: int = 30522
     hidden_size: int = 768

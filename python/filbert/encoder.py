@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from . import _core
 from .atomic import FileSet
+from .checks import integer, optional_count
 from .configuration import PretrainedConfig
 from .errors import DeviceError, InputError
 from .hub import Source
 from .interop import prepare
 from .libraries import Like, like
+from .model_settings import load_config
 from .outputs import BaseModelOutputWithPooling
 from .weights import Entry, as_array, open_weights, random_weights, remove_stale_weights, save_weights
 
@@ -107,7 +109,7 @@ class EncoderModel:
         """Loads a model from a folder or from the hub: model.safetensors or pytorch_model.bin, sharded or not.
 
         add_pooling_layer: True needs a pooler in the weights, False leaves it out, None loads it if it is there.
-        mmap: False copies the weights file, for files that another program may truncate while the model lives.
+        mmap: False copies the weights file, for files that another program may write into while the model lives.
         trust_remote_code: ignored; code of a repository is never run.
         Further keywords replace attributes of the configuration (`output_hidden_states=True`).
         dtype, device, num_threads: see the class. Tensors of the file that the model does not use give one warning.
@@ -125,7 +127,7 @@ class EncoderModel:
         )
         dtype = config_overrides.pop("torch_dtype", None) if dtype is None else dtype
         if config is None:
-            config = cls.config_class.from_json_file(source.get("config.json"))
+            config = load_config(cls.config_class, source)
         elif isinstance(config, cls.config_class):
             config = copy.deepcopy(config)
         else:
@@ -150,15 +152,11 @@ class EncoderModel:
         device: Any,
         num_threads: int | None,
     ) -> None:
-        if num_threads is not None and (isinstance(num_threads, bool) or not isinstance(num_threads, int)):
-            raise InputError(f"num_threads: found {num_threads!r}, expected None or an integer above 0")
-        if num_threads is not None and num_threads < 1:
-            raise InputError(f"num_threads: found {num_threads}, expected None or an integer above 0")
+        self._num_threads = optional_count("num_threads", num_threads) or 0
         self.config = config
         self._config_json = config.to_json_string()
         self._weights = weights
         self._pooler = pooler
-        self._num_threads = num_threads or 0
         self._match = _core.match_tensors(self._config_json, weights, pooler)
         stored = self._stored_dtype()
         try:
@@ -319,7 +317,7 @@ class EncoderModel:
 
     def cuda(self: Model, device: int | str | None = None) -> Model:
         """Moves the model to a GPU. Raises DeviceError if that cannot be."""
-        return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
+        return self.to("cuda" if device is None else f"cuda:{device}" if integer(device) is not None else device)
 
     def float(self: Model) -> Model:
         return self.to(dtype="float32")

@@ -29,15 +29,19 @@ class Source:
         name_or_path: str | os.PathLike[str],
         *,
         revision: str | None = None,
-        subfolder: str = "",
+        subfolder: str | os.PathLike[str] = "",
         cache_dir: str | os.PathLike[str] | None = None,
         token: str | bool | None = None,
         local_files_only: bool = False,
         force_download: bool = False,
         variant: str | None = None,
     ) -> None:
-        self.name = os.fspath(name_or_path)
-        if not isinstance(self.name, str) or not self.name or "\0" in self.name:
+        if not isinstance(name_or_path, str | bytes | os.PathLike):
+            raise InputError(f"model name: found {name_or_path!r:.100}, expected a folder or a hub id")
+        self.name = os.fsdecode(name_or_path)
+        if isinstance(subfolder, os.PathLike):
+            subfolder = "" if os.fspath(subfolder) == "." else os.fspath(subfolder)
+        if not self.name or "\0" in self.name:
             raise InputError(f"model name: found {self.name!r}, expected a folder or a hub id")
         if revision is not None:
             _check("revision", revision)
@@ -61,7 +65,8 @@ class Source:
         if not self.is_local and _looks_like_path(self.name):
             kind = "is a file, not a folder" if os.path.exists(self.name) else "does not exist"
             raise FileNotFoundError(f"{self.name}: {kind}; expected a model folder or a hub id such as 'org/model'")
-        self._unavailable: dict[str, str] = {}
+        self._unavailable: dict[str, str] = {}  # why `find` could not look on the hub
+        self._unreachable: set[str] = set()  # those of them that the hub was asked for
 
     @property
     def revision(self) -> str | None:
@@ -102,9 +107,15 @@ class Source:
             return path
         raise self.missing(*candidates)
 
-    def is_unavailable(self, name: str) -> bool:
-        """Whether `find` gave None because the cache lacks the file and the hub could not be asked."""
-        return name in self._unavailable
+    def find_if_known(self, name: str) -> str | None:
+        """As `find`, for a file whose absence changes what a model computes: not known to be absent is an OSError.
+
+        Where the caller asked for the cache alone, what is not in it is absent: nothing else can ever be known.
+        """
+        path = self.find(name)
+        if path is None and name in self._unreachable:
+            raise self.missing(name)
+        return path
 
     def missing(self, *names: str) -> OSError:
         """An error that says that none of `names` could be had, and why."""
@@ -157,7 +168,10 @@ class Source:
             elif self._options["local_files_only"]:
                 self._unavailable[name] = "local_files_only is set"
             else:
-                self._unavailable[name] = f"the hub cannot be reached ({error.__cause__ or error})"
+                self._unreachable.add(name)
+                self._unavailable[name] = (
+                    f"the hub cannot be reached ({error.__cause__ or error}); HF_HUB_OFFLINE=1 takes the cache as it is"
+                )
             return None
         except EntryNotFoundError:
             return None

@@ -9,6 +9,7 @@ from typing import Any
 from .configuration import AutoConfig, BertConfig, PretrainedConfig
 from .encoder import EncoderModel
 from .hub import Source
+from .model_settings import load_config
 
 __all__ = ["MODELS", "AutoModel", "BertModel", "EncoderModel"]
 
@@ -47,7 +48,7 @@ class AutoModel:
             source = Source(
                 pretrained_model_name_or_path, **{key: kwargs[key] for key in _HUB_KEYWORDS if key in kwargs}
             )
-            config = AutoConfig.from_json_file(source.get("config.json"))
+            config = load_config(AutoConfig, source)
             kwargs["revision"] = source.revision
         return _class_for(config).from_pretrained(
             pretrained_model_name_or_path, config=config, add_pooling_layer=add_pooling_layer, **kwargs

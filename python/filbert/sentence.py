@@ -4,16 +4,20 @@ import itertools
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
+from .checks import count, optional_count
+from .configuration import AutoConfig, PretrainedConfig
 from .errors import ConfigError, InputError
 from .hub import Source
+from .model_settings import load_config
 from .modeling import AutoModel, EncoderModel
 from .sentence_modules import SentenceModules, read_modules
-from .tokenization import AutoTokenizer, Tokenizer, check_text
+from .texts import as_texts
+from .tokenization import AutoTokenizer, Tokenizer
 from .tokenizer_files import lowercase_first
 from .vectors import Floats, normalize, quantize, similarity
 
@@ -38,6 +42,7 @@ class SentenceEncoder:
         self.tokenizer = tokenizer
         self._modules = modules or SentenceModules()
         self._hidden = model._engine.hidden_size
+        self._vocabulary: int = vars(model.config)["vocab_size"]
         self.prompts = self._modules.prompts
         self.default_prompt_name = self._modules.default_prompt_name
         self.similarity_fn_name = self._modules.similarity
@@ -62,14 +67,17 @@ class SentenceEncoder:
         local_files_only: bool = False,
         force_download: bool = False,
         variant: str | None = None,
+        mmap: bool = True,
         trust_remote_code: bool | None = None,
     ) -> "SentenceEncoder":
         """A sentence-transformers model of a folder or of the hub: Transformer, Pooling and Normalize modules.
 
-        device, num_threads, dtype: as for AutoModel. truncate_dim: see `encode`. trust_remote_code: ignored; code of
-        a repository is never run. Without modules.json vectors are means of token vectors, with a warning.
-        Raises ConfigError (for modules filbert does not have, too), WeightsError, InputError, DeviceError, OSError.
+        device, num_threads, dtype, mmap: as for AutoModel. truncate_dim: see `encode`. trust_remote_code: ignored; code
+        of a repository is never run. Without modules.json vectors are means of token vectors, with a warning.
+        A setting of the files that filbert does not know gives a warning. Raises ConfigError (for modules filbert
+        does not have, too), WeightsError, InputError, DeviceError, OSError.
         """
+        truncate_dim = optional_count("truncate_dim", truncate_dim)
         where: dict[str, Any] = {
             "cache_dir": cache_dir,
             "token": token,
@@ -79,7 +87,7 @@ class SentenceEncoder:
         source = Source(pretrained_model_name_or_path, revision=revision, **where)
         modules = read_modules(source)
         where.update(revision=source.revision, subfolder=modules.transformer)
-        tokenizer = AutoTokenizer.from_pretrained(source.name, **where)
+        tokenizer = AutoTokenizer.from_pretrained(source.name, **where, **modules.tokenizer_settings)
         model = AutoModel.from_pretrained(
             source.name,
             add_pooling_layer=False,
@@ -87,11 +95,13 @@ class SentenceEncoder:
             num_threads=num_threads,
             dtype=dtype,
             variant=variant,
+            mmap=mmap,
+            config=_configured(source, modules, where),
             **where,
         )
         if modules.do_lower_case:
             lowercase_first(tokenizer.backend_tokenizer)
-        if modules.max_seq_length is not None:
+        if modules.max_seq_length is not None and "model_max_length" not in modules.tokenizer_settings:
             tokenizer.model_max_length = modules.max_seq_length
         tokenizer.model_max_length = min(tokenizer.model_max_length, model._engine.max_positions)
         if truncate_dim is not None:
@@ -100,7 +110,7 @@ class SentenceEncoder:
 
     def encode(
         self,
-        texts: str | Sequence[str],
+        texts: str | Iterable[str],
         batch_size: int | None = None,
         normalize_embeddings: bool | None = None,
         precision: str = "float32",
@@ -112,8 +122,9 @@ class SentenceEncoder:
     ) -> Any:
         """The vectors of some texts: float32 [n, hidden] in their order, or [hidden] for a single string.
 
-        Texts longer than `max_seq_length` tokens are cut. A vector is bit-identical whatever other texts it is
-        computed with. In order: pooling, the model's own Normalize, truncate_dim, normalize_embeddings, precision.
+        texts: a string, or a sequence, an iterator, a Series or an array of strings; what is longer than
+        `max_seq_length` tokens is cut. A vector is bit-identical whatever other texts it is computed with.
+        In order: pooling, the model's own Normalize, truncate_dim, normalize_embeddings, precision.
 
         batch_size: texts in one forward at most; None lets a budget of tokens alone decide.
         normalize_embeddings: scale vectors to length 1; None and False leave them as the model makes them.
@@ -124,14 +135,10 @@ class SentenceEncoder:
         convert_to_numpy: False returns a list of PyTorch tensors, as sentence-transformers does.
         Raises InputError and MemoryError.
         """
-        single = isinstance(texts, str)
-        inputs = [texts] if isinstance(texts, str) else list(texts)
+        single, inputs = as_texts("text", texts)
         prefix = self._prompt(prompt, prompt_name)
-        for index, text in enumerate(inputs):
-            check_text(index, text)
-        for name, value in (("batch_size", batch_size), ("truncate_dim", truncate_dim)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InputError(f"{name}: found {value!r}, expected an integer above 0")
+        batch_size = optional_count("batch_size", batch_size)
+        truncate_dim = optional_count("truncate_dim", truncate_dim)
         dimension = self.truncate_dim if truncate_dim is None else truncate_dim
         scale = bool(normalize_embeddings)
         early = self._modules.normalize or (scale and dimension is None)
@@ -167,10 +174,7 @@ class SentenceEncoder:
 
     @max_seq_length.setter
     def max_seq_length(self, tokens: int) -> None:
-        limit = self.model._engine.max_positions
-        if isinstance(tokens, bool) or not isinstance(tokens, int) or not 1 <= tokens <= limit:
-            raise InputError(f"max_seq_length: found {tokens!r}, expected an integer from 1 to {limit}")
-        self.tokenizer.model_max_length = tokens
+        self.tokenizer.model_max_length = count("max_seq_length", tokens, self.model._engine.max_positions)
 
     @property
     def device(self) -> str:
@@ -217,10 +221,33 @@ class SentenceEncoder:
                     rows = [tokens[index] for index in batch]
                     lengths = np.cumsum([0, *map(len, rows)], dtype=np.int64)
                     ids = np.fromiter(itertools.chain.from_iterable(rows), np.int64, lengths[-1])
+                    if len(ids) and ids.max() >= self._vocabulary:
+                        raise self._unknown_token([chunk[index] for index in batch], rows)
                     packed = self.model._engine.embed(ids, lengths, self._modules.pooling, scale)
                     vectors[[chunk[index] for index in batch]] = packed
                     bar.update(len(batch))
         return vectors
+
+    def _unknown_token(self, indices: list[int], rows: list[list[int]]) -> InputError:
+        known = self._vocabulary
+        index, ids = next((index, ids) for index, ids in zip(indices, rows, strict=True) if max(ids) >= known)
+        return InputError(
+            f"text {index}: token {self.tokenizer.convert_ids_to_tokens(max(ids))!r} has id {max(ids)}, and the model "
+            f"has vectors for ids from 0 to {known - 1}: the tokenizer's tokens were added without resizing the model"
+        )
+
+
+def _configured(source: Source, modules: SentenceModules, where: dict[str, Any]) -> PretrainedConfig | None:
+    """The encoder's configuration with what the Transformer module sets in it; None if that is nothing."""
+    if not modules.config_settings:
+        return None
+    config: PretrainedConfig = load_config(AutoConfig, Source(source.name, **where))
+    if unknown := config._override(modules.config_settings):
+        raise ConfigError(
+            f"{source.name}: config_kwargs of the Transformer module: found {', '.join(unknown)}, which "
+            f"{type(config).__name__} does not have"
+        )
+    return config
 
 
 def _batches(lengths: list[int], batch_size: int | None) -> Iterator[list[int]]:

@@ -8,6 +8,7 @@ from typing import Any
 from .errors import ConfigError
 from .hub import Source
 from .jsonfile import read_json, read_object
+from .settings import warn_about_unknown
 
 # pooling_mode as the engine names it.
 POOLINGS = {"cls": "cls", "mean": "mean", "max": "max"}
@@ -25,6 +26,7 @@ _LEGACY_POOLINGS = {
 _TRANSFORMER_CONFIGS = tuple(
     f"sentence_{name}_config.json" for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta")
 )
+_TEXT_MODALITY = {"method": "forward", "method_output_name": "last_hidden_state"}
 # Settings of the Transformer module that change what it computes, and the only values filbert can honour.
 _TRANSFORMER_DEFAULTS: dict[str, tuple[Any, ...]] = {
     "transformer_task": ("feature-extraction", None),
@@ -33,7 +35,17 @@ _TRANSFORMER_DEFAULTS: dict[str, tuple[Any, ...]] = {
     "query_length": (None,),
     "document_length": (None,),
     "query_expansion": (None,),
+    "tokenizer_name_or_path": (None,),
 }
+# Keywords for the three parts of the Transformer module, with the names of sentence-transformers before version 6.
+_KEYWORDS = {"model_kwargs": "model_args", "processor_kwargs": "tokenizer_args", "config_kwargs": "config_args"}
+# Keywords of those that change nothing here: where files are found is the caller's to say, code of a repository is
+# never run, and what a model computes in, on what, and by which kernels does not change what it means.
+_HARMLESS_KEYWORDS = frozenset(
+    {"trust_remote_code", "local_files_only", "token", "cache_dir", "use_fast", "use_cache", "use_safetensors"}
+    | {"torch_dtype", "dtype", "attn_implementation", "low_cpu_mem_usage", "device_map", "add_pooling_layer", "backend"}
+    | {"use_flash_attn", "use_memory_efficient_attention", "unpad_inputs"}
+)
 
 
 @dataclass
@@ -47,6 +59,8 @@ class SentenceModules:
     normalize: bool = False
     max_seq_length: int | None = None
     do_lower_case: bool = False
+    tokenizer_settings: dict[str, Any] = field(default_factory=dict)  # over those of tokenizer_config.json
+    config_settings: dict[str, Any] = field(default_factory=dict)  # over those of config.json
     prompts: dict[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
     similarity: str = "cosine"
@@ -60,7 +74,7 @@ def read_modules(source: Source) -> SentenceModules:
     """
     source.find("config.json")  # fixes the commit, so that the cache knows which of the others do not exist
     modules = SentenceModules()
-    path = _find(source, "modules.json")
+    path = source.find_if_known("modules.json")
     if path is None:
         warnings.warn(
             f"{source.name} has no modules.json: its sentence vectors are means of token vectors", stacklevel=3
@@ -78,6 +92,8 @@ def read_modules(source: Source) -> SentenceModules:
     folders = [entry.get("path") or "" for entry in entries]
     if not all(isinstance(folder, str) for folder in folders):
         raise ConfigError(f"{path}: found paths {folders!r}, expected strings")
+    for entry in entries:
+        warn_about_unknown(path, entry, {"idx", "name", "path", "type", "kwargs"})
     modules.transformer = folders[0]
     _read_transformer(source, modules)
     _read_pooling(source, folders[1], modules)
@@ -90,14 +106,6 @@ def read_modules(source: Source) -> SentenceModules:
 
 def _is_builtin(class_name: str) -> bool:
     return class_name.startswith("sentence_transformers.")
-
-
-def _find(source: Source, name: str) -> str | None:
-    """The path of a file that may be absent; that it cannot be had is another matter, and an OSError."""
-    path = source.find(name)
-    if path is None and source.is_unavailable(name):
-        raise source.missing(name)
-    return path
 
 
 def _in(folder: str, name: str) -> str:
@@ -115,8 +123,30 @@ def _read_transformer(source: Source, modules: SentenceModules) -> None:
     for key, allowed in _TRANSFORMER_DEFAULTS.items():
         if config.get(key) not in allowed:
             raise ConfigError(f"{path}: {key}: found {config[key]!r}, supported: {json.dumps(allowed[0])}")
+    modality = config.get("modality_config")
+    if modality is not None and (not isinstance(modality, dict) or modality.get("text") != _TEXT_MODALITY):
+        raise ConfigError(f"{path}: modality_config: found {modality!r}, supported for text: {_TEXT_MODALITY}")
     modules.max_seq_length = _optional(path, config, "max_seq_length", int)
     modules.do_lower_case = _optional(path, config, "do_lower_case", bool) or False
+    modules.tokenizer_settings = _keywords(path, config, "processor_kwargs")
+    modules.config_settings = _keywords(path, config, "config_kwargs")
+    if model_settings := _keywords(path, config, "model_kwargs"):
+        raise ConfigError(f"{path}: model_kwargs: found {model_settings!r}, which filbert cannot honour")
+    known = {"max_seq_length", "do_lower_case", "modality_config", "unpad_inputs", *_TRANSFORMER_DEFAULTS}
+    warn_about_unknown(path, config, known | {*_KEYWORDS, *_KEYWORDS.values()})
+
+
+def _keywords(path: str, config: dict[str, Any], name: str) -> dict[str, Any]:
+    """The keywords of that name or its older one that mean something here."""
+    older = _KEYWORDS[name]
+    values = config.get(older if older in config else name) or {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: {name}: found {values!r:.100}, expected an object")
+    for key in ("revision", "subfolder", "code_revision"):
+        if values.get(key) not in (None, "", "main"):
+            raise ConfigError(f"{path}: {name}: {key}: found {values[key]!r}; files of another place are not read")
+    harmless = {*_HARMLESS_KEYWORDS, "revision", "subfolder", "code_revision"}
+    return {key: value for key, value in values.items() if key not in harmless}
 
 
 def _read_pooling(source: Source, folder: str, modules: SentenceModules) -> None:
@@ -133,6 +163,8 @@ def _read_pooling(source: Source, folder: str, modules: SentenceModules) -> None
     modules.dimension = _optional(path, config, "embedding_dimension", int)
     if modules.dimension is None:
         modules.dimension = _optional(path, config, "word_embedding_dimension", int)
+    known = {"pooling_mode", "embedding_dimension", "word_embedding_dimension", "include_prompt"}
+    warn_about_unknown(path, config, known | {*_LEGACY_POOLINGS})
     include_prompt = _optional(path, config, "include_prompt", bool)
     modules.include_prompt = include_prompt is None or include_prompt
 
@@ -143,13 +175,20 @@ def _check_normalize(source: Source, folder: str) -> None:
     for key in ("module_input_name", "module_output_name"):
         if config.get(key, "sentence_embedding") not in ("sentence_embedding", None):
             raise ConfigError(f"{path}: {key}: found {config[key]!r}, supported: 'sentence_embedding'")
+    if path is not None:
+        warn_about_unknown(path, config, {"module_input_name", "module_output_name"})
 
 
 def _read_settings(source: Source, modules: SentenceModules) -> None:
-    path = _find(source, "config_sentence_transformers.json")
+    path = source.find_if_known("config_sentence_transformers.json")
     if path is None:
         return
     config = read_object(path)
+    # The rest says which versions wrote the file, and what may run it.
+    known = {"prompts", "default_prompt_name", "truncate_dim", "similarity_fn_name", "model_type"}
+    warn_about_unknown(path, config, known | {"__version__", "requirements"})
+    if config.get("model_type") not in (None, "SentenceTransformer"):
+        raise ConfigError(f"{path}: model_type: found {config['model_type']!r}, supported: 'SentenceTransformer'")
     prompts = config.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
         raise ConfigError(f"{path}: prompts: expected an object of strings")

@@ -1,27 +1,29 @@
 """Tokenizers with the interface of transformers' fast ones, on the `tokenizers` package."""
 
-import copy
 import json
 import os
-import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from tokenizers import Encoding as Tokens
 from tokenizers import Tokenizer as Backend
 
 from . import tokenizer_files
 from .atomic import FileSet
+from .checks import integer, optional_count
 from .encoding import BatchEncoding, as_tensors, pad_columns
 from .errors import ConfigError, InputError
 from .hub import Source
+from .texts import Pair, as_inputs, as_list
 from .tokenizer_files import SPECIAL_TOKENS, TokenizerFiles
+from .truncation import Truncation
 
-Pair = tuple[str, str] | list[str]
-
-# What model_max_length is where the files set no limit; transformers writes it into tokenizer_config.json.
-NO_LIMIT = int(1e30)
+# From here on a model_max_length is none, as in transformers, which writes 1e30 into tokenizer_config.json.
+NO_LIMIT = int(1e20)
+# More tokens than any text has, and than any row could be filled up to.
+_MOST_TOKENS = 2**31 - 1
 
 # Classes that make no token_type_ids unless model_input_names asks for them: most of these models have none.
 _WITHOUT_TYPES = frozenset(
@@ -29,8 +31,6 @@ _WITHOUT_TYPES = frozenset(
 ) | {"TokenizersBackend"}
 _TRUNCATIONS = ("longest_first", "only_first", "only_second")
 _ENDINGS = ("n't", "'m", "'s", "'ve", "'re")
-# How many truncation settings are kept ready at a time.
-_KEPT = 4
 _CLEAN_UP = {" .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'", **{f" {end}": end for end in _ENDINGS}}
 
 
@@ -74,7 +74,7 @@ class Tokenizer:
         """Raises ConfigError for a setting of tokenizer_config.json that makes no sense."""
         self._backend, self._special_tokens, self._config = files
         self.name_or_path = name_or_path
-        self.model_max_length = _limit(self._config.get("model_max_length"))
+        self.model_max_length = _limit(self._config)
         self.padding_side = _side(self._config, "padding_side")
         self.truncation_side = _side(self._config, "truncation_side")
         self.pad_token_type_id = self._config.get("pad_token_type_id", 0)
@@ -84,22 +84,20 @@ class Tokenizer:
         typed = tokenizer_files.class_name(self._config) not in _WITHOUT_TYPES
         names = ["input_ids", *(["token_type_ids"] if typed else []), "attention_mask"]
         self.model_input_names: list[str] = self._config.get("model_input_names") or names
-        self._truncating: dict[tuple[str, int, str], Backend] = {}
-        self._lock = threading.Lock()
+        self._truncation = Truncation(self._backend)
         self._warned = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_truncating")}
+        return {key: value for key, value in self.__dict__.items() if key != "_truncation"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._truncating = {}
-        self._lock = threading.Lock()
+        self._truncation = Truncation(self._backend)
 
     def __call__(
         self,
-        text: str | Sequence[str] | Sequence[Pair],
-        text_pair: str | Sequence[str] | None = None,
+        text: str | Iterable[str] | Iterable[Pair],
+        text_pair: str | Iterable[str] | None = None,
         *,
         add_special_tokens: bool = True,
         padding: bool | str = False,
@@ -116,7 +114,8 @@ class Tokenizer:
     ) -> BatchEncoding:
         """Tokenises one text or pair, or a batch of them.
 
-        text, text_pair: strings, or lists of equal length; a list of pairs is taken too.
+        text, text_pair: strings, or sequences, iterators, Series or arrays of strings, of equal length; pairs are
+            taken too in the place of texts.
         padding: False; True or "longest", to the longest of the batch; "max_length".
         truncation: False; True or "longest_first", which cuts the longer of a pair; "only_first", "only_second".
             None truncates if `max_length` is given and nothing is padded, as in transformers.
@@ -126,7 +125,7 @@ class Tokenizer:
         Returns input_ids, and as the model takes them or as asked, token_type_ids and attention_mask (1 at tokens, 0
         at padding): lists for a single text without `return_tensors`, else one row a text. Raises InputError.
         """
-        batch, inputs = _inputs(text, text_pair)
+        batch, inputs = as_inputs(text, text_pair)
         pad, cut, limit = self._strategies(padding, truncation, max_length, pad_to_multiple_of, verbose)
         encodings = self._encode(inputs, add_special_tokens, cut, limit, return_offsets_mapping)
         columns: dict[str, list[Any]] = {"input_ids": [tokens.ids for tokens in encodings]}
@@ -146,13 +145,13 @@ class Tokenizer:
             return as_tensors(columns, return_tensors)
         return BatchEncoding(columns if batch else {name: rows[0] for name, rows in columns.items()})
 
-    def encode(self, text: str | Sequence[str], text_pair: str | None = None, **kwargs: Any) -> Any:
+    def encode(self, text: str | Iterable[str], text_pair: str | None = None, **kwargs: Any) -> Any:
         """The input_ids alone; the keywords are those of the call."""
         return self(text, text_pair, **kwargs)["input_ids"]
 
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
         """The tokens of a text as strings."""
-        _, inputs = _inputs(text, pair)
+        _, inputs = as_inputs(text, pair)
         tokens: list[str] = self._encode(inputs, add_special_tokens, None, None, True)[0].tokens
         return tokens
 
@@ -174,7 +173,7 @@ class Tokenizer:
         if "input_ids" not in columns:
             raise InputError(f"pad: found {', '.join(columns) or 'nothing'}, expected input_ids among them")
         ids = columns["input_ids"]
-        single = bool(ids) and isinstance(ids[0], int)
+        single = len(ids) > 0 and integer(ids[0]) is not None
         if single:
             columns = {key: [value] for key, value in columns.items()}
         if "attention_mask" not in columns and self._wants("attention_mask", return_attention_mask):
@@ -191,8 +190,8 @@ class Tokenizer:
     ) -> Any:
         """The text of some ids: an integer, a list, array or tensor [seq]; a list of texts for [batch, seq]."""
         ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
-        ids = [ids] if isinstance(ids, int) else list(ids)
-        if ids and not isinstance(ids[0], int):
+        ids = [ids] if integer(ids) is not None else as_list("token_ids", ids, "integers")
+        if ids and integer(ids[0]) is None:
             return self.batch_decode(ids, skip_special_tokens, clean_up_tokenization_spaces)
         try:
             text: str = self._backend.decode(ids, skip_special_tokens=skip_special_tokens)
@@ -210,19 +209,21 @@ class Tokenizer:
         self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
     ) -> list[str]:
         """The texts of a batch of ids: lists, or an array or tensor [batch, seq]."""
-        return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in sequences]
+        rows = sequences.tolist() if hasattr(sequences, "tolist") else as_list("sequences", sequences, "lists of ids")
+        return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in rows]
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """The token of an id, or the list of tokens of a list, array or tensor of ids; None for an id outside."""
-        if isinstance(ids, int):
-            return self._backend.id_to_token(ids)
+        if integer(ids) is not None:
+            return self._backend.id_to_token(int(ids))
         skipped = set(self.all_special_ids) if skip_special_tokens else set()
+        ids = ids.tolist() if hasattr(ids, "tolist") else as_list("ids", ids, "integers")
         return [self._backend.id_to_token(int(index)) for index in ids if int(index) not in skipped]
 
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
         """The id of a token, or the list of ids of a list; unk_token_id for what is not in the vocabulary."""
         if not isinstance(tokens, str):
-            return [self.convert_tokens_to_ids(token) for token in tokens]
+            return [self.convert_tokens_to_ids(token) for token in as_list("tokens", tokens, "strings")]
         index = self._backend.token_to_id(tokens)
         return self.unk_token_id if index is None else index
 
@@ -328,9 +329,8 @@ class Tokenizer:
         verbose: bool,
     ) -> tuple[str | None, str | None, int | None]:
         """Padding ("longest" or "max_length"), truncation and maximum length, as transformers takes these arguments."""
-        for name, value in (("max_length", max_length), ("pad_to_multiple_of", multiple)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InputError(f"{name}: found {value!r}, expected an integer above 0")
+        max_length = optional_count("max_length", max_length)
+        multiple = optional_count("pad_to_multiple_of", multiple)
         if max_length is not None and padding is False and truncation is None:
             truncation = "longest_first"
         pad = {True: "longest", False: None, "do_not_pad": None}.get(padding, padding)
@@ -355,7 +355,7 @@ class Tokenizer:
 
     def _encode(
         self,
-        inputs: Sequence[str | Pair],
+        inputs: list[str | Pair],
         add_special_tokens: bool,
         truncation: str | None,
         max_length: int | None,
@@ -363,11 +363,12 @@ class Tokenizer:
     ) -> list[Tokens]:
         """The encodings; without `details` they have no offsets and no tokens as strings, only ids and masks."""
         backend = self._backend
-        if truncation is not None and max_length is not None:
+        if truncation is not None and max_length is not None and max_length <= _MOST_TOKENS:
             added = self.num_special_tokens_to_add(any(not isinstance(item, str) for item in inputs))
             if add_special_tokens and max_length < added:
                 raise InputError(f"max_length: found {max_length}, but {added} special tokens are added")
-            backend = self._truncating_to(truncation, max_length)
+            backend = self._truncation.backend(truncation, max_length, self.truncation_side)
+            inputs = self._truncation.shorten(inputs, truncation, max_length, self.truncation_side)
         encode = backend.encode_batch if details else backend.encode_batch_fast
         try:
             encodings: list[Tokens] = encode(inputs, add_special_tokens=add_special_tokens)
@@ -376,19 +377,6 @@ class Tokenizer:
                 raise InputError(str(error)) from None
             raise
         return encodings
-
-    def _truncating_to(self, strategy: str, max_length: int) -> Backend:
-        """A backend that truncates so. Each is never changed again, so that threads cannot disturb each other."""
-        key = (strategy, max_length, self.truncation_side)
-        with self._lock:
-            backend = self._truncating.pop(key, None)
-            if backend is None:
-                backend = copy.deepcopy(self._backend)
-                backend.enable_truncation(max_length, strategy=strategy, direction=self.truncation_side)
-            self._truncating[key] = backend
-            if len(self._truncating) > _KEPT:
-                del self._truncating[next(iter(self._truncating))]
-        return backend
 
     def _pad(
         self, columns: dict[str, list[Any]], pad: str, limit: int | None, multiple: int | None, side: str | None
@@ -399,6 +387,8 @@ class Tokenizer:
         length = limit if pad == "max_length" else max(map(len, columns["input_ids"]), default=0)
         assert length is not None
         assert self.pad_token_id is not None
+        if length > _MOST_TOKENS:
+            raise InputError(f"max_length: found {length}, expected at most {_MOST_TOKENS} to pad to")
         if multiple:
             length = -(-length // multiple) * multiple
         return pad_columns(columns, length, side, self.pad_token_id, self.pad_token_type_id)
@@ -451,47 +441,14 @@ class AutoTokenizer:
         return Tokenizer(tokenizer_files.load(source, overrides), source.name)
 
 
-def _inputs(text: Any, text_pair: Any) -> tuple[bool, list[str | Pair]]:
-    """Whether it is a batch, and its texts or pairs, checked."""
-    batch = not isinstance(text, str)
-    if not batch:
-        if text_pair is not None and not isinstance(text_pair, str):
-            raise InputError(f"text_pair: found {type(text_pair).__name__}, expected a string as text is one")
-        # transformers takes an empty second text of a single pair for none; of a batch it does not.
-        inputs = [(text, text_pair) if text_pair else text]
-    elif not isinstance(text, (list, tuple)):
-        raise InputError(f"text: found {type(text).__name__}, expected a string or a list of strings")
-    elif text_pair is None:
-        inputs = list(text)
-    elif isinstance(text_pair, (list, tuple)) and len(text) == len(text_pair):
-        inputs = list(zip(text, text_pair, strict=True))
-    else:
-        found = f"{len(text_pair)}" if isinstance(text_pair, (list, tuple)) else type(text_pair).__name__
-        raise InputError(f"text_pair: found {found}, expected a list of {len(text)} strings as text has")
-    for index, item in enumerate(inputs):
-        if isinstance(item, (list, tuple)) and len(item) != 2:
-            raise InputError(f"text {index}: found {item!r:.100}, expected a string or a pair of strings")
-        for part in item if isinstance(item, (list, tuple)) else [item]:
-            check_text(index, part)
-    return batch, inputs
-
-
-def check_text(index: int, text: Any) -> None:
-    """Raises InputError unless `text`, the one of that number in its batch, is a string that UTF-8 can hold."""
-    if not isinstance(text, str):
-        raise InputError(f"text {index}: found {text!r:.100}, expected a string")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"text {index}: character {error.start} is a lone surrogate and has no UTF-8 form") from None
-
-
-def _limit(value: Any) -> int:
+def _limit(config: dict[str, Any]) -> int:
+    key = "model_max_length" if "model_max_length" in config else "max_len"  # as it was called until 2020
+    value = config.get(key)
     if value is None:
-        return NO_LIMIT
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 1:
-        raise ConfigError(f"tokenizer_config.json: model_max_length: found {value!r}, expected an integer above 0")
-    return min(int(min(value, 1e30)), NO_LIMIT)
+        return int(1e30)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer) or not value >= 1:
+        raise ConfigError(f"tokenizer_config.json: {key}: found {value!r}, expected an integer above 0")
+    return int(min(value, 1e30))
 
 
 def _side(config: dict[str, Any], key: str) -> str:

@@ -9,11 +9,16 @@ from tokenizers.models import WordPiece
 from .errors import ConfigError
 from .hub import Source
 from .jsonfile import read_object
+from .settings import warn_about_unknown
 
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 # Classes whose tokens are those of BertTokenizer, so that vocab.txt and tokenizer_config.json say everything.
 _BERT_CLASSES = frozenset({"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer"})
+# Model types whose tokenizer is BertTokenizer where no file names a class.
+_BERT_MODELS = frozenset({"bert", "distilbert", "electra", "mobilebert", "convbert", "nomic_bert", None})
+# Classes that take tokenizer.json as it is.
+_GENERIC_CLASSES = frozenset({"PreTrainedTokenizer", "TokenizersBackend"})
 # Where no file names the special tokens: the first of each that the vocabulary has.
 _USUAL = {
     "unk_token": ("[UNK]", "<unk>"),
@@ -22,6 +27,48 @@ _USUAL = {
     "cls_token": ("[CLS]", "<s>"),
     "mask_token": ("[MASK]", "<mask>"),
 }
+# Keys of tokenizer_config.json and special_tokens_map.json that are honoured, beside the special tokens.
+_HONOURED = frozenset(
+    {
+        "add_prefix_space",
+        "added_tokens_decoder",
+        "additional_special_tokens",
+        "clean_up_tokenization_spaces",
+        "do_lower_case",
+        "extra_special_tokens",
+        "max_len",
+        "model_input_names",
+        "model_max_length",
+        "model_specific_special_tokens",
+        "pad_token_type_id",
+        "padding_side",
+        "split_special_tokens",
+        "strip_accents",
+        "tokenize_chinese_chars",
+        "tokenizer_class",
+        "truncation_side",
+    }
+)
+# Keys that change nothing here, by the reason why.
+_HARMLESS = frozenset().union(
+    # They say where files are or were; filbert reads those beside tokenizer_config.json.
+    {"name_or_path", "special_tokens_map_file", "tokenizer_file", "vocab_file", "merges_file", "sp_model_file"},
+    {"files_loaded", "_commit_hash", "is_local", "local_files_only", "full_tokenizer_file", "_from_auto"},
+    # They choose between implementations, of which there is one here, or are of the library that wrote the file.
+    {"use_fast", "backend", "legacy", "from_slow", "init_inputs", "processor_class", "auto_map", "trust_remote_code"},
+    {"transformers_version", "use_auth_token", "verbose", "device", "torch_dtype", "from_auto", "tokenizer_type"},
+    # What tokenizer.json says in full, and what the tokenizers package does not need.
+    {"add_bos_token", "add_eos_token", "trim_offsets", "sp_model_kwargs", "errors", "vocab_size", "vocab_type"},
+    {"unk_id", "keep_accents", "remove_space", "split_by_punct", "language", "fix_mistral_regex"},
+    # Of BERT's tokenizer in Python; the fast one, which wrote and reads these files, has never had them.
+    {"do_basic_tokenize", "never_split", "wordpieces_prefix", "clean_text", "basic_tokenizer"},
+    # What a call pads and truncates to is the caller's to say.
+    {"max_length", "stride", "truncation_strategy", "pad_to_multiple_of", "padding", "truncation", "truncate_to"},
+    {"return_token_type_ids", "return_attention_mask", "return_tensors", "padding_strategy"},
+    # Chats are not made into texts here, and texts not into chats.
+    {"chat_template", "response_template", "response_schema", "chat_control_tokens", "add_generation_prompt"},
+    {"clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"},
+)
 # XLM-R's, the largest in use, has 17 MB.
 _MAX_TOKENIZER_BYTES = 512 * 1024 * 1024
 
@@ -35,7 +82,8 @@ class TokenizerFiles(NamedTuple):
 def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
     """Reads tokenizer.json, or vocab.txt where there is none, and tokenizer_config.json.
 
-    `overrides` replace keys of tokenizer_config.json. Raises ConfigError and OSError.
+    `overrides` replace keys of tokenizer_config.json. Raises ConfigError and OSError. A key that is not known gives
+    a warning.
     """
     config_path = source.find("tokenizer_config.json")
     config = {**(read_object(config_path) if config_path else {}), **overrides}
@@ -43,13 +91,16 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
         # The older layout. The file's entries win, as in transformers.
         path = source.find("special_tokens_map.json")
         config.update({**(read_object(path) if path else {}), **overrides})
+    model_type = _class_from_model(source, config)
+    warn_about_unknown(config_path or source.name, config, _is_known)
     named = {name: _token(config[name]) for name in SPECIAL_TOKENS if config.get(name) is not None}
 
     path = source.find("tokenizer.json")
     if path is not None:
         backend = _from_json(path)
-        if class_name(config) in (None, *_BERT_CLASSES):
+        if class_name(config) not in _GENERIC_CLASSES:
             _override_normalizer(backend, config)
+            _override_prefix_space(backend, config)
         padding, truncation = backend.padding, backend.truncation
         if padding is not None:
             config.setdefault("padding_side", padding["direction"])
@@ -62,16 +113,37 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
         path = source.find("vocab.txt")
         if path is None:
             raise source.missing("tokenizer.json", "vocab.txt")
-        backend = _from_vocabulary(path, config, named)
-    for name, candidates in _USUAL.items():
+        backend = _from_vocabulary(path, config, named, model_type)
+    for role, candidates in _USUAL.items():
         found = next((token for token in candidates if backend.token_to_id(token) is not None), None)
-        if name not in named and found is not None:
-            named[name] = _token(found)
+        if role not in named and found is not None:
+            named[role] = _token(found)
+    name = class_name(config)
+    is_bert = name in _BERT_CLASSES or (name is None and model_type is not None and model_type in _BERT_MODELS)
+    has_both = all(key in named and backend.token_to_id(named[key].content) for key in ("cls_token", "sep_token"))
+    if backend.post_processor is None and is_bert and has_both:
+        backend.post_processor = _bert_processor(backend, named)  # transformers adds [CLS] and [SEP] all the same
     try:
         _add_tokens(backend, source, config, list(named.values()))
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"{config_path or path}: added tokens: {error}") from None
+    backend.encode_special_tokens = _flag(config, "split_special_tokens", False)
     return TokenizerFiles(backend, {name: token.content for name, token in named.items()}, config)
+
+
+def _class_from_model(source: Source, config: dict[str, Any]) -> str | None:
+    """The model_type of config.json, which may also name the tokenizer's class where tokenizer_config.json does not."""
+    path = source.find("config.json")
+    model = read_object(path) if path else {}
+    if config.get("tokenizer_class") is None and model.get("tokenizer_class") is not None:
+        config["tokenizer_class"] = model["tokenizer_class"]
+    model_type = model.get("model_type")
+    return model_type if isinstance(model_type, str) else None
+
+
+def _is_known(key: str) -> bool:
+    # A key such as "image_token" names one more special token.
+    return key in _HONOURED or key in _HARMLESS or key.endswith("_token")
 
 
 def class_name(config: dict[str, Any]) -> str | None:
@@ -119,20 +191,41 @@ def _override_normalizer(backend: Tokenizer, config: dict[str, Any]) -> None:
         )
 
 
+def _override_prefix_space(backend: Tokenizer, config: dict[str, Any]) -> None:
+    """tokenizer_config.json wins over tokenizer.json about a space before the text, too."""
+    pre_tokenizer = backend.pre_tokenizer
+    if config.get("add_prefix_space") is None or pre_tokenizer is None:
+        return
+    value = _flag(config, "add_prefix_space", False)
+    steps: Any = pre_tokenizer if isinstance(pre_tokenizer, pre_tokenizers.Sequence) else [pre_tokenizer]
+    for step in [steps[index] for index in range(len(steps))]:
+        if isinstance(step, pre_tokenizers.ByteLevel):  # a view of the tokenizer's own
+            step.add_prefix_space = value
+
+
 def _flag(config: dict[str, Any], key: str, default: bool | None) -> Any:
     value = config.get(key, default)
+    if value is None and key != "strip_accents":
+        value = default
     if not isinstance(value, bool) and (value is not None or key != "strip_accents"):
         raise ConfigError(f"tokenizer_config.json: {key}: found {value!r}, expected true or false")
     return value
 
 
-def _from_vocabulary(path: str, config: dict[str, Any], named: dict[str, AddedToken]) -> Tokenizer:
+def _from_vocabulary(
+    path: str, config: dict[str, Any], named: dict[str, AddedToken], model_type: str | None
+) -> Tokenizer:
     """BERT's tokenizer from one word piece a line (https://arxiv.org/abs/1810.04805, section 3.2)."""
     name = class_name(config)
     if name not in (None, *_BERT_CLASSES):
         raise ConfigError(
             f"{path}: tokenizer_class {name} needs a tokenizer.json; from vocab.txt alone filbert builds "
             f"{', '.join(sorted(_BERT_CLASSES))}"
+        )
+    if name is None and model_type not in _BERT_MODELS:
+        raise ConfigError(
+            f"{path}: a model of type {model_type!r} needs a tokenizer.json: only BERT's tokenizer is built from "
+            'vocab.txt alone (name it, if it is: "tokenizer_class": "BertTokenizer" in tokenizer_config.json)'
         )
     try:
         with open(path, encoding="utf-8") as file:
@@ -143,8 +236,7 @@ def _from_vocabulary(path: str, config: dict[str, Any], named: dict[str, AddedTo
         token = named.setdefault(key, _token(default)).content
         if token not in vocabulary:
             raise ConfigError(f"{path}: the vocabulary of {len(vocabulary)} word pieces has no {key} {token!r}")
-    unk, cls, sep = (named[key].content for key in ("unk_token", "cls_token", "sep_token"))
-    backend = Tokenizer(WordPiece(vocabulary, unk_token=unk))
+    backend = Tokenizer(WordPiece(vocabulary, unk_token=named["unk_token"].content))
     backend.normalizer = normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=_flag(config, "tokenize_chinese_chars", True),
@@ -153,8 +245,14 @@ def _from_vocabulary(path: str, config: dict[str, Any], named: dict[str, AddedTo
     )
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece(prefix="##")
-    backend.post_processor = processors.BertProcessing((sep, vocabulary[sep]), (cls, vocabulary[cls]))
+    backend.post_processor = _bert_processor(backend, named)
     return backend
+
+
+def _bert_processor(backend: Tokenizer, named: dict[str, AddedToken]) -> Any:
+    ids = backend.get_vocab(with_added_tokens=True)
+    cls, sep = (named[key].content for key in ("cls_token", "sep_token"))
+    return processors.BertProcessing((sep, ids[sep]), (cls, ids[cls]))
 
 
 def _add_tokens(backend: Tokenizer, source: Source, config: dict[str, Any], named: list[AddedToken]) -> None:
@@ -162,12 +260,19 @@ def _add_tokens(backend: Tokenizer, source: Source, config: dict[str, Any], name
     known = {token.content for token in backend.get_added_tokens_decoder().values()}
     listed = sorted(config.get("added_tokens_decoder", {}).items(), key=lambda item: int(item[0]))
     tokens = [_token(token) for _, token in listed]
-    if "added_tokens_decoder" not in config and source.find("tokenizer.json") is None:
-        path = source.find("added_tokens.json")
-        ids = read_object(path) if path else {}
-        tokens += [AddedToken(token, special=False, normalized=True) for token in sorted(ids, key=lambda t: ids[t])]
     extra = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
-    tokens += named + [_token(token) for token in (extra.values() if isinstance(extra, dict) else extra)]
+    more = [*(extra.values() if isinstance(extra, dict) else extra)]
+    more += (config.get("model_specific_special_tokens") or {}).values()
+    more += [value for key, value in config.items() if key.endswith("_token") and isinstance(value, str | dict)]
+    named = [*named, *map(_token, more)]
+    if "added_tokens_decoder" not in config and (path := source.find("added_tokens.json")) is not None:
+        ids = read_object(path)
+        special = {token.content for token in named}
+        tokens += [
+            AddedToken(token, special=token in special, normalized=token not in special)
+            for token in sorted(ids, key=lambda token: ids[token])
+        ]
+    tokens += named
     special = {token.content for token in tokens if token.special}
     for token in tokens:
         if token.content not in known:

@@ -1,0 +1,74 @@
+"""config.json of a model that is loaded: settings that filbert cannot honour are not passed over in silence."""
+
+import dataclasses
+import os
+import warnings
+from typing import Any, TypeVar
+
+from .configuration import PretrainedConfig
+from .errors import ConfigError
+from .hub import Source
+from .settings import warn_about_unknown
+
+Config = TypeVar("Config", bound=PretrainedConfig)
+
+# Keys that change nothing an encoder computes, by the reason why.
+_HARMLESS = frozenset().union(
+    # Where the model comes from, and how it was loaded, trained or fine-tuned.
+    {"_name_or_path", "_commit_hash", "finetuning_task", "language", "model_name", "task_specific_params", "name"},
+    {"gradient_checkpointing", "xla_device", "use_bfloat16", "torchscript", "tf_legacy_loss", "attn_implementation"},
+    {"_attn_implementation", "_attn_implementation_autoset", "_flash_attn_2_enabled", "use_return_dict"},
+    {"keys_to_ignore_at_inference", "loss_function", "unsloth_version", "unsloth_fixed", "matryoshka_dimensions"},
+    # Of generating text, which old configurations wrote for every model.
+    {"max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty"},
+    {"temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size"},
+    {"encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "output_scores", "prefix", "suffix"},
+    {"return_dict_in_generate", "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values"},
+    {"exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens", "decoder_start_token_id"},
+    {"cross_attention_hidden_size", "tie_encoder_decoder", "output_past", "sep_token_id", "decoder", "encoder"},
+    # Of the tokenizer, of heads and of the library that encodes sentences: read where they matter.
+    {"tokenizer_class", "cls_token_id", "mask_token_id", "unk_token_id", "num_labels", "_num_labels"},
+    {"sentence_transformers", "sbert_ce_default_activation_function", "emb_pooler"},
+    # Of BERT's first release: sizes of a pooler that has only ever had one form.
+    {"directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers"},
+    {"pooler_size_per_head", "pooler_type"},
+)
+
+
+def load_config(config_class: type[Config] | Any, source: Source, task: str = "AutoModel") -> Config:
+    """The configuration of a model that is about to be loaded; `config_class` reads it.
+
+    Warns of keys that are not known, of code of the repository that would run for `task`, and of an architecture of
+    another name. Raises ConfigError for what would make the numbers wrong, and OSError.
+    """
+    path = source.get("config.json")
+    config: Config = config_class.from_json_file(path)
+    config.name_or_path = source.name
+    adapter = source.find("adapter_config.json")
+    if adapter is not None:
+        raise ConfigError(
+            f"{adapter}: the folder holds an adapter, which filbert does not apply; merge it into the weights "
+            "(peft: model.merge_and_unload()), save the model and load that"
+        )
+    known = {field.name for field in dataclasses.fields(config)} | config.checked_by_engine | _HARMLESS
+    values = {key: value for key, value in config.__dict__.items() if key not in ("auto_map", "pruned_heads")}
+    warn_about_unknown(path, values, known)
+    _warn_about_code(path, config, task)
+    return config
+
+
+def _warn_about_code(path: str, config: PretrainedConfig, task: str) -> None:
+    code = getattr(config, "auto_map", None)
+    if isinstance(code, dict) and task in code:
+        told = f"auto_map names code of the repository for {task} ({code[task]!r:.100}), which is never run"
+    else:
+        names = config.architectures if isinstance(config.architectures, list) else []
+        stem = type(config).__name__.removesuffix("Config").lower()
+        if not names or any(str(name).lower().startswith(stem) for name in names):
+            return
+        told = f"architectures names {', '.join(map(str, names)):.100}"
+    warnings.warn(
+        f"{os.fspath(path)}: {told}; the model is computed as transformers computes model_type "
+        f"{config.model_type!r}, and if that is not what was trained, results are meaningless",
+        stacklevel=4,
+    )

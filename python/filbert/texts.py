@@ -1,0 +1,94 @@
+"""What counts as a text and as a list of texts. Everything else is refused by name, never iterated over by chance."""
+
+from collections.abc import KeysView, Mapping, Set
+from typing import Any
+
+from .errors import InputError
+
+Pair = tuple[str, str] | list[str]
+
+
+def as_texts(name: str, value: Any) -> tuple[bool, list[str]]:
+    """Whether `value` is a single text, and its texts, checked. Raises InputError (see `as_list`)."""
+    if isinstance(value, str):
+        check_text(name, 0, value)
+        return True, [value]
+    texts = as_list(name, value)
+    for index, text in enumerate(texts):
+        check_text(name, index, text)
+    return False, texts
+
+
+def as_inputs(text: Any, text_pair: Any) -> tuple[bool, list[str | Pair]]:
+    """Whether it is a batch, and its texts or pairs, checked, from what a tokenizer is called with.
+
+    Raises InputError (see `as_list`), also for a text without its pair.
+    """
+    if isinstance(text, str):
+        check_text("text", 0, text)
+        if text_pair is not None:
+            check_text("text_pair", 0, text_pair)
+        # transformers takes an empty second text of a single pair for none; of a batch it does not.
+        return False, [(text, text_pair) if text_pair else text]
+    inputs = as_list("text", text)
+    if text_pair is None:
+        for index, item in enumerate(inputs):
+            if isinstance(item, list | tuple) and len(item) != 2:
+                raise InputError(f"text {index}: found {item!r:.100}, expected a string or a pair of strings")
+            for part in item if isinstance(item, list | tuple) else [item]:
+                check_text("text", index, part)
+        return True, inputs
+    pairs = as_list("text_pair", text_pair, f"a list of {len(inputs)} strings as text has")
+    if len(pairs) != len(inputs):
+        raise InputError(f"text_pair: found {len(pairs)}, expected a list of {len(inputs)} strings as text has")
+    for index, (first, second) in enumerate(zip(inputs, pairs, strict=True)):
+        check_text("text", index, first)
+        check_text("text_pair", index, second)
+    return True, list(zip(inputs, pairs, strict=True))
+
+
+def as_list(name: str, value: Any, expected: str = "a string or a list of strings") -> list[Any]:
+    """The items of a sequence, an iterator, a Series or an array [n], in their order.
+
+    Raises InputError for what only happens to be iterable: a mapping and a table (over their keys), a set (in no
+    order), bytes (over numbers), an array of other dimensions; and for what is not.
+    """
+    found = _what_else(value)
+    if found is not None:
+        raise InputError(f"{name}: found {found}, expected {expected}")
+    if hasattr(value, "to_pylist"):  # an array of Arrow, whose items are scalars of its own
+        value = value.to_pylist()
+    return list(value)
+
+
+def check_text(name: str, index: int, text: Any) -> None:
+    """Raises InputError unless `text`, the one of that number in its batch, is a string that UTF-8 can hold."""
+    if not isinstance(text, str):
+        raise InputError(f"{name} {index}: found {_show(text)}, expected a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name} {index}: character {error.start} is a lone surrogate and has no UTF-8 form") from None
+
+
+def _what_else(value: Any) -> str | None:
+    """What `value` is if it is no list of anything."""
+    kind = type(value).__name__
+    if isinstance(value, str | bytes | bytearray | memoryview | type):
+        return _show(value)
+    if isinstance(value, Mapping):
+        return f"a mapping ({kind}), whose keys are no list of texts (pass its values if they are the texts)"
+    if isinstance(value, Set) and not isinstance(value, KeysView):
+        return f"a {kind}, which has no order"
+    dimensions = getattr(value, "ndim", 1)
+    if hasattr(value, "columns"):
+        return f"a table ({kind}), which is a list of its columns' names (pass one column of it)"
+    if dimensions != 1:
+        return f"{'an array' if kind == 'ndarray' else kind} of {dimensions} dimensions"
+    if not hasattr(value, "__iter__") and not (hasattr(value, "__len__") and hasattr(value, "__getitem__")):
+        return _show(value)
+    return None
+
+
+def _show(value: Any) -> str:
+    return f"{value!r:.100} ({type(value).__name__})"
