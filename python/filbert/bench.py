@@ -1,10 +1,10 @@
 """`filbert bench`: how long one model takes, over batches of equal length and over a ragged set."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .atomic import write_text
+from .atomic import Output
 from .encoder import EncoderModel
 from .errors import InputError
 from .vectors import Floats
@@ -169,24 +169,23 @@ def run(
     batch: int | None,
     length: int | None,
     seconds: float,
-    json_path: str | None,
+    json_place: str | int | None,
     **where: Any,
 ) -> None:
-    """Loads a model, prints its table, and writes it as JSON, whole or not at all, where `json_path` says.
+    """Loads a model, prints its table, and writes it as JSON to the output `json_place`, which is opened first.
 
-    `where` goes to `AutoModel.from_pretrained`. Raises what that and `measure` raise, and OSError.
+    The table goes to standard error if the JSON goes to standard output. `where` goes to `AutoModel.from_pretrained`.
+    Raises what that and `measure` raise, and OSError.
     """
     from .modeling import AutoModel
 
-    if json_path is not None:
-        folder, file_name = os.path.split(os.path.abspath(json_path))
-        if not os.path.isdir(folder):
-            raise FileNotFoundError(f"{folder}: no such folder for {file_name}")
-    model = AutoModel.from_pretrained(name, dtype=dtype, add_pooling_layer=False, **where)
-    engine = model._engine
-    timings = measure(model, batch=batch, length=length, seconds=seconds)
-    threads = f"{engine.threads} thread{'' if engine.threads == 1 else 's'}"
-    print(f"{model.name_or_path} on {engine.device} ({engine.isa}, {threads}), {model.dtype}\n")
-    print("\n".join(table(timings)))
-    if json_path is not None:
-        write_text(json_path, json.dumps(report(model, timings), indent=1) + "\n")
+    with nullcontext() if json_place is None else Output(json_place) as output:
+        model = AutoModel.from_pretrained(name, dtype=dtype, add_pooling_layer=False, **where)
+        engine = model._engine
+        timings = measure(model, batch=batch, length=length, seconds=seconds)
+        threads = f"{engine.threads} thread{'' if engine.threads == 1 else 's'}"
+        heading = f"{model.name_or_path} on {engine.device} ({engine.isa}, {threads}), {model.dtype}"
+        print(heading, "", *table(timings), sep="\n", file=sys.stderr if output and output.is_stdout else sys.stdout)
+        if output:
+            output.write((json.dumps(report(model, timings), indent=1) + "\n").encode())
+            output.commit()

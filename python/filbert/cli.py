@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from .atomic import STANDARD_OUTPUT
 from .errors import FilbertError
 
 
@@ -17,11 +18,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             options.run(options)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has gone, as `head` does; nothing more is to be written, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout is not None:  # closed by who started this
+            sys.stdout.flush()
     except (FilbertError, OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError) and error.filename is None:
+            # The reader of standard output has gone, as `head` does; nothing more is to be written, at exit neither.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"filbert: {message}", file=sys.stderr)
         return 2
@@ -78,7 +81,14 @@ def _parser() -> argparse.ArgumentParser:
     encode = commands.add_parser("encode", help="sentence vectors of a file with one text a line, as a .npy file")
     _add_model(encode)
     encode.add_argument("file", metavar="FILE", help="UTF-8 text, one text a line; - for standard input")
-    encode.add_argument("-o", "--output", required=True, metavar="OUT.npy", help="where the [lines, hidden] array goes")
+    encode.add_argument(
+        "-o",
+        "--output",
+        type=_place,
+        required=True,
+        metavar="OUT.npy",
+        help="where the [lines, hidden] array goes; - for standard output",
+    )
     encode.add_argument("--batch-size", type=_positive, metavar="N", help="texts in one forward at most")
     encode.add_argument("--normalize", action="store_true", help="scale every vector to length 1")
     encode.add_argument("--prompt", metavar="TEXT", help="put before every text")
@@ -93,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--batch", type=_positive, metavar="N", help="one case only, of so many sequences (default: 1)")
     bench.add_argument("--length", type=_positive, metavar="N", help="of so many tokens each (default: 128)")
     bench.add_argument("--seconds", type=float, default=2.0, help="length of each timing (default: %(default)s)")
-    bench.add_argument("--json", metavar="PATH", help="write the figures to a file, too")
+    bench.add_argument(
+        "--json", type=_place, metavar="PATH", help="write the figures to a file, too; - for standard output"
+    )
     _add_machine(bench)
     bench.set_defaults(run=_bench)
 
@@ -120,6 +132,11 @@ def _positive(text: str) -> int:
     return value
 
 
+def _place(text: str) -> str | int:
+    """What an Output takes."""
+    return STANDARD_OUTPUT if text == "-" else text
+
+
 def _demo(options: argparse.Namespace) -> None:
     from .demo import run
 
@@ -136,15 +153,17 @@ def _encode(options: argparse.Namespace) -> None:
     from .encode_file import encode_file
     from .sentence import SentenceEncoder
 
-    encoder = SentenceEncoder.from_pretrained(
-        options.model,
-        device=options.device,
-        num_threads=options.threads,
-        revision=options.revision,
-        local_files_only=options.offline,
-    )
-    shape = encode_file(
-        encoder,
+    def load() -> SentenceEncoder:
+        return SentenceEncoder.from_pretrained(
+            options.model,
+            device=options.device,
+            num_threads=options.threads,
+            revision=options.revision,
+            local_files_only=options.offline,
+        )
+
+    encode_file(
+        load,
         options.file,
         options.output,
         batch_size=options.batch_size,
@@ -153,7 +172,6 @@ def _encode(options: argparse.Namespace) -> None:
         prompt_name=options.prompt_name,
         truncate_dim=options.truncate_dim,
     )
-    print(f"{options.output}: {shape[0]} vectors of {shape[1]} float32 numbers")
 
 
 def _bench(options: argparse.Namespace) -> None:
@@ -165,7 +183,7 @@ def _bench(options: argparse.Namespace) -> None:
         batch=options.batch,
         length=options.length,
         seconds=options.seconds,
-        json_path=options.json,
+        json_place=options.json,
         device=options.device,
         num_threads=options.threads,
         revision=options.revision,

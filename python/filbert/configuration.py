@@ -195,7 +195,7 @@ class PretrainedConfig:
             raise ConfigError(f"the configuration cannot be written as JSON: {error}") from None
 
     def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
-        """Writes `to_json_string` to a file, atomically."""
+        """Writes `to_json_string` to a file, atomically, or to a FIFO or device. Raises ConfigError and OSError."""
         from .atomic import write_text
 
         write_text(json_file_path, self.to_json_string(use_diff))

@@ -1,31 +1,54 @@
 """A file of texts to a file of vectors."""
 
 import os
+import stat
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .atomic import FileSet
+from .atomic import Output
 from .errors import InputError
 from .sentence import SentenceEncoder
 
 
-def encode_file(encoder: SentenceEncoder, source: str, output: str, **options: Any) -> tuple[int, int]:
-    """Writes the vectors of a file's lines ("-": standard input) as a .npy file, which appears whole or not at all.
+def encode_file(load: Callable[[], SentenceEncoder], source: str, place: str | int, **options: Any) -> None:
+    """Writes the vectors of a file's lines ("-": standard input) in the format of .npy files, and prints their shape.
 
-    Returns the array's shape. `options` are those of `SentenceEncoder.encode`. Raises InputError and OSError.
+    Args:
+        load: gives the encoder; called when the output is open.
+        source: the file of texts.
+        place: where the vectors go: a path or a descriptor, see `Output`.
+        options: of `SentenceEncoder.encode`.
+
+    Raises:
+        InputError: the output is the input, or the input is not UTF-8.
+        OSError: the input cannot be read, or the output not be written.
     """
-    folder, name = os.path.split(os.path.abspath(output))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{folder}: no such folder for {name}")
-    texts = _lines(source)
-    vectors = encoder.encode(texts, **options)
-    with FileSet(folder) as files:
-        with files.create(name) as file:
-            np.save(file, vectors)
-        files.commit()
-    return len(vectors), vectors.shape[1]
+    if _same(source, place):
+        raise InputError(f"{source}: is both the input and the output")
+    with Output(place) as output:
+        encoder = load()
+        vectors = encoder.encode(_lines(source), **options)
+        # Not output.file: in a file NumPy would seek, and a pipe cannot.
+        np.save(output, vectors)
+        output.commit()
+    count, size = vectors.shape
+    print(
+        f"{output.name}: {count} vectors of {size} float32 numbers",
+        file=sys.stderr if output.is_stdout else sys.stdout,
+    )
+
+
+def _same(source: str, place: str | int) -> bool:
+    """Whether both are one file. Terminals and sockets are two: what is written there is not what is read."""
+    try:
+        read, written = os.stat(0 if source == "-" else source), os.stat(place)
+    except OSError:  # one of them is not there; opening it says so, if it has to be
+        return False
+    both_ways = stat.S_ISCHR(read.st_mode) or stat.S_ISSOCK(read.st_mode)
+    return os.path.samestat(read, written) and not both_ways
 
 
 def _lines(source: str) -> list[str]:

@@ -144,11 +144,11 @@ def save_weights(files: FileSet, entries: list[Entry], max_shard_size: int | str
 
 
 def remove_stale_weights(folder: str, kept: Iterable[str]) -> None:
-    """Removes safetensors weights of an earlier save, the index first."""
+    """Removes safetensors weights of an earlier save, the index first; links to them, but no FIFOs or devices."""
     kept = set(kept)
     stale = [name for name in os.listdir(folder) if _SHARD.fullmatch(name) or name == "model.safetensors"]
     for name in ["model.safetensors.index.json", *sorted(stale)]:
-        if name not in kept and os.path.lexists(os.path.join(folder, name)):
+        if name not in kept and os.path.isfile(os.path.join(folder, name)):
             os.unlink(os.path.join(folder, name))
 
 
