@@ -22,6 +22,7 @@ BertConfig read_config(const ConfigReader& config) {
   const std::int64_t heads = config.positive_int("num_attention_heads", 12, kHeads);
   config.require_divisible("hidden_size", hidden, "num_attention_heads", heads);
   config.one_of("position_embedding_type", "absolute", {"absolute"});
+  config.one_of("feed_forward_type", "original", {"original"});  // of Jina's variants of BERT
   for (const char* field : {"is_decoder", "add_cross_attention"})
     if (config.boolean(field, false)) config.fail(field, "false: filbert runs encoders");
   return {

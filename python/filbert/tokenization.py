@@ -390,7 +390,7 @@ class Tokenizer:
         if length > _MOST_TOKENS:
             raise InputError(f"max_length: found {length}, expected at most {_MOST_TOKENS} to pad to")
         if multiple:
-            length = -(-length // multiple) * multiple
+            length = -(-length // int(multiple)) * int(multiple)
         return pad_columns(columns, length, side, self.pad_token_id, self.pad_token_type_id)
 
     def _warn_if_too_long(self, rows: list[list[int]]) -> None:
