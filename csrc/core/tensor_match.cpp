@@ -74,9 +74,11 @@ class Matcher {
   void check(const char* hint) const {
     if (problems_ == 0) return;
     std::string message = weights_.source() + ": " + std::to_string(problems_) + " of " +
-                          std::to_string(specs_.size()) + " tensors do not fit the model:" + listed_;
+                          std::to_string(specs_.size()) + " tensors do not fit the model:";
+    if (is_missing_) message += list_unknown();  // first: it tells the cause
+    message += listed_;
     if (problems_ > kListedProblems) message += "\n  and " + std::to_string(problems_ - kListedProblems) + " more";
-    throw WeightsError(message + (is_missing_ ? list_unknown() : "") + hint);
+    throw WeightsError(message + hint);
   }
 
   void list_unexpected(TensorMatch& result) const {
@@ -93,12 +95,12 @@ class Matcher {
   // Names of the file that mean nothing to the model: where tensors are missing, they show under which prefix they are.
   std::string list_unknown() const {
     if (unknown_.empty()) return "";
-    std::string text = "\nNames in the file that the model does not know:";
+    std::string text = "\n  names in the file that the model does not know:";
     const std::size_t listed = std::min(unknown_.size(), kListedNames);
     for (std::size_t i = 0; i < listed; ++i) text += (i == 0 ? " " : ", ") + quote(unknown_[i]);
     if (unknown_.size() > listed) text += " and " + std::to_string(unknown_.size() - listed) + " more";
     const std::string prefix = foreign_prefix();
-    if (!prefix.empty()) text += "\nThe missing names are there with " + quote(prefix) + " in front: rename them.";
+    if (!prefix.empty()) text += "\n  the missing names are there with " + quote(prefix) + " in front: rename them";
     return text;
   }
 
