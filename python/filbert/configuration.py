@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
-import numpy as np
-
 from .errors import ConfigError
 from .files import read_file
 
@@ -324,6 +322,8 @@ def _special_float(values: dict[str, Any]) -> Any:
 
 
 def _from_numpy(value: Any) -> Any:
+    import numpy as np  # rarely needed, and slow to import
+
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} has no form in JSON")
