@@ -17,10 +17,17 @@ using Int64Array = py::array_t<std::int64_t, py::array::c_style>;
 using ByteArray = py::array_t<std::uint8_t, py::array::c_style>;
 using FloatArray = py::array_t<float, py::array::c_style>;
 
+// Text with paths in it, which need not be UTF-8: as os.fsdecode has them.
+py::str path_text(const std::string& text) {
+  PyObject* const decoded = PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()), "surrogateescape");
+  if (decoded == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::str>(decoded);
+}
+
 // The exception classes live in filbert.errors.
 void raise_python(const char* name, const char* message) {
   const py::object type = py::module_::import("filbert.errors").attr(name);
-  PyErr_SetString(type.ptr(), message);
+  PyErr_SetObject(type.ptr(), path_text(message).ptr());
 }
 
 void translate(std::exception_ptr pointer) {
@@ -39,7 +46,7 @@ void translate(std::exception_ptr pointer) {
   } catch (const filbert::FileError& error) {
     // OSError(errno, text) picks FileNotFoundError, PermissionError ... by itself.
     const py::object instance =
-        py::reinterpret_borrow<py::object>(PyExc_OSError)(error.error_number(), std::string(error.what()));
+        py::reinterpret_borrow<py::object>(PyExc_OSError)(error.error_number(), path_text(error.what()));
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(instance.ptr())), instance.ptr());
   }
 }
@@ -255,7 +262,7 @@ void bind_weights(py::module_& module) {
           [](const Weights& weights, const std::string& name) { return shape_tuple(tensor(weights, name).shape); },
           "name"_a)
       .def("data", &tensor_bytes, "name"_a)
-      .def_property_readonly("source", &Weights::source);
+      .def_property_readonly("source", [](const Weights& weights) { return path_text(weights.source()); });
 
   py::class_<filbert::TensorSpec>(module, "TensorSpec")
       .def_readonly("name", &filbert::TensorSpec::name)
@@ -315,8 +322,9 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
       .def_readonly("bf16_note", &DeviceInfo::bf16_note)
       .def_readonly("threads", &DeviceInfo::threads);
 
-  module.def("validate_config", &filbert::validate_config, "config_json"_a, "source"_a = "config");
+  module.def("validate_config", &filbert::validate_config, "config_json"_a, "source"_a = "config", "model_type"_a = "");
   module.def("shard_names", &filbert::shard_names, "index_path"_a);
+  module.def("weight_map", &filbert::weight_map, "index_path"_a);
   module.def("tensor_specs", &filbert::tensor_specs, "config_json"_a, "pooler"_a = true);
   module.def(
       "match_tensors",

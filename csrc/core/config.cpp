@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "core/stand_in.h"
 #include "core/text.h"
 
 namespace filbert {
@@ -18,6 +19,9 @@ std::string integer_range(std::int64_t min, std::int64_t max) {
 JsonValue parse_config(std::string_view text, const std::string& source) {
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos && text.size() <= config_limits::kJson.bytes) {
     throw ConfigError(source + ": line 1, column 1: the file is empty, expected a JSON object");
+  }
+  if (const std::string found = stand_in(text); !found.empty()) {
+    throw ConfigError(source + ": " + found + ", expected a JSON object");
   }
   try {
     JsonValue root = parse_json(text, config_limits::kJson);

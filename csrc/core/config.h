@@ -24,7 +24,7 @@ inline constexpr std::int64_t kVocabulary = (std::int64_t{1} << 31) - 1;  // tok
 inline constexpr std::int64_t kPositions = std::int64_t{1} << 24;
 inline constexpr std::int64_t kTokenTypes = std::int64_t{1} << 20;
 inline constexpr std::int64_t kLabels = std::int64_t{1} << 20;
-inline constexpr JsonLimits kJson = {std::size_t{64} << 20, 64, std::size_t{1} << 20};
+inline constexpr JsonOptions kJson = {.python = true};  // transformers reads and writes these files with it
 }  // namespace config_limits
 
 // The text of a config.json; the result is an object. Throws ConfigError with `source`, line and column.

@@ -12,8 +12,8 @@ namespace filbert {
 // Recursion is bounded by the reader's depth limit.
 class JsonTreeBuilder {
  public:
-  JsonTreeBuilder(std::string_view text, const JsonLimits& limits)
-      : reader_(text, limits), values_left_(limits.values) {}
+  JsonTreeBuilder(std::string_view text, const JsonOptions& options)
+      : reader_(text, options), values_left_(options.values) {}
 
   JsonValue document() {
     JsonValue value = next();
@@ -90,8 +90,8 @@ class JsonTreeBuilder {
   std::size_t values_left_;
 };
 
-JsonValue parse_json(std::string_view text, const JsonLimits& limits) {
-  return JsonTreeBuilder(text, limits).document();
+JsonValue parse_json(std::string_view text, const JsonOptions& options) {
+  return JsonTreeBuilder(text, options).document();
 }
 
 const JsonValue* JsonObject::find(std::string_view key) const {

@@ -57,6 +57,6 @@ class JsonValue {
 };
 
 // Throws JsonError.
-JsonValue parse_json(std::string_view text, const JsonLimits& limits = {});
+JsonValue parse_json(std::string_view text, const JsonOptions& options = {});
 
 }  // namespace filbert

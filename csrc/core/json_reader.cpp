@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <system_error>
+#include <utility>
 
 #include "core/text.h"
 
@@ -28,6 +30,25 @@ void append_utf8(std::string& out, std::uint32_t code) {
     put(0x80 | (code >> 6 & 0x3f));
     put(0x80 | (code & 0x3f));
   }
+}
+
+// Whether a number that does not fit in a double is too small for it, not too large: by the power of ten of its first
+// digit that is not 0.
+bool is_tiny(std::string_view token) {
+  const std::size_t e = std::min(token.find_first_of("eE"), token.size());
+  const std::string_view digits = token.substr(0, e);
+  const std::size_t first = digits.find_first_of("123456789");
+  if (first == std::string_view::npos) return true;
+  std::int64_t exponent = 0;
+  if (e < token.size()) {
+    std::string_view power = token.substr(e + 1);
+    if (power.front() == '+') power.remove_prefix(1);
+    if (std::from_chars(power.data(), power.data() + power.size(), exponent).ec != std::errc()) {
+      return power.front() == '-';
+    }
+  }
+  const std::size_t point = std::min(digits.find('.'), digits.size());
+  return exponent < static_cast<std::int64_t>(first) - static_cast<std::int64_t>(point);
 }
 
 }  // namespace
@@ -56,9 +77,10 @@ const char* kind_name(JsonKind kind) {
   return "a value";
 }
 
-JsonReader::JsonReader(std::string_view text, const JsonLimits& limits) : text_(text), depth_limit_(limits.depth) {
-  if (text.size() > limits.bytes) {
-    fail(std::to_string(text.size()) + " bytes of JSON, over the limit of " + std::to_string(limits.bytes), 0);
+JsonReader::JsonReader(std::string_view text, const JsonOptions& options)
+    : text_(text), depth_limit_(options.depth), python_(options.python) {
+  if (text.size() > options.bytes) {
+    fail(std::to_string(text.size()) + " bytes of JSON, over the limit of " + std::to_string(options.bytes), 0);
   }
   if (text.starts_with("\xef\xbb\xbf")) fail("JSON must not begin with a byte order mark", 0);
 }
@@ -98,7 +120,7 @@ JsonKind JsonReader::peek() {
     default:
       break;
   }
-  if (c == '-' || is_digit(c)) return JsonKind::number;
+  if (c == '-' || is_digit(c) || (python_ && (c == 'N' || c == 'I'))) return JsonKind::number;
   fail("expected a value, found " + quote(text_.substr(position_, 1)), position_);
 }
 
@@ -128,6 +150,7 @@ bool JsonReader::read_boolean() {
 
 JsonNumber JsonReader::read_number() {
   expect_kind(JsonKind::number);
+  if (double value = 0; read_python_number(value)) return value;
   const std::size_t begin = position_;
   std::size_t end = begin;
   const auto at = [&](char c) { return end < text_.size() && text_[end] == c; };
@@ -159,6 +182,20 @@ JsonNumber JsonReader::read_number() {
   return number;
 }
 
+bool JsonReader::read_python_number(double& value) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  constexpr std::pair<std::string_view, double> kWords[] = {
+      {"NaN", std::numeric_limits<double>::quiet_NaN()}, {"Infinity", kInfinity}, {"-Infinity", -kInfinity}};
+  if (!python_) return false;
+  for (const auto& [word, meaning] : kWords) {
+    if (!text_.substr(position_).starts_with(word)) continue;
+    position_ += word.size();
+    value = meaning;
+    return true;
+  }
+  return false;
+}
+
 JsonNumber JsonReader::convert_number(std::string_view token, bool integer) const {
   const char* const begin = token.data();
   const char* const end = begin + token.size();
@@ -170,7 +207,9 @@ JsonNumber JsonReader::convert_number(std::string_view token, bool integer) cons
   }
   double real = 0;
   if (std::from_chars(begin, end, real).ec != std::errc()) {
-    fail("the number does not fit in a double", position_);
+    if (!python_) fail("the number does not fit in a double", position_);
+    real = is_tiny(token) ? 0 : std::numeric_limits<double>::infinity();
+    if (token.front() == '-') real = -real;
   }
   return real;
 }
@@ -237,12 +276,17 @@ void JsonReader::read_escape(std::string& out) {
   }
   std::uint32_t code = read_hex4();
   if (code >= 0xd800 && code < 0xe000) {
-    const bool paired = code < 0xdc00 && text_.substr(position_, 2) == "\\u";
-    if (!paired) fail("unpaired surrogate in a string", begin);
-    position_ += 2;
-    const std::uint32_t low = read_hex4();
-    if (low < 0xdc00 || low >= 0xe000) fail("unpaired surrogate in a string", begin);
-    code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+    const std::size_t end = position_;
+    const bool followed = code < 0xdc00 && text_.substr(position_, 2) == "\\u";
+    if (followed) position_ += 2;
+    const std::uint32_t low = followed ? read_hex4() : 0;
+    if (low >= 0xdc00 && low < 0xe000) {
+      code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+    } else if (python_) {
+      position_ = end;
+    } else {
+      fail("unpaired surrogate in a string", begin);
+    }
   }
   append_utf8(out, code);
 }

@@ -1,6 +1,6 @@
 // A strict pull parser for JSON (RFC 8259): no comments, no trailing commas, no NaN, no byte order mark, valid UTF-8,
-// no unpaired surrogates. It allocates nothing beyond the strings it returns, so that 100 MB headers stay cheap; json.h
-// builds a tree over it.
+// no unpaired surrogates; or, where asked, what Python's json module writes beyond that. It allocates nothing beyond
+// the strings it returns, so that 100 MB headers stay cheap; json.h builds a tree over it.
 #pragma once
 
 #include <cstddef>
@@ -31,16 +31,20 @@ const char* kind_name(JsonKind kind);  // "null", "a boolean", ...
 // Integers stay exact. uint64_t is used only above the range of int64_t; integers beyond both become double.
 using JsonNumber = std::variant<std::int64_t, std::uint64_t, double>;
 
-struct JsonLimits {
+struct JsonOptions {
   std::size_t bytes = std::size_t{64} << 20;
   std::size_t depth = 64;
   std::size_t values = std::size_t{1} << 20;  // of a tree (json.h): what bounds its memory
+  // Takes what Python's json module writes and reads: NaN, Infinity and -Infinity; numbers beyond a double, which
+  // become infinite or zero; unpaired surrogates, which become three bytes each, as UTF-8 would encode them if it
+  // could.
+  bool python = false;
 };
 
 // Every read_ and begin_ takes the next value and throws JsonError if it is of another kind or malformed.
 class JsonReader {
  public:
-  JsonReader(std::string_view text, const JsonLimits& limits);
+  JsonReader(std::string_view text, const JsonOptions& options);
 
   JsonKind peek();
 
@@ -72,6 +76,7 @@ class JsonReader {
   void read_escape(std::string& out);
   std::uint32_t read_hex4();
   void check_utf8();
+  bool read_python_number(double& value);
   JsonNumber convert_number(std::string_view token, bool integer) const;
 
   std::string_view text_;
@@ -79,6 +84,7 @@ class JsonReader {
   std::size_t key_offset_ = 0;
   std::size_t depth_ = 0;
   std::size_t depth_limit_;
+  bool python_;
   bool first_ = false;  // just after an opening bracket
 };
 

@@ -10,13 +10,14 @@
 
 #include "core/dtype.h"
 #include "core/json_reader.h"
+#include "core/stand_in.h"
 #include "core/text.h"
 
 namespace filbert {
 namespace {
 
 constexpr std::size_t kPrefixBytes = 8;
-constexpr JsonLimits kHeaderLimits = {kMaxHeaderBytes, 4, 0};
+constexpr JsonOptions kHeaderOptions = {.bytes = kMaxHeaderBytes, .depth = 4, .values = 0};
 
 struct Entry {
   std::string name;
@@ -28,7 +29,7 @@ struct Entry {
 
 class HeaderParser {
  public:
-  HeaderParser(std::string_view text, const std::string& source) : reader_(text, kHeaderLimits), source_(source) {}
+  HeaderParser(std::string_view text, const std::string& source) : reader_(text, kHeaderOptions), source_(source) {}
 
   void parse() {
     std::string name;
@@ -63,6 +64,7 @@ class HeaderParser {
   }
 
   void read_metadata() {
+    if (reader_.peek() == JsonKind::null) return reader_.read_null();  // as the safetensors library has it
     std::string key;
     std::string value;
     reader_.begin_object();
@@ -188,6 +190,9 @@ std::uint64_t read_header_length(const std::byte* data) {
 }
 
 std::string_view header_text(const std::byte* data, std::size_t size, const std::string& source) {
+  if (const std::string found = stand_in({reinterpret_cast<const char*>(data), size}); !found.empty()) {
+    throw WeightsError(source + (size == 0 ? ": header too small: " : ": ") + found + ", expected a safetensors file");
+  }
   if (size < kPrefixBytes) {
     throw WeightsError(source + ": header too small: the file has " + std::to_string(size) +
                        " bytes, expected at least 8 for the header length");

@@ -1,4 +1,5 @@
-// model.safetensors.index.json: which shard holds which tensor, and where a shard's name may lead.
+// model.safetensors.index.json and pytorch_model.bin.index.json: which shard holds which tensor, and where a shard's
+// name may lead.
 #pragma once
 
 #include <map>
@@ -13,16 +14,16 @@ struct ShardIndex {
   std::vector<std::string> shards;                // sorted, each once
 };
 
-// Every shard is a plain file name that ends in .safetensors. Throws WeightsError with `source` (a path).
+// Every shard is the name of a file beside the index or in a folder there, and ends as the index's own name says: in
+// .bin for pytorch_model.bin.index.json, else in .safetensors. Whether the file, or a folder on the way, is a link does
+// not matter: whoever has the folder made it. Throws WeightsError with `source` (the index's path).
 ShardIndex parse_shard_index(std::string_view text, const std::string& source);
 
 // Reads the file and parses it. Throws also FileError.
 ShardIndex read_shard_index(const std::string& path);
 
-// The path to open for a shard beside the index: the target, where the shard is a symbolic link. A link may lead to a
-// file in the same folder or, as the hub's cache has it, from snapshots/REVISION/ into blobs/ of the same repository;
-// any other is a WeightsError. A shard that does not exist is returned as it is.
-std::string resolve_shard(const std::string& index_path, const std::string& shard);
+// What the names of the shards end in, by the name of the index: ".bin" or ".safetensors".
+std::string_view shard_suffix(std::string_view index_path);
 
 // The folder of a path, ending in '/', or "" if it has none.
 std::string parent_folder(const std::string& path);

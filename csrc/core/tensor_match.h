@@ -8,13 +8,12 @@
 
 namespace filbert {
 
-// Names are compared without a leading `module.` (DistributedDataParallel), then without `base_prefix` ("bert."), with
-// LayerNorm.gamma and .beta read as .weight and .bias; int64 `position_ids` buffers are ignored. In a checkpoint with
-// names under the prefix, only those belong to the model: the others are its heads.
+// Names are compared without a leading `module.` (DistributedDataParallel), then without `base_prefix` ("bert."), each
+// where it is there, with LayerNorm.gamma and .beta read as .weight and .bias; `position_ids` buffers are ignored.
 // Specs under one of `optional_prefixes` ("pooler.") are treated as `pooler` says: with `none` they are left out, with
 // `optional` they are left out if the checkpoint has none of them.
 // Throws WeightsError if two names mean one tensor, or listing the first ten tensors that are missing, of another shape
-// or of a dtype that cannot be loaded.
+// or of a dtype that cannot be loaded, and some of the names that the file has instead.
 TensorMatch match(const std::vector<TensorSpec>& specs, const std::string& base_prefix,
                   const std::vector<std::string>& optional_prefixes, Pooler pooler, const Weights& weights);
 

@@ -39,7 +39,9 @@ std::string file_in_folder(const std::string& path) {
     if (exists(folder + name)) return folder + name;
   }
   std::string message = path + ": found neither " + kSingleName + " nor " + kIndexName;
-  if (exists(folder + "pytorch_model.bin")) message += "; pytorch_model.bin is read by the Python package only";
+  for (const std::string name : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
+    if (exists(folder + name)) message += "; " + name + " is read by the Python package only";
+  }
   throw FileError(message, ENOENT);
 }
 
@@ -49,47 +51,57 @@ struct Shard {
   SafetensorsFile file;
 };
 
-Shard open_file(const std::string& target, const std::string& path, FileBytes::Mode mode) {
-  Shard shard{path, FileBytes::open(target, mode), {}};
+Shard open_file(const std::string& path, FileBytes::Mode mode) {
+  Shard shard{path, FileBytes::open(path, mode), {}};
   shard.file = parse_safetensors(shard.bytes->data(), shard.bytes->size(), path);
   return shard;
 }
 
-// Throws unless every tensor lies where the index says, and nowhere else. Tensors that the index does not know are
-// kept.
-void check_shards(const ShardIndex& index, const std::string& index_path, const std::vector<Shard>& shards) {
-  std::map<std::string_view, const std::string*> found;  // tensor -> shard
+// Leaves every tensor in the one shard where the index says it is. Tensors that the index does not know are kept.
+// Throws if one of them is in two shards, or if a tensor of the index is not where it should be.
+void place_tensors(const ShardIndex& index, const std::string& index_path, std::vector<Shard>& shards) {
+  std::map<std::string, const std::string*> kept;       // tensor -> shard
+  std::map<std::string, const std::string*> elsewhere;  // the same, of tensors that the index has in another shard
   for (std::size_t i = 0; i < shards.size(); ++i) {
-    for (const auto& [name, view] : shards[i].file.tensors) {
-      const auto [other, is_new] = found.emplace(name, &index.shards[i]);
+    std::erase_if(shards[i].file.tensors, [&](const auto& tensor) {
+      const std::string& name = tensor.first;
+      const auto listed = index.weight_map.find(name);
+      if (listed != index.weight_map.end() && listed->second != index.shards[i]) {
+        elsewhere.emplace(name, &index.shards[i]);
+        return true;
+      }
+      const auto [other, is_new] = kept.emplace(name, &index.shards[i]);
       if (!is_new) {
         throw WeightsError(index_path + ": tensor " + quote(name) + " is in both " + quote(*other->second) + " and " +
-                           quote(index.shards[i]));
+                           quote(index.shards[i]) + ", and the index names neither for it");
       }
-    }
+      return false;
+    });
   }
   for (const auto& [name, shard] : index.weight_map) {
-    const auto place = found.find(name);
-    if (place != found.end() && *place->second == shard) continue;
+    if (kept.contains(name)) continue;
+    const auto place = elsewhere.find(name);
     throw WeightsError(index_path + ": tensor " + quote(name) + ": expected in " + quote(shard) + ", found in " +
-                       (place == found.end() ? "no shard" : quote(*place->second)));
+                       (place == elsewhere.end() ? "no shard" : quote(*place->second)));
   }
 }
 
 std::vector<Shard> open_shards(const std::string& index_path, FileBytes::Mode mode) {
+  if (shard_suffix(index_path) == ".bin") {
+    throw WeightsError(index_path + ": shards of pytorch_model.bin are read by the Python package only");
+  }
   const ShardIndex index = read_shard_index(index_path);
-  std::vector<std::string> targets;  // all are checked before any is opened
-  for (const std::string& name : index.shards) targets.push_back(resolve_shard(index_path, name));
   std::vector<Shard> shards;
-  for (std::size_t i = 0; i < targets.size(); ++i) {
+  for (const std::string& name : index.shards) {
+    const std::string path = parent_folder(index_path) + name;
     try {
-      shards.push_back(open_file(targets[i], parent_folder(index_path) + index.shards[i], mode));
+      shards.push_back(open_file(path, mode));
     } catch (const FileError& error) {
       if (error.error_number() != ENOENT) throw;
-      throw WeightsError(index_path + ": shard " + quote(index.shards[i]) + " is missing: expected " + targets[i]);
+      throw WeightsError(index_path + ": shard " + quote(name) + " is missing: expected " + path);
     }
   }
-  check_shards(index, index_path, shards);
+  place_tensors(index, index_path, shards);
   return shards;
 }
 
@@ -102,7 +114,7 @@ Weights Weights::open(const std::string& path, bool use_mmap) {
   if (file.ends_with(".json")) {
     shards = open_shards(file, mode);
   } else {
-    shards.push_back(open_file(file, file, mode));
+    shards.push_back(open_file(file, mode));
   }
   Weights weights;
   weights.source_ = path;

@@ -26,13 +26,16 @@ void refuse_unsupported(const ConfigReader& config) {
 
 }  // namespace
 
-const ArchitectureEntry& find_architecture(const ConfigReader& config) {
+const ArchitectureEntry& find_architecture(const ConfigReader& config, const std::string& fallback) {
   refuse_unsupported(config);
   std::string known;
   for (const ArchitectureEntry* entry : kArchitectures)
     known += (known.empty() ? "" : ", ") + std::string(entry->model_type);
-  if (!config.has("model_type")) config.fail_with("model_type is missing; expected one of: " + known);
-  const std::string model_type = config.string("model_type");
+  if (!config.has("model_type") && fallback.empty()) {
+    config.fail_with("model_type is missing; expected one of: " + known +
+                     ". Add it, such as \"model_type\": \"bert\", or in Python name the class, such as BertModel");
+  }
+  const std::string model_type = config.string("model_type", fallback);
   for (const ArchitectureEntry* entry : kArchitectures)
     if (entry->model_type == model_type) return *entry;
   config.fail("model_type", "one of the supported: " + known);
@@ -40,9 +43,10 @@ const ArchitectureEntry& find_architecture(const ConfigReader& config) {
 
 void validate_config(const ConfigReader& config) { find_architecture(config).tensors(config, false); }
 
-void validate_config(const std::string& config_json, const std::string& source) {
+void validate_config(const std::string& config_json, const std::string& source, const std::string& model_type) {
   const JsonValue root = parse_config(config_json, source);
-  validate_config(ConfigReader(root, source));
+  const ConfigReader config(root, source);
+  find_architecture(config, model_type).tensors(config, false);
 }
 
 std::vector<TensorSpec> tensor_specs(const std::string& config_json, bool pooler) {

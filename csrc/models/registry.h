@@ -5,8 +5,8 @@
 
 namespace filbert {
 
-// Throws ConfigError, listing what is supported, if model_type is missing or unknown.
-const ArchitectureEntry& find_architecture(const ConfigReader& config);
+// Throws ConfigError, listing what is supported, if model_type is missing (and no `fallback` is given) or unknown.
+const ArchitectureEntry& find_architecture(const ConfigReader& config, const std::string& fallback = "");
 
 // Those of filbert/config.h and filbert/weights.h, of a configuration that is parsed already.
 void validate_config(const ConfigReader& config);

@@ -10,10 +10,10 @@ __version__: str
 
 class Weights:
     """Named tensors, memory-mapped or borrowed. Iteration order is by name."""
-    def __init__(self, source: str = "memory") -> None:
+    def __init__(self, source: str | bytes = "memory") -> None:
         """No tensors; `source` names them in messages."""
     @staticmethod
-    def open(path: str, mmap: bool = True) -> Weights:
+    def open(path: str | bytes, mmap: bool = True) -> Weights:
         """Open a .safetensors file, a .safetensors.index.json (shards beside it) or a folder with either."""
     def add(self, name: str, dtype: str, shape: Sequence[int], data: Any) -> None:
         """Add a tensor; `data` is any C-contiguous buffer, kept alive. dtype as in safetensors: "F32", "BF16"..."""
@@ -90,8 +90,10 @@ class DeviceInfo:
     bf16_note: str
     threads: int
 
-def validate_config(config_json: str, source: str = "config") -> None: ...
-def shard_names(index_path: str) -> list[str]: ...
+# Paths are bytes where they may be no UTF-8: os.fsencode.
+def validate_config(config_json: str, source: str | bytes = "config", model_type: str = "") -> None: ...
+def shard_names(index_path: str | bytes) -> list[str]: ...
+def weight_map(index_path: str | bytes) -> dict[str, str]: ...  # tensor -> shard
 def tensor_specs(config_json: str, pooler: bool = True) -> list[TensorSpec]: ...
 def match_tensors(config_json: str, weights: Weights, pooler: str = "optional") -> TensorMatch: ...
 def devices() -> list[DeviceInfo]: ...

@@ -14,6 +14,9 @@ from .errors import FilbertError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0, 1 for a wrong command line, 2 for an error, 130 for Ctrl-C."""
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names of files that are not UTF-8 are printed as the bytes they are
+            stream.reconfigure(errors="surrogateescape")
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]

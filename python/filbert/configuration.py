@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from .checks import integer
 from .errors import ConfigError
+from .files import read_file
 
 # Far above any real config.json; keeps a wrong file from being read whole.
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
@@ -52,8 +53,8 @@ class PretrainedConfig:
 
     def __init__(self, /, **kwargs: Any) -> None:
         self._name_or_path = str(kwargs.pop("name_or_path", kwargs.pop("_name_or_path", "")))
-        model_type = kwargs.pop("model_type", self.model_type)
-        if self.model_type and model_type != self.model_type:
+        model_type = kwargs.pop("model_type", None)
+        if self.model_type and model_type not in (None, self.model_type):
             raise ConfigError(
                 f"{type(self).__name__} describes model_type {self.model_type!r}, found {model_type!r}; "
                 "use AutoConfig to choose the class by model_type"
@@ -109,7 +110,7 @@ class PretrainedConfig:
     @classmethod
     def from_json_file(cls: type[Config], json_file: str | os.PathLike[str]) -> Config:
         """From a config.json. Raises ConfigError (with path, line and column) and OSError."""
-        return _from_file(cls, json_file)
+        return _from_file(cls, json_file, cls.model_type)
 
     @classmethod
     def from_pretrained(
@@ -187,10 +188,13 @@ class PretrainedConfig:
         }
 
     def to_json_string(self, use_diff: bool = True) -> str:
-        """`to_diff_dict` (or `to_dict`) as JSON. Raises ConfigError for a value that JSON cannot hold."""
+        """`to_diff_dict` (or `to_dict`) as JSON. Raises ConfigError for a value that JSON cannot hold.
+
+        NaN and infinities are written as Python's json writes them, which every version of transformers reads.
+        """
         values = self.to_diff_dict() if use_diff else self.to_dict()
         try:
-            return json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n"
+            return json.dumps(values, indent=2, sort_keys=True, default=_from_numpy) + "\n"
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigError(f"the configuration cannot be written as JSON: {error}") from None
 
@@ -260,7 +264,7 @@ class AutoConfig:
 
     @staticmethod
     def from_json_file(json_file: str | os.PathLike[str]) -> PretrainedConfig:
-        """See `PretrainedConfig.from_json_file`."""
+        """See `PretrainedConfig.from_json_file`; the file must say its model_type."""
         return _from_file(_new_config, json_file)
 
     @staticmethod
@@ -279,34 +283,50 @@ def _new_config(**values: Any) -> PretrainedConfig:
     return AutoConfig.for_model(values.pop("model_type", None), **values)
 
 
-def _from_file(make: Callable[..., Config], path: str | os.PathLike[str]) -> Config:
-    values = read_config(path)
+def _from_file(make: Callable[..., Config], path: str | os.PathLike[str], model_type: str = "") -> Config:
+    values = read_config(path, model_type)
     try:
         return make(**values)
     except ConfigError as error:
         raise ConfigError(f"{os.fspath(path)}: {error}") from None
 
 
-def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The contents of a config.json, checked by the engine. Raises ConfigError and OSError."""
+def read_config(path: str | os.PathLike[str], model_type: str = "") -> dict[str, Any]:
+    """The contents of a config.json, checked by the engine. Raises ConfigError and OSError.
+
+    `model_type` is what the caller knows it to be, for files that do not say.
+    """
     from . import _core
 
     path = os.fspath(path)
-    with open(path, "rb") as file:
-        data = file.read(MAX_CONFIG_BYTES + 1)
-    if len(data) > MAX_CONFIG_BYTES:
-        size = os.path.getsize(path)
-        raise ConfigError(f"{path}: found {size} bytes, a config.json has at most {MAX_CONFIG_BYTES}")
+    data = read_file(path, MAX_CONFIG_BYTES, ConfigError)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
-    _core.validate_config(text, path)
+    _core.validate_config(text, os.fsencode(path), model_type)
     try:
-        values: dict[str, Any] = json.loads(text)
+        values = json.loads(text, object_hook=_special_float)
     except ValueError as error:  # an integer of thousands of digits
         raise ConfigError(f"{path}: {error}") from None
+    if not isinstance(values, dict):  # the whole of it is a special float
+        raise ConfigError(f"{path}: found {values}, expected an object")
     return values
+
+
+def _special_float(values: dict[str, Any]) -> Any:
+    """The numbers that transformers 5 writes as {"__float__": "NaN"}."""
+    if len(values) == 1 and values.get("__float__") in ("NaN", "Infinity", "-Infinity"):
+        return float(values["__float__"])
+    return values
+
+
+def _from_numpy(value: Any) -> Any:
+    import numpy as np  # rarely needed, and slow to import
+
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def _integer_keys(labels: Any) -> dict[int, str]:

@@ -1,10 +1,10 @@
 """Reading the small JSON files beside the weights: tokenizer, sentence and module settings."""
 
 import json
-import os
 from typing import Any
 
 from .errors import ConfigError
+from .files import read_file
 
 # Far above any real file of the kind; keeps a wrong file from being read whole.
 _MAX_BYTES = 16 * 1024 * 1024
@@ -12,10 +12,7 @@ _MAX_BYTES = 16 * 1024 * 1024
 
 def read_json(path: str) -> Any:
     """The value that a JSON file holds. Raises ConfigError (with path, line and column) and OSError."""
-    with open(path, "rb") as file:
-        data = file.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise ConfigError(f"{path}: found {os.path.getsize(path)} bytes, expected at most {_MAX_BYTES}")
+    data = read_file(path, _MAX_BYTES, ConfigError)
     try:
         return json.loads(data)
     except json.JSONDecodeError as error:

@@ -2,7 +2,7 @@
 
 Not `pickle`: a small machine that knows the three dozen opcodes that a dictionary of tensors needs. Names become inert
 symbols, and only the calls that rebuild a tensor or an OrderedDict have a meaning. Everything else is refused by name.
-Opcodes: CPython, Lib/pickletools.py.
+Opcodes: CPython, Lib/pickletools.py. Calls: torch/_utils.py, `_rebuild_*`.
 """
 
 import struct
@@ -11,31 +11,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import UnsafePickleError, WeightsError
+from .pickletypes import DTYPE_NAMES, SCHEMES, STORAGES, DType
 
 MAX_PICKLE_BYTES = 64 * 1024 * 1024
 MAX_OPCODES = 1_000_000
 MAX_RANK = 8
 
-_STORAGES = {
-    "DoubleStorage": ("F64", 8),
-    "FloatStorage": ("F32", 4),
-    "HalfStorage": ("F16", 2),
-    "BFloat16Storage": ("BF16", 2),
-    "LongStorage": ("I64", 8),
-    "IntStorage": ("I32", 4),
-    "ShortStorage": ("I16", 2),
-    "CharStorage": ("I8", 1),
-    "ByteStorage": ("U8", 1),
-    "BoolStorage": ("BOOL", 1),
-    "ComplexFloatStorage": ("C64", 8),
-}
-_TENSOR, _PARAMETER, _ORDERED_DICT = "tensor", "parameter", "OrderedDict"
+_TENSOR, _BYTES, _QUANTISED, _PARAMETER, _ORDERED_DICT = "tensor", "bytes", "quantised", "parameter", "OrderedDict"
 _CALLABLES = {
     "torch._utils._rebuild_tensor": _TENSOR,
     "torch._utils._rebuild_tensor_v2": _TENSOR,
+    "torch._utils._rebuild_tensor_v3": _BYTES,
+    "torch._utils._rebuild_qtensor": _QUANTISED,
     "torch._utils._rebuild_parameter": _PARAMETER,
     "collections.OrderedDict": _ORDERED_DICT,
 }
+# The names that a pickle may hold, in full; only those of _CALLABLES may be called.
+_NAMES = DTYPE_NAMES.keys() | STORAGES.keys() | SCHEMES | _CALLABLES.keys()
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +40,21 @@ class Symbol:
 @dataclass(eq=False)
 class Storage:
     key: str
-    dtype: str
-    itemsize: int
+    dtype: DType
     numel: int
     data: memoryview | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return self.numel * self.dtype.itemsize
 
 
 @dataclass(frozen=True, eq=False)
 class Strided:
+    """A tensor: offset and strides count elements of `dtype`, which need not be that of the storage."""
+
     storage: Storage
+    dtype: DType
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -148,8 +146,7 @@ class Interpreter:
         if not isinstance(module, str) or not isinstance(name, str):
             raise self._unsafe("a global that is not named by text")
         full = f"{module}.{name}"
-        is_storage = module in ("torch", "torch.cuda") and name in _STORAGES
-        if not (is_storage or full in _CALLABLES) or "." in name:
+        if full not in _NAMES or "." in name:
             raise self._unsafe(show(full))
         return Symbol(full)
 
@@ -191,7 +188,7 @@ class Interpreter:
             raise IndexError
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, (str, int)):
-                raise self._unsafe(f"a dictionary key of type {type(key).__name__}")
+                continue  # names no tensor, and may take for ever to hash
             if key in target:
                 raise WeightsError(f"{self._path}: key {show(key)} occurs twice")
             target[key] = value
@@ -214,16 +211,17 @@ class Interpreter:
         if not isinstance(arguments, tuple) or not isinstance(function, Symbol):
             raise self._unsafe("a call of something that is not a name")
         kind = _CALLABLES.get(function.name)
+        first = arguments[0] if arguments else None
         if kind == _ORDERED_DICT and not arguments:
             self._push({})
-        elif kind == _PARAMETER and arguments and isinstance(arguments[0], Strided):
-            self._push(arguments[0])
-        elif kind == _TENSOR and len(arguments) >= 4 and isinstance(arguments[0], Storage):
-            self._push(self._strided(*arguments[:4]))
+        elif kind == _PARAMETER and isinstance(first, Strided):
+            self._push(first)
+        elif isinstance(first, Storage) and len(arguments) >= 4 and (dtype := _dtype_of(kind, first, arguments)):
+            self._push(self._strided(first, dtype, *arguments[1:4]))
         else:
             raise self._unsafe(f"{function.name!r} with arguments that torch.save does not write")
 
-    def _strided(self, storage: Storage, offset: Any, shape: Any, strides: Any) -> Strided:
+    def _strided(self, storage: Storage, dtype: DType, offset: Any, shape: Any, strides: Any) -> Strided:
         sizes = [offset, *shape, *strides] if isinstance(shape, tuple) and isinstance(strides, tuple) else [None]
         if not all(type(size) is int and 0 <= size < 2**63 for size in sizes) or len(shape) != len(strides):
             raise WeightsError(
@@ -233,32 +231,51 @@ class Interpreter:
         if len(shape) > MAX_RANK:
             raise WeightsError(f"{self._path}: a tensor on storage {storage.key!r} has {len(shape)} dimensions")
         last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-        if (0 not in shape and last >= storage.numel) or offset > storage.numel:
+        elements = storage.nbytes // dtype.itemsize
+        if (0 not in shape and last >= elements) or offset > elements:
             raise WeightsError(
                 f"{self._path}: a tensor with offset {offset}, shape {shape} and strides {strides} does not fit into "
-                f"storage {storage.key!r}, which has {storage.numel} elements"
+                f"storage {storage.key!r}, which has {elements} elements"
             )
-        return Strided(storage, offset, shape, strides)
+        return Strided(storage, dtype, offset, shape, strides)
 
     def _persistent(self) -> None:
         identifier = self._stack.pop()
         if not isinstance(identifier, tuple) or len(identifier) not in (5, 6) or identifier[0] != "storage":
             raise self._unsafe("a persistent object that is not a storage")
         symbol, key, _, numel = identifier[1:5]
-        if not isinstance(symbol, Symbol) or symbol.name in _CALLABLES or not isinstance(key, str):
+        if not isinstance(symbol, Symbol) or symbol.name not in STORAGES or not isinstance(key, str):
             raise self._unsafe("a storage without a type and a key")
         if type(numel) is not int or not 0 <= numel < 2**63:
             raise WeightsError(f"{self._path}: storage {show(key)} has {show(numel)} elements")
         if len(identifier) == 6 and identifier[5] is not None:
             raise WeightsError(f"{self._path}: storage {show(key)} is a view, as torch < 0.4 wrote; save it again")
-        dtype, itemsize = _STORAGES[symbol.name.rsplit(".", 1)[1]]
-        storage = self.storages.setdefault(key, Storage(key, dtype, itemsize, numel))
+        dtype = STORAGES[symbol.name]
+        storage = self.storages.setdefault(key, Storage(key, dtype, numel))
         if (storage.dtype, storage.numel) != (dtype, numel):
             raise WeightsError(
-                f"{self._path}: storage {key!r} is {storage.numel} {storage.dtype} at one place and {numel} {dtype} "
-                "at another"
+                f"{self._path}: storage {key!r} is {storage.numel} {storage.dtype.name} at one place and {numel} "
+                f"{dtype.name} at another"
             )
         self._push(storage)
+
+
+def _dtype_of(kind: str | None, storage: Storage, arguments: tuple[Any, ...]) -> DType | None:
+    """The dtype of the tensor that a call rebuilds; None if the call is not one that torch.save writes."""
+    dtype: DType | None = None
+    extra = arguments[6:]  # behind storage, offset, size, strides, requires_grad and hooks
+    if kind == _TENSOR:
+        dtype = storage.dtype
+    elif kind == _BYTES and extra and isinstance(extra[0], Symbol) and storage.dtype.name == "uint8":
+        dtype, extra = DTYPE_NAMES.get(extra[0].name), extra[1:]
+    elif kind == _QUANTISED and storage.dtype.name.startswith("q"):
+        parameters = arguments[4] if len(arguments) > 4 else None
+        scheme = parameters[0] if isinstance(parameters, tuple) and parameters else None
+        return storage.dtype if isinstance(scheme, Symbol) and scheme.name in SCHEMES else None
+    if dtype and extra and isinstance(extra[0], dict) and any(extra[0].values()):
+        # Numbers that are the conjugate or the negative of what the storage holds.
+        return dtype._replace(name=f"{dtype.name} ({', '.join(map(str, extra[0]))})"[:100], stored="")
+    return dtype
 
 
 # The rest of the opcodes is refused: those that import, build or call otherwise, and those that torch does not write.

@@ -1,12 +1,12 @@
 """From the tokenizer files of a model to a `tokenizers.Tokenizer` without padding and truncation of its own."""
 
-import os
 from typing import Any, NamedTuple
 
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 
 from .errors import ConfigError
+from .files import read_file
 from .hub import Source
 from .jsonfile import read_object
 from .settings import warn_about_unknown
@@ -163,11 +163,7 @@ def lowercase_first(backend: Tokenizer) -> None:
 
 
 def _from_json(path: str) -> Tokenizer:
-    size = os.path.getsize(path)
-    if size > _MAX_TOKENIZER_BYTES:
-        raise ConfigError(f"{path}: found {size} bytes, expected at most {_MAX_TOKENIZER_BYTES}")
-    with open(path, "rb") as file:
-        data = file.read()
+    data = read_file(path, _MAX_TOKENIZER_BYTES, ConfigError)
     try:
         return Tokenizer.from_buffer(data)
     except BaseException as error:  # the Rust library raises bare exceptions, and panics outside of Exception
@@ -228,8 +224,10 @@ def _from_vocabulary(
             'vocab.txt alone (name it, if it is: "tokenizer_class": "BertTokenizer" in tokenizer_config.json)'
         )
     try:
-        with open(path, encoding="utf-8") as file:
-            vocabulary = {line.rstrip("\n"): index for index, line in enumerate(file)}
+        text = read_file(path, _MAX_TOKENIZER_BYTES, ConfigError).decode()
+        # As Python reads text: line ends of any system, and no others.
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
+        vocabulary = {line: index for index, line in enumerate(lines)}
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
     for key, default in (("unk_token", "[UNK]"), ("cls_token", "[CLS]"), ("sep_token", "[SEP]")):

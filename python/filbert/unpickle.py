@@ -6,12 +6,14 @@ Format: torch/serialization.py, `_save` (zip) and `_legacy_save` (stream).
 import math
 import os
 import struct
+import warnings
 from mmap import ACCESS_READ
 from mmap import mmap as map_file
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import picklecode
 from .errors import UnsafePickleError, WeightsError
+from .files import refuse_stand_in
 from .picklecode import Interpreter, Strided, show
 from .ziprecords import ZipRecords
 
@@ -23,6 +25,7 @@ MAX_COPIED_BYTES = 64 * 1024 * 1024
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
+_LISTED = 10  # in a message
 
 
 class PickledTensor(NamedTuple):
@@ -36,15 +39,16 @@ class PickledTensor(NamedTuple):
 def read_pickle(path: str | os.PathLike[str], mmap: bool = True) -> dict[str, PickledTensor]:
     """The tensors of a file written by torch.save, in the zip form (torch >= 1.6) or the older stream form.
 
-    The file stays mapped for as long as a tensor lives, or is copied with `mmap=False`. Raises UnsafePickleError if
-    the pickle asks for anything but tensors (nothing is run), WeightsError if the file is malformed or too large to be
-    true, and OSError.
+    The file stays mapped for as long as a tensor lives, or is copied with `mmap=False`. Entries that are no tensors are
+    left out; tensors of dtypes that safetensors does not have are, too, with a warning. Raises UnsafePickleError if the
+    pickle asks for anything but tensors and plain values (nothing is run), WeightsError if the file is malformed, holds
+    no tensor or is too large to be true, and OSError.
     """
     path = os.fspath(path)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        if size == 0:
-            raise WeightsError(f"{path}: the file is empty")
+        refuse_stand_in(file.read(1024), path, WeightsError)
+        file.seek(0)
         data = memoryview(map_file(file.fileno(), 0, access=ACCESS_READ) if mmap else file.read())
     if bytes(data[:4]) == b"PK\x03\x04":
         tensors = _read_zip(data, path)
@@ -57,6 +61,7 @@ def read_pickle(path: str | os.PathLike[str], mmap: bool = True) -> dict[str, Pi
         tensors = _read_legacy(data, path)
     else:
         raise WeightsError(f"{path}: not a file written by torch.save (it begins with {bytes(data[:4])!r})")
+    _warn_about_dtypes(tensors, path)
     return _materialise(tensors, size, path)
 
 
@@ -78,10 +83,10 @@ def _read_zip(data: memoryview, path: str) -> dict[str, Strided]:
         name = f"{root}data/{storage.key}"
         if name not in records:
             raise WeightsError(f"{path}: storage {storage.key!r} has no record {name!r}")
-        if records.size(name) != storage.numel * storage.itemsize:
+        if records.size(name) != storage.nbytes:
             raise WeightsError(
                 f"{path}: storage {storage.key!r} has {records.size(name)} bytes, {storage.numel} elements of "
-                f"{storage.dtype} need {storage.numel * storage.itemsize}"
+                f"{storage.dtype.name} need {storage.nbytes}"
             )
         storage.data = records.read(name)
     return tensors
@@ -110,7 +115,7 @@ def _read_legacy(data: memoryview, path: str) -> dict[str, Strided]:
         raise WeightsError(f"{path}: the list of storages does not match the tensors")
     for key in keys:
         storage = storages[key]
-        size = storage.numel * storage.itemsize
+        size = storage.nbytes
         if position + 8 + size > len(data):
             raise WeightsError(f"{path}: truncated in storage {key!r}: {position + 8 + size} bytes, found {len(data)}")
         numel = struct.unpack_from("<q", data, position)[0]
@@ -124,25 +129,28 @@ def _read_legacy(data: memoryview, path: str) -> dict[str, Strided]:
 
 
 def _state_dict(value: Any, path: str) -> dict[str, Strided]:
-    """The dictionary of tensors; one level down, under "state_dict", in files of training frameworks."""
+    """The tensors of the dictionary; one level down, under "state_dict", in files of training frameworks."""
     if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
         value = value["state_dict"]
     if not isinstance(value, dict):
-        raise WeightsError(f"{path}: holds a {type(value).__name__}, expected a dictionary of tensors")
-    for name, tensor in value.items():
-        if not isinstance(name, str) or not isinstance(tensor, Strided):
-            kind = "a tensor" if isinstance(tensor, Strided) else show(tensor)
-            raise WeightsError(f"{path}: entry {show(name)} is {kind}, expected names of tensors")
-    return value
+        raise WeightsError(f"{path}: holds {show(value)}, expected a dictionary of tensors")
+    tensors = {name: entry for name, entry in value.items() if isinstance(name, str) and isinstance(entry, Strided)}
+    if not tensors:
+        listed = [f"{show(name)} ({show(entry)})" for name, entry in list(value.items())[:_LISTED]]
+        listed += ["..."] * (len(value) > _LISTED)
+        raise WeightsError(f"{path}: holds no tensors: found {', '.join(listed) or 'nothing that has a name'}")
+    return tensors
 
 
 def _materialise(tensors: dict[str, Strided], size: int, path: str) -> dict[str, PickledTensor]:
     budget = size + MAX_COPIED_BYTES
     result = {}
     for name, tensor in tensors.items():
-        storage = tensor.storage
+        if not tensor.dtype.stored:
+            continue
+        storage, itemsize = tensor.storage, tensor.dtype.itemsize
         assert storage.data is not None
-        start, length = tensor.offset * storage.itemsize, math.prod(tensor.shape) * storage.itemsize
+        start, length = tensor.offset * itemsize, math.prod(tensor.shape) * itemsize
         data: Any
         if _is_row_major(tensor) or length == 0:
             data = storage.data[start : start + length]
@@ -154,8 +162,18 @@ def _materialise(tensors: dict[str, Strided], size: int, path: str) -> dict[str,
                     f"file of {size} bytes by more than {MAX_COPIED_BYTES}"
                 )
             data = _gather(tensor)
-        result[name] = PickledTensor(storage.dtype, tensor.shape, data)
+        result[name] = PickledTensor(tensor.dtype.stored, tensor.shape, data)
     return result
+
+
+def _warn_about_dtypes(tensors: dict[str, Strided], path: str) -> None:
+    left_out = [f"{name[:100]} ({tensor.dtype.name})" for name, tensor in tensors.items() if not tensor.dtype.stored]
+    if left_out:
+        listed = ", ".join(left_out[:_LISTED]) + (f" and {len(left_out) - _LISTED} more" * (len(left_out) > _LISTED))
+        warnings.warn(
+            f"{path}: these tensors are left out, safetensors and filbert do not have their dtypes: {listed}.",
+            stacklevel=5,  # whoever called from_pretrained
+        )
 
 
 def _is_row_major(tensor: Strided) -> bool:
@@ -170,7 +188,9 @@ def _is_row_major(tensor: Strided) -> bool:
 def _gather(tensor: Strided) -> "np.ndarray[Any, Any]":
     import numpy as np
 
-    storage = tensor.storage
-    elements = np.frombuffer(storage.data or b"", dtype=f"u{storage.itemsize}")[tensor.offset :]
-    strides = [stride * storage.itemsize for stride in tensor.strides]
+    itemsize = tensor.dtype.itemsize
+    data = memoryview(tensor.storage.data or b"")
+    whole = data[: len(data) // itemsize * itemsize]  # a storage of plain bytes may be any number of them
+    elements = np.frombuffer(whole, dtype=f"u{itemsize}")[tensor.offset :]
+    strides = [stride * itemsize for stride in tensor.strides]
     return np.ascontiguousarray(np.lib.stride_tricks.as_strided(elements, tensor.shape, strides, writeable=False))

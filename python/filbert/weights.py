@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from . import _core
 from .atomic import FileSet
+from .checks import integer
 from .errors import ConfigError, InputError, WeightsError
 
 if sys.byteorder != "little":
@@ -21,7 +22,6 @@ if sys.byteorder != "little":
 _NUMPY = {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1", "U8": "u1"}
 # What a model is loaded from, by the names that the safetensors package takes.
 _SAFETENSORS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_MAX_INDEX_BYTES = 64 * 1024 * 1024
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 
 
@@ -34,46 +34,45 @@ class Entry(NamedTuple):
     data: npt.NDArray[np.uint8]
 
 
-def open_weights(path: str, mmap: bool = True) -> _core.Weights:
+def open_weights(path: str | os.PathLike[str], mmap: bool = True) -> _core.Weights:
     """Opens a safetensors or pytorch_model.bin file, or the index of shards of either.
 
     With `mmap=False` the bytes are copied, for files that another program may truncate.
     Raises WeightsError and OSError.
     """
-    if _is_safetensors(path):
-        return _core.Weights.open(path, mmap)
+    path = os.fspath(path)
+    if ".safetensors" in os.path.basename(path):
+        return _core.Weights.open(os.fsencode(path), mmap)
     from .unpickle import read_pickle
 
-    files = [path]
+    weights = _core.Weights(os.fsencode(path))
     if path.endswith(".json"):
-        files = [os.path.join(os.path.dirname(path), shard) for shard in shard_names(path)]
-    weights = _core.Weights(path)
-    for file in files:
-        for name, tensor in read_pickle(file, mmap).items():
-            weights.add(name, tensor.dtype, tensor.shape, tensor.data)
+        _add_bin_shards(weights, path, mmap)
+        return weights
+    for name, tensor in read_pickle(path, mmap).items():
+        weights.add(name, tensor.dtype, tensor.shape, tensor.data)
     return weights
 
 
-def shard_names(index: str) -> list[str]:
-    """The shards that an index names, sorted. Raises WeightsError for names that are not of files beside it."""
-    if _is_safetensors(index):
-        return _core.shard_names(index)
-    with open(index, "rb") as file:
-        data = file.read(_MAX_INDEX_BYTES + 1)
-    try:
-        if len(data) > _MAX_INDEX_BYTES:
-            raise ValueError(f"over {_MAX_INDEX_BYTES} bytes")
-        names = set(json.loads(data)["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WeightsError(f"{index}: not an index of shards: {error!r:.200}") from None
-    for name in names:
-        if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+\.bin", name):
-            raise WeightsError(f"{index}: found shard {name!r:.200}, expected the name of a .bin file beside the index")
-    return sorted(names)
+def _add_bin_shards(weights: _core.Weights, index: str, mmap: bool) -> None:
+    """Adds the tensors of .bin files, each from the shard where the index has it, or the one that has it."""
+    from .unpickle import read_pickle
+
+    weight_map = _core.weight_map(os.fsencode(index))
+    elsewhere: dict[str, str] = {}
+    for shard in sorted(set(weight_map.values())):
+        for name, tensor in read_pickle(os.path.join(os.path.dirname(index), shard), mmap).items():
+            if weight_map.get(name, shard) == shard:
+                weights.add(name, tensor.dtype, tensor.shape, tensor.data)
+            else:
+                elsewhere[name] = shard
+    for name in sorted(elsewhere.keys() - set(weights.names())):
+        raise WeightsError(f"{index}: tensor {name!r}: expected in {weight_map[name]!r}, found in {elsewhere[name]!r}")
 
 
-def _is_safetensors(path: str) -> bool:
-    return ".safetensors" in os.path.basename(path)
+def shard_names(index: str | os.PathLike[str]) -> list[str]:
+    """The shards that an index names, sorted. Raises OSError, and WeightsError if one leads out of its folder."""
+    return _core.shard_names(os.fsencode(index))
 
 
 def random_weights(config: Any, seed: int | None, pooler: bool) -> _core.Weights:
@@ -95,9 +94,10 @@ def random_weights(config: Any, seed: int | None, pooler: bool) -> _core.Weights
 
 
 def _padding_row(pad_token_id: Any, rows: int) -> int:
-    if isinstance(pad_token_id, bool) or not isinstance(pad_token_id, int) or not -rows <= pad_token_id < rows:
+    row = integer(pad_token_id)
+    if row is None or not -rows <= row < rows:
         raise ConfigError(f"pad_token_id: found {pad_token_id!r}, expected an integer below vocab_size ({rows})")
-    return pad_token_id
+    return row
 
 
 def as_array(weights: _core.Weights, name: str) -> npt.NDArray[Any]:
@@ -115,9 +115,10 @@ def parse_size(size: int | str) -> int:
     units = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
     if isinstance(size, str) and (match := re.fullmatch(r"(\d+)\s*([KMGT]I?B)", size.strip().upper())):
         size = int(match[1]) * units.get(match[2], 0)
-    if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
+    count = integer(size)
+    if count is None or count <= 0:
         raise InputError(f"max_shard_size: found {size!r}, expected bytes above 0, or text such as '5GB'")
-    return size
+    return count
 
 
 def save_weights(files: FileSet, entries: list[Entry], max_shard_size: int | str) -> list[str]:

@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <filbert/config.h>
 #include <filbert/error.h>
 
 #include <string>
@@ -120,8 +121,50 @@ TEST_CASE("config: case 8, eps") {
     CAPTURE(bad);
     CHECK(contains(check(bad), "layer_norm_eps: found"));
   }
-  CHECK(contains(parse_error(R"({"layer_norm_eps": NaN})"), "line 1, column 20"));
-  CHECK(parse_error(R"({"layer_norm_eps": 1e999})") != "");
+  for (const char* bad : {"NaN", "Infinity", "-Infinity", "1e999", "1e-999"}) {
+    CAPTURE(bad);
+    CHECK(contains(check(bad), "m/config.json: layer_norm_eps: found"));
+  }
+}
+
+TEST_CASE("config: what Python writes beyond JSON harms only the fields that are asked for") {
+  const std::string text =
+      R"({"a": NaN, "b": [Infinity, -1e999], "\ud800": "\udc00", "n": NaN, "s": "x\udc00", "k": 3})";
+  CHECK(error_of(text, [](const ConfigReader& c) { CHECK(c.positive_int("k", 10) == 3); }) == "");
+  CHECK(contains(error_of(text, [](const ConfigReader& c) { c.positive_int("n", 10); }), "n: found nan (number)"));
+  CHECK(contains(error_of(text, [](const ConfigReader& c) { c.boolean("n", true); }), "n: found nan (number)"));
+  CHECK(contains(error_of(text, [](const ConfigReader& c) { c.string("n"); }), "n: found nan (number)"));
+  CHECK(contains(error_of(text, [](const ConfigReader& c) { c.one_of("s", "x", {"x"}); }), "s: found \"x\\xed"));
+}
+
+TEST_CASE("config: model_type may be known from elsewhere") {
+  const auto error = [](const std::string& text, const std::string& model_type) {
+    return message_of<ConfigError>([&] { validate_config(text, "m/config.json", model_type); });
+  };
+  for (const char* text : {"{}", R"({"model_type": null})", R"({"hidden_size": 32, "num_attention_heads": 4})"}) {
+    CAPTURE(text);
+    CHECK(error(text, "bert") == "");
+    CHECK(contains(error(text, ""), "m/config.json: model_type is missing; expected one of: bert. Add it"));
+    CHECK(contains(error(text, "gpt2"), "model_type"));
+  }
+  // The file wins.
+  CHECK(contains(error(R"({"model_type": "gpt2"})", "bert"), "model_type: found \"gpt2\""));
+  CHECK(contains(error(R"({"model_type": 3})", "bert"), "model_type: found 3 (integer)"));
+  CHECK(contains(error(R"({"hidden_size": 0})", "bert"), "hidden_size: found 0"));
+}
+
+TEST_CASE("config: what stands in the place of a file is named") {
+  CHECK(contains(parse_error("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"),
+                 "m/config.json: found a pointer of Git LFS"));
+  CHECK(contains(parse_error("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"));
+  for (const char* page : {"<!DOCTYPE html><html>", "\r\n <!doctype HTML>", "<HTML lang=en>", "<html>\n"}) {
+    CAPTURE(page);
+    CHECK(contains(parse_error(page), "m/config.json: found an HTML page"));
+  }
+  for (const char* other : {"version", "<", "<!", "<h1>", "html", "versionhttps://git-lfs.github.com/spec/v1"}) {
+    CAPTURE(other);
+    CHECK(contains(parse_error(other), "m/config.json: line 1, column 1: expected a value"));
+  }
 }
 
 TEST_CASE("config: booleans and strings of another type") {

@@ -14,8 +14,8 @@ using filbert::testing::message_of;
 
 namespace {
 
-std::string error_of(std::string_view text, const JsonLimits& limits = {}) {
-  return message_of<JsonError>([&] { parse_json(text, limits); });
+std::string error_of(std::string_view text, const JsonOptions& options = {}) {
+  return message_of<JsonError>([&] { parse_json(text, options); });
 }
 
 std::string repeat(std::string_view text, std::size_t count) {
@@ -133,6 +133,78 @@ TEST_CASE("json: UTF-8 and surrogates are checked") {
   for (const char* text : kBad) {
     CAPTURE(text);
     CHECK(error_of(text) != "");
+  }
+}
+
+TEST_CASE("json: what Python writes beyond JSON is taken where asked, and only there") {
+  const JsonOptions python = {.python = true};
+  const auto number = [&](std::string_view text) { return parse_json(text, python).number().value(); };
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  CHECK(std::isnan(number("NaN")));
+  const std::pair<const char*, double> kNumbers[] = {
+      {"Infinity", kInfinity},
+      {"-Infinity", -kInfinity},
+      {"1e400", kInfinity},
+      {"-1.5E+400", -kInfinity},
+      {"1e99999999999999999999", kInfinity},
+      {"0.001e400", kInfinity},
+      {"1e-400", 0.0},
+      {"1e-99999999999999999999", 0.0},
+      {"100e-400", 0.0},
+      {"0e400", 0.0},
+      {"0.0e99999999999999999999", 0.0},
+      {"-0e-99999999999999999999", 0.0},
+      {"5e-324", std::numeric_limits<double>::denorm_min()},
+      {"-1", -1.0},
+  };
+  for (const auto& [text, value] : kNumbers) {
+    CAPTURE(text);
+    CHECK(number(text) == value);
+  }
+  CHECK(std::signbit(number("-1e-400")));
+  CHECK(number(std::string(400, '9')) == kInfinity);
+  CHECK(number("-" + std::string(400, '9')) == -kInfinity);
+  CHECK(number("1" + std::string(400, '0') + "e-400") == 1.0);
+  CHECK(number("0." + std::string(400, '0') + "1") == 0.0);
+  CHECK(parse_json(R"({"a":[NaN,{"b":-Infinity}],"c":1})", python).object()->find("c")->int64() == 1);
+  // Half a pair keeps its place, and stays another text than any that can be written otherwise.
+  const std::pair<const char*, const char*> kStrings[] = {
+      {R"("\ud800")", "\xed\xa0\x80"},
+      {R"("\udfffx")", "\xed\xbf\xbfx"},
+      {R"("\ud800\ud800")", "\xed\xa0\x80\xed\xa0\x80"},
+      {R"("\ud800\u0041")",
+       "\xed\xa0\x80"
+       "A"},
+      {R"("\ud800\n")", "\xed\xa0\x80\n"},
+      {R"("\ud83d\ude00")", "\xf0\x9f\x98\x80"},
+  };
+  for (const auto& [text, value] : kStrings) {
+    CAPTURE(text);
+    CHECK(*parse_json(text, python).string() == value);
+  }
+  const char* const kBad[] = {
+      "nan",
+      "NAN",
+      "NaNs",
+      "Na",
+      "+Infinity",
+      "-NaN",
+      "inf",
+      "Infinit",
+      "-Infinit",
+      "-I",
+      "{NaN:1}",
+      "[1e400,]",
+      "\"\\ud80\"",
+      "True",
+      "{\"a\":1,\"a\":NaN}",
+      "\"\xed\xa0\x80\"",
+      R"({"\ud800":1,"\ud800":2})",
+      R"("\ud800\u00")",
+  };
+  for (const char* text : kBad) {
+    CAPTURE(text);
+    CHECK(error_of(text, python) != "");
   }
 }
 

@@ -69,6 +69,9 @@ TEST_CASE("safetensors: what else is valid") {
   CHECK(error_of(raw_safetensors("{}")) == "");
   CHECK(error_of(raw_safetensors("{}     ")) == "");  // writers pad the header with spaces
   CHECK(error_of(raw_safetensors(R"({"__metadata__":{}})")) == "");
+  CHECK(error_of(raw_safetensors(R"({"__metadata__":null})")) == "");
+  CHECK(error_of(raw_safetensors(R"({"__metadata__": null ,)" + tensor_json("a", "F32", "[1]", 0, 4) + "}", 4)) == "");
+  CHECK(error_of(raw_safetensors("{" + tensor_json("a", "F32", "[1]", 0, 4) + R"(,"__metadata__":null})", 4)) == "");
   CHECK(error_of(one("F32", "[]", 4)) == "");      // a scalar
   CHECK(error_of(one("F32", "[0, 5]", 0)) == "");  // nothing
   CHECK(error_of(one("F32", "[1,1,1,1,1,1,1,2]", 8)) == "");
@@ -110,8 +113,12 @@ TEST_CASE("safetensors: bits that are no whole number of bytes") {
 }
 
 TEST_CASE("safetensors: cases 10 and 11, the header's length") {
-  CHECK(contains(error_of(""), "m.safetensors: header too small: the file has 0 bytes"));
+  CHECK(contains(error_of(""), "m.safetensors: header too small: the file is empty"));
   CHECK(contains(error_of("1234567"), "header too small: the file has 7 bytes"));
+  CHECK(contains(error_of("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"),
+                 "m.safetensors: found a pointer of Git LFS"));
+  CHECK(contains(error_of("<!DOCTYPE html><html><body>Sign in</body></html>"), "m.safetensors: found an HTML page"));
+  CHECK(contains(error_of("\n\n<html><head></head></html>"), "m.safetensors: found an HTML page"));
   CHECK(contains(error_of(little_endian_64(~std::uint64_t{0}) + "{}"),
                  "header too large: found a length of 18446744073709551615 bytes, expected at most 100000000"));
   CHECK(contains(error_of(little_endian_64(100'000'001) + "{}"), "header too large"));
@@ -159,6 +166,14 @@ TEST_CASE("safetensors: case 15, names and keys that repeat") {
   CHECK(contains(error_of(raw_safetensors("{" + a + "," + tensor_json("\\u0061", "U8", "[1]", 1, 2) + "}", 2)),
                  "tensor \"a\" appears twice"));
   CHECK(contains(error_of(raw_safetensors(R"({"__metadata__":{},"__metadata__":{}})")), "__metadata__ is repeated"));
+  for (const char* twice : {R"({"__metadata__":null,"__metadata__":{}})", R"({"__metadata__":{},"__metadata__":null})",
+                            R"({"__metadata__":null,"__metadata__":null})"}) {
+    CHECK(contains(error_of(raw_safetensors(twice)), "__metadata__ is repeated"));
+  }
+  // Headers are written by no Python: they stay JSON.
+  for (const char* value : {"NaN", "[1e999]", "\"\\ud800\""}) {
+    CHECK(error_of(raw_safetensors(std::string(R"({"__metadata__":{"k":)") + value + "}}")) != "");
+  }
   CHECK(contains(error_of(raw_safetensors(R"({"__metadata__":{"k":"1","k":"2"}})")), "the key \"k\" is repeated"));
   for (const char* key : {R"("dtype":"U8",)", R"("shape":[1],)", R"("data_offsets":[0,1],)"}) {
     const std::string header = std::string(R"({"a":{)") + key + R"("dtype":"U8","shape":[1],"data_offsets":[0,1]}})";
@@ -213,7 +228,9 @@ TEST_CASE("safetensors: fields that are missing, unknown or of another kind") {
       contains(error_of(raw_safetensors(R"({"a":3})")), "tensor \"a\": header: line 1, column 6: expected an object"));
   CHECK(contains(error_of(raw_safetensors(R"({"a":{"dtype":3}})")), "expected a string, found a number"));
   CHECK(contains(error_of(raw_safetensors(R"({"__metadata__":{"k":1}})")), "expected a string, found a number"));
-  CHECK(contains(error_of(raw_safetensors(R"({"__metadata__":null})")), "expected an object, found null"));
+  CHECK(contains(error_of(raw_safetensors(R"({"__metadata__":{"k":null}})")), "expected a string, found null"));
+  CHECK(contains(error_of(raw_safetensors(R"({"__metadata__":[]})")), "expected an object, found an array"));
+  CHECK(contains(error_of(raw_safetensors(R"({"__metadata__":nul})")), "expected null"));
   CHECK(error_of(raw_safetensors("{\"\xff\":{}}")) != "");
   CHECK(error_of(raw_safetensors("{" + std::string(100'000, '['))) != "");
 }

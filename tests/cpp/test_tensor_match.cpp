@@ -86,10 +86,11 @@ TEST_CASE("match: only LayerNorm has gamma and beta") {
 TEST_CASE("match: heads and buffers") {
   const auto tensors = held("bert.") + Held{"cls.predictions.bias"} + Held{"classifier.weight", {3, 2}} +
                        Held{"bert.embeddings.position_ids", {1, 4}, "I64"} + Held{"position_ids", {1, 4}, "I64"} +
-                       Held{"bert.other.position_ids", {1, 4}, "F32"} + Held{"fp8", {2}, "F8_E4M3"};
+                       Held{"bert.other.position_ids", {1, 4}, "F32"} + Held{"fp8", {2}, "F8_E4M3"} +
+                       Held{"module.bert.embeddings.position_ids", {4}, "U8"} + Held{"xposition_ids"};
   const TensorMatch result = match_bert(tensors);
   CHECK(result.unexpected ==
-        std::vector<std::string>{"bert.other.position_ids", "classifier.weight", "cls.predictions.bias", "fp8"});
+        std::vector<std::string>{"classifier.weight", "cls.predictions.bias", "fp8", "xposition_ids"});
 }
 
 TEST_CASE("match: the pooler") {
@@ -110,12 +111,49 @@ TEST_CASE("match: the pooler") {
   CHECK(contains(error_of(without + Held{"bert.pooler.dense.bias"}, Pooler::optional), "pooler.dense.weight: missing"));
 }
 
-TEST_CASE("match: beside a prefix, names without it belong to a head") {
-  const auto without = held("bert.", "weight", "bias", false);
-  const auto tensors = without + Held{"pooler.dense.weight", {2, 2}} + Held{"pooler.dense.bias"};
-  CHECK_FALSE(match_bert(tensors, Pooler::optional).pooler);
-  CHECK(match_bert(tensors, Pooler::optional).unexpected.size() == 2);
-  CHECK(contains(error_of(tensors), "pooler.dense.weight: missing"));
+TEST_CASE("match: every name may have its own prefix, or none") {
+  const char* const kPrefixes[] = {"", "bert.", "module.", "module.bert."};
+  for (int choice = 0; choice < 256; ++choice) {  // each way to give one of four prefixes to each of four names
+    std::vector<Held> tensors = held("");
+    int rest = choice;
+    for (Held& tensor : tensors) {
+      tensor.name = kPrefixes[rest % 4] + tensor.name;
+      rest /= 4;
+    }
+    const TensorMatch result = match_bert(tensors, Pooler::optional);
+    CHECK(result.pooler);
+    CHECK(result.unexpected.empty());
+    REQUIRE(result.tensors.size() == tensors.size());
+    for (std::size_t i = 0; i < tensors.size(); ++i) CHECK(result.tensors[i].source_name == tensors[i].name);
+  }
+}
+
+TEST_CASE("match: where tensors are missing, names that nothing used show what the file has") {
+  for (const char* prefix : {"model.", "_orig_mod.", "0.auto_model.", "_orig_mod.bert.", "bert.bert.", "x.module."}) {
+    for (const bool legacy : {false, true}) {
+      const auto tensors = legacy ? held(prefix, "gamma", "beta") : held(prefix);
+      const std::string message = error_of(tensors + Held{"position_ids", {1}, "I64"});
+      CAPTURE(message);
+      CHECK(contains(message, "4 of 4 tensors do not fit"));
+      CHECK(contains(message, "that the model does not know: \"" + std::string(prefix) + "embeddings.LayerNorm.b"));
+      CHECK(contains(message, " and 1 more\n"));
+      CHECK(contains(message, "with \"" + std::string(prefix) + "\" in front: rename them"));
+    }
+  }
+  // One part under another name than the rest.
+  const std::string part = error_of(held("bert.", "weight", "bias", false) + Held{"head.pooler.dense.weight", {2, 2}} +
+                                    Held{"head.pooler.dense.bias"});
+  CHECK(contains(part, "\"head.pooler.dense.bias\", \"head.pooler.dense.weight\"\n"));
+  CHECK(contains(part, "with \"head.\" in front"));
+  // Two prefixes, or names that tell nothing: no advice.
+  CHECK_FALSE(contains(error_of({{"a.embeddings.LayerNorm.weight"}, {"b.embeddings.LayerNorm.bias"}}), "in front"));
+  CHECK_FALSE(contains(error_of({{"wte.weight"}, {"wpe.weight"}, {"embeddings.LayerNorm"}}), "in front"));
+  CHECK(contains(error_of({{"wte.weight"}}), "that the model does not know: \"wte.weight\""));
+  // Nothing is unknown, or nothing is missing: no list.
+  CHECK_FALSE(contains(error_of(held("", "weight", "bias", false)), "does not know"));
+  std::vector<Held> misshapen = held("") + Held{"cls.bias"};
+  misshapen[0].shape = {3};
+  CHECK_FALSE(contains(error_of(misshapen), "does not know"));
 }
 
 TEST_CASE("match: two names for one tensor") {

@@ -6,7 +6,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
-    filbert::validate_config(std::string(fuzz_text(data, size)), "fuzz");
+    filbert::validate_config(std::string(fuzz_text(data, size)), "fuzz", "bert");
   } catch (const filbert::ConfigError&) {
   }
   return 0;
@@ -15,6 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 std::vector<std::string> fuzz_seeds() {
   return {
       R"({"model_type":"bert"})",
+      R"({"hidden_size":32,"num_attention_heads":4,"layer_norm_eps":NaN,"extra":[Infinity,"\ud800"]})",
       R"({"architectures":["BertModel"],"attention_probs_dropout_prob":0.1,"classifier_dropout":null,"hidden_act":"gelu",)"
       R"("hidden_dropout_prob":0.1,"hidden_size":384,"initializer_range":0.02,"intermediate_size":1536,)"
       R"("layer_norm_eps":1e-12,"max_position_embeddings":512,"model_type":"bert","num_attention_heads":12,)"

@@ -26,7 +26,18 @@ ALLOWED = [
     ("bindings.cpp", {"filbert/filbert.h"}),
 ]
 # These know no model and no backend.
-PARSERS = {"config", "dtype", "json", "json_reader", "mmap", "safetensors", "shard_index", "text", "weights"}
+PARSERS = {
+    "config",
+    "dtype",
+    "json",
+    "json_reader",
+    "mmap",
+    "safetensors",
+    "shard_index",
+    "stand_in",
+    "text",
+    "weights",
+}
 PARSER_PUBLIC = {"filbert/error.h", "filbert/export.h", "filbert/weights.h", "filbert/config.h"}
 
 

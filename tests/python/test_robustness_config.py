@@ -1,8 +1,10 @@
 """ROBUSTNESS cases 1 to 9, through the front door: a folder with a bad config.json."""
 
 import json
+import math
 import time
 
+import numpy as np
 import pytest
 from checkpoints import TINY
 from hypothesis import HealthCheck, given, settings
@@ -33,11 +35,13 @@ def load(tiny_folder):
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("", "line 1, column 1"),
-        (" \n ", "line 1, column 1"),
+        ("", "the file is empty"),
+        (" \n ", "the file is empty"),
         ("not json", "line 1, column 1"),
         ('{\n  "hidden_size": 32,\n}', "line 3, column 1"),
-        ('{"a": NaN}', "line 1, column 7"),
+        ('{"a": nan}', "line 1, column 7"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "`git lfs pull`"),
+        ("<!DOCTYPE html><html></html>", "an HTML page"),
         ('{"a": 1} x', "line 1, column 10"),
         ("[]", "expected a JSON object"),
         ('{"a": 1, "a": 2}', "line 1"),
@@ -77,8 +81,83 @@ def test_05_unknown_model_type(load, model_type):
     assert "bert" in message
 
 
-def test_05_no_model_type(load):
-    assert "model_type is missing" in load({key: value for key, value in TINY.items() if key != "model_type"})
+@pytest.mark.parametrize("values", [{}, {"model_type": None}, {"architectures": None}])
+def test_05_no_model_type(tiny_folder, tmp_path, values):
+    """The class says it where the file does not; without a class, the error says what to do."""
+    path = tiny_folder / "config.json"
+    path.write_text(json.dumps({key: value for key, value in TINY.items() if key != "model_type"} | values))
+    for auto in (AutoConfig.from_pretrained, AutoConfig.from_json_file, AutoModel.from_pretrained):
+        with pytest.raises(ConfigError, match=r'config\.json: model_type is missing; .*Add it.*"bert".*BertModel'):
+            auto(path if auto == AutoConfig.from_json_file else tiny_folder)
+    config = BertConfig.from_pretrained(tiny_folder)
+    assert config.to_dict() == BertConfig.from_json_file(path).to_dict() | {"_name_or_path": str(tiny_folder)}
+    assert (config.model_type, config.hidden_size) == ("bert", 32)
+    expected = BertModel.from_pretrained(tiny_folder)([[1, 2]])[0]
+    for model in (
+        BertModel.from_pretrained(tiny_folder, config=config),
+        BertModel.from_pretrained(tiny_folder, config=BertConfig(**TINY)),
+        AutoModel.from_pretrained(tiny_folder, config=config),
+    ):
+        np.testing.assert_array_equal(model([[1, 2]])[0], expected)
+    BertModel.from_pretrained(tiny_folder).save_pretrained(tmp_path / "saved")
+    assert AutoConfig.from_pretrained(tmp_path / "saved").model_type == "bert"
+
+
+def test_05_no_model_type_and_other_faults(tiny_folder):
+    for wrong in (
+        {"hidden_size": 0},
+        {"hidden_act": "x"},
+        {"model_type": "gpt2"},
+        {"model_type": 3},
+        {"model_type": ""},
+    ):
+        values = {key: value for key, value in TINY.items() if key != "model_type"} | wrong
+        (tiny_folder / "config.json").write_text(json.dumps(values))
+        with pytest.raises(ConfigError, match=rf"config\.json: {next(iter(wrong))}"):
+            BertModel.from_pretrained(tiny_folder)
+    (tiny_folder / "config.json").write_text('{"__float__": "NaN"}')
+    with pytest.raises(ConfigError, match=r"config\.json: found nan"):
+        BertConfig.from_pretrained(tiny_folder)
+
+
+BEYOND_JSON = [
+    ("NaN", math.nan),
+    ("-Infinity", -math.inf),
+    ("1e999", math.inf),
+    ("-1e-999", -0.0),
+    ("9" * 400, int("9" * 400)),
+    ('[1, {"b": Infinity}]', [1, {"b": math.inf}]),
+    ('"x\\ud800y"', "x\ud800y"),
+    ('{"\\udfff": 1}', {"\udfff": 1}),
+    ('{"__float__": "-Infinity"}', -math.inf),
+    ('[{"__float__": "NaN"}, {"__float__": "x"}]', [math.nan, {"__float__": "x"}]),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), BEYOND_JSON, ids=[text[:20] for text, _ in BEYOND_JSON])
+def test_what_python_writes_beyond_json_in_keys_that_nobody_uses(tiny_folder, tmp_path, text, value):
+    (tiny_folder / "config.json").write_text(json.dumps(TINY)[:-1] + f', "extra": {text}}}')
+    model = AutoModel.from_pretrained(tiny_folder)
+    assert repr(model.config.extra) == repr(value)
+    model.save_pretrained(tmp_path / "saved")
+    assert repr(AutoModel.from_pretrained(tmp_path / "saved").config.extra) == repr(value)
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-1e999", "1e-999", '{"__float__": "NaN"}'])
+@pytest.mark.parametrize("field", ["hidden_size", "layer_norm_eps", "hidden_act", "num_hidden_layers"])
+def test_what_python_writes_beyond_json_in_keys_that_count(load, field, text):
+    values = {key: value for key, value in TINY.items() if key != field}
+    assert f"{field}: found" in load(json.dumps(values)[:-1] + f', "{field}": {text}}}')
+
+
+def test_special_floats_go_to_transformers_and_back(transformers, tmp_path):
+    values = {"a": math.nan, "b": math.inf, "c": [-math.inf]}
+    transformers.BertConfig(**TINY | values).save_pretrained(tmp_path / "theirs")
+    ours = BertConfig.from_pretrained(tmp_path / "theirs")
+    assert repr([ours.a, ours.b, ours.c]) == repr(list(values.values()))
+    ours.save_pretrained(tmp_path / "ours")
+    theirs = transformers.BertConfig.from_pretrained(tmp_path / "ours")
+    assert repr([theirs.a, theirs.b, theirs.c]) == repr(list(values.values()))
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ def test_bad_arguments(encoder, arguments, message):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("modules.json", "", r"modules\.json: line 1, column 1"),
+        ("modules.json", "", r"modules\.json: the file is empty"),
         ("modules.json", "{}", "expected a list of objects"),
         ("modules.json", "[3]", "expected a list of objects"),
         ("modules.json", "[]", "found modules none, supported: Transformer, Pooling"),

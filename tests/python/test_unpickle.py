@@ -131,6 +131,27 @@ def test_23_nothing_outside_the_allow_list(read, value, found, protocol, form):
     ("module", "name"),
     [
         ("torch._utils", "_rebuild_tensor_v3"),
+        ("torch._utils", "_rebuild_qtensor"),
+        ("torch._utils", "_rebuild_tensor_v4"),
+        ("torch._utils", "_rebuild_parameter_with_state"),
+        ("torch._utils", "_rebuild_sparse_tensor"),
+        ("torch._utils", "_rebuild_wrapper_subclass"),
+        ("torch._tensor", "_rebuild_from_type_v2"),
+        ("torch", "float8_e4m3fn"),
+        ("torch", "float32"),
+        ("torch", "dtype"),
+        ("torch", "device"),
+        ("torch", "Size"),
+        ("torch", "per_tensor_affine"),
+        ("torch", "UntypedStorage"),
+        ("torch", "storage.UntypedStorage"),
+        ("torch.storage", "TypedStorage"),
+        ("torch.storage", "_load_from_bytes"),
+        ("torch.storage", "float32"),
+        ("torch.storage.UntypedStorage", "from_file"),
+        ("torch.storage", "UntypedStorage.from_file"),
+        ("torch.cuda", "float32"),
+        ("_codecs", "encode"),
         ("torch", "FloatStorage.from_file"),
         ("torch", "load"),
         ("torch.storage", "UntypedStorage"),
@@ -164,11 +185,85 @@ def test_23_names_near_the_allow_list(read, module, name, stacked):
         tf.text("eval") + b")R",
         tf.name("collections", "OrderedDict") + b"}b",
         b"((t" + tf.text("eval") + b"\x93",
+        # The calls and names of the newer dtypes.
+        tf.name("torch._utils", "_rebuild_tensor_v3") + b")R",
+        tf.name("torch", "float32") + b")R",
+        tf.name("torch", "float32") + b"(" + tf.storage("0", "Float", 1) + (tf.integer(0) + b"))") + b"tR",
+        tf.name("torch.storage", "UntypedStorage") + tf.integer(4) + b"\x85R",
+        tf.name("torch.storage", "UntypedStorage")
+        + b"("
+        + tf.storage("0", "Untyped", 1)
+        + (tf.integer(0) + b"))")
+        + b"tR",
+        tf.name("torch", "per_tensor_affine") + b"(" + tf.storage("0", "QInt8", 1) + (tf.integer(0) + b"))") + b"tR",
+        tf.name("torch", "float32") + b"}b",
+        tf.name("torch.storage", "UntypedStorage") + b"}b",
+        tf.name("torch", "float32") + b")\x81",
+        b"(" + tf.text("storage") + tf.name("torch", "float32") + tf.text("0") + tf.text("cpu") + tf.integer(1) + b"tQ",
+        b"(" + tf.text("storage") + tf.name("torch", "per_tensor_affine") + tf.text("0") + b"N" + tf.integer(1) + b"tQ",
+        b"(" + tf.text("storage") + tf.name("torch._utils", "_rebuild_tensor_v3") + tf.text("0") + b"NNtQ",
+        b"("
+        + tf.text("module")
+        + tf.name("torch.storage", "UntypedStorage")
+        + tf.text("0")
+        + b"N"
+        + tf.integer(1)
+        + b"tQ",
     ],
 )
 def test_23_every_way_to_call_is_refused(read, body):
     with pytest.raises(UnsafePickleError):
         read(tf.zip_bytes(tf.program(body), {}))
+
+
+def v3_call(*arguments: bytes) -> bytes:
+    return tf.name("torch._utils", "_rebuild_tensor_v3") + b"(" + b"".join(arguments) + b"tR"
+
+
+def quantised(source: bytes, parameters: bytes, call: str = "_rebuild_qtensor") -> bytes:
+    hooks = tf.name("collections", "OrderedDict") + b")R"
+    arguments = source + tf.integer(0) + tf.integers((4,)) + tf.integers((1,)) + parameters + b"\x89" + hooks
+    return tf.name("torch._utils", call) + b"(" + arguments + b"tR"
+
+
+UNTYPED = tf.storage("0", "Untyped", 4)
+FRONT = (tf.integer(0), tf.integers((4,)), tf.integers((1,)), b"\x89", b"}")
+SCHEME = tf.name("torch", "per_tensor_affine")
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        v3_call(UNTYPED, *FRONT),  # no dtype
+        v3_call(UNTYPED, *FRONT, b"N"),
+        v3_call(UNTYPED, *FRONT, tf.text("float8_e4m3fn")),
+        v3_call(UNTYPED, *FRONT, tf.text("torch.float8_e4m3fn")),
+        v3_call(UNTYPED, *FRONT, tf.integer(1)),
+        v3_call(UNTYPED, *FRONT, tf.name("torch.storage", "UntypedStorage")),
+        v3_call(UNTYPED, *FRONT, tf.name("torch", "FloatStorage")),
+        v3_call(UNTYPED, *FRONT, SCHEME),
+        v3_call(UNTYPED, *FRONT, tf.name("torch._utils", "_rebuild_tensor_v2")),
+        v3_call(UNTYPED, *FRONT[:4], tf.name("torch", "uint8")),  # one argument short
+        v3_call(tf.storage("0", "Float", 1), *FRONT, tf.name("torch", "float8_e4m3fn")),
+        v3_call(tf.storage("0", "QInt8", 4), *FRONT, tf.name("torch", "float8_e4m3fn")),
+        v3_call(tf.text("0"), *FRONT, tf.name("torch", "uint8")),
+        v3_call(tf.name("torch.storage", "UntypedStorage"), *FRONT, tf.name("torch", "uint8")),
+        v3_call(tf.tensor_v3(UNTYPED, 0, (4,), (1,), "uint8"), *FRONT, tf.name("torch", "uint8")),
+        quantised(tf.storage("0", "QInt8", 4), b"N"),
+        quantised(tf.storage("0", "QInt8", 4), b")"),
+        quantised(tf.storage("0", "QInt8", 4), SCHEME),
+        quantised(tf.storage("0", "QInt8", 4), tf.text("per_tensor_affine") + b"\x85"),
+        quantised(tf.storage("0", "QInt8", 4), tf.name("torch", "float32") + b"\x85"),
+        quantised(tf.storage("0", "Char", 4), SCHEME + b"\x85"),
+        quantised(UNTYPED, SCHEME + b"\x85"),
+        tf.name("torch._utils", "_rebuild_qtensor") + b"(" + tf.storage("0", "QInt8", 4) + b"".join(FRONT[:3]) + b"tR",
+        tf.name("torch._utils", "_rebuild_parameter") + b"(" + UNTYPED + b"".join(FRONT) + b"tR",
+    ],
+)
+def test_23_new_calls_with_other_arguments(read, tensor):
+    data = tf.zip_bytes(tf.program(tf.mapping({"t": tensor, "a": strided((1,), (1,))})), {"0": bytes(48)})
+    with pytest.raises(UnsafePickleError, match=r"arguments that torch\.save does not write"):
+        read(data)
 
 
 def test_24_tar_files(read):
@@ -192,12 +287,27 @@ def test_24_tar_files(read):
         (strided((2**64,), (1,)), "non-negative"),
         (strided((1,) * 9, (1,) * 9), "9 dimensions"),
         (strided((0,), (1,), 13), "does not fit"),
-        (tf.tensor(tf.storage("0", "Double", 12), 0, (12,), (1,)), "48 bytes, 12 elements of F64 need 96"),
-        (tf.tensor(tf.storage("0", "Float", 13), 0, (1,), (1,)), "48 bytes, 13 elements of F32 need 52"),
+        (tf.tensor(tf.storage("0", "Double", 12), 0, (12,), (1,)), "48 bytes, 12 elements of float64 need 96"),
+        (tf.tensor(tf.storage("0", "Float", 13), 0, (1,), (1,)), "48 bytes, 13 elements of float32 need 52"),
         (tf.tensor(tf.storage("0", "Float", 2**62), 0, (1,), (1,)), "storage '0'"),
         (tf.tensor(tf.storage("0", "Float", -1), 0, (0,), (1,)), "storage '0' has -1 elements"),
         (tf.tensor(tf.storage("1", "Float", 12), 0, (1,), (1,)), "'1' has no record"),
         (tf.tensor(tf.storage("../../x", "Float", 12), 0, (1,), (1,)), "has no record"),
+        # Of storages of bytes: the bounds count elements of the tensor's dtype.
+        (tf.tensor_v3(tf.storage("0", "Untyped", 48), 0, (25,), (1,), "uint16"), "which has 24 elements"),
+        (tf.tensor_v3(tf.storage("0", "Untyped", 48), 23, (2,), (1,), "uint16"), "does not fit"),
+        (tf.tensor_v3(tf.storage("0", "Untyped", 48), 0, (7,), (1,), "uint64"), "which has 6 elements"),
+        (tf.tensor_v3(tf.storage("0", "Untyped", 47), 0, (6,), (1,), "uint64"), "which has 5 elements"),
+        (tf.tensor_v3(tf.storage("0", "Untyped", 48), 25, (0,), (1,), "uint16"), "does not fit"),
+        (tf.tensor_v3(tf.storage("0", "Untyped", 48), 0, (2,), (2**62,), "uint8"), "does not fit"),
+        (tf.tensor_v3(tf.storage("0", "Untyped", 48), 0, (2**28,), (0,), "float8_e5m2"), "would expand"),
+        (tf.tensor_v3(tf.storage("0", "Untyped", 48), 0, (1,) * 9, (1,) * 9, "uint8"), "9 dimensions"),
+        (tf.tensor_v3(tf.storage("0", "Untyped", 48), 0, (-1,), (1,), "uint8"), "non-negative"),
+        (
+            tf.tensor_v3(tf.storage("0", "Untyped", 49), 0, (1,), (1,), "uint8"),
+            "48 bytes, 49 elements of uint8 need 49",
+        ),
+        (tf.tensor_v3(tf.storage("0", "Untyped", 48), 0, (4,), (1,), "complex128"), "which has 3 elements"),
     ],
 )
 def test_25_tensors_that_do_not_fit_their_storage(read, tensor, message):
@@ -207,8 +317,97 @@ def test_25_tensors_that_do_not_fit_their_storage(read, tensor, message):
 
 def test_25_one_storage_of_two_types(read):
     other = tf.tensor(tf.storage("0", "Int", 12), 0, (12,), (1,))
-    with pytest.raises(WeightsError, match="storage '0' is 12 F32 at one place and 12 I32"):
+    with pytest.raises(WeightsError, match="storage '0' is 12 float32 at one place and 12 int32"):
         read(tf.zip_bytes(tf.program(tf.mapping({"a": strided((12,), (1,)), "b": other})), {"0": bytes(48)}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "numel", "message"),
+    [
+        ("Float", 12, "12 float32 at one place and 48 uint8"),
+        ("QInt8", 48, "48 qint8 at one place and 48 uint8"),
+        ("Byte", 47, "47 uint8 at one place and 48 uint8"),
+        ("Untyped", 49, "49 uint8 at one place and 48 uint8"),
+    ],
+)
+def test_25_one_storage_with_and_without_a_type(read, kind, numel, message):
+    typed = tf.tensor(tf.storage("0", kind, numel), 0, (1,), (1,))
+    other = tf.tensor_v3(tf.storage("0", "Untyped", 48), 0, (1,), (1,), "uint16")
+    with pytest.raises(WeightsError, match=f"storage '0' is {message}"):
+        read(tf.zip_bytes(tf.program(tf.mapping({"a": typed, "b": other})), {"0": bytes(48)}))
+
+
+def test_a_view_of_bytes_in_another_dtype(read):
+    """torch lets uint8 and the newer dtypes share a storage, since it takes plain bytes for uint8."""
+    values = np.arange(6, dtype=np.uint16)
+    items = {
+        "typed": tf.tensor(tf.storage("0", "Byte", 12), 0, (12,), (1,)),
+        "words": tf.tensor_v3(tf.storage("0", "Untyped", 12), 1, (2, 2), (1, 2), "uint16"),
+        "odd": tf.tensor_v3(tf.storage("1", "Untyped", 7), 0, (3,), (1,), "uint16"),
+        "odd_strided": tf.tensor_v3(tf.storage("1", "Untyped", 7), 0, (2,), (2,), "uint16"),
+    }
+    tensors = read(tf.zip_bytes(tf.program(tf.mapping(items)), {"0": values.tobytes(), "1": values.tobytes()[:7]}))
+    assert {name: tensor.dtype for name, tensor in tensors.items()} == dict.fromkeys(items, "U16") | {"typed": "U8"}
+    assert raw(tensors["typed"]) == values.tobytes()
+    assert raw(tensors["words"]) == np.uint16([[1, 3], [2, 4]]).tobytes()
+    assert raw(tensors["odd"]) == np.uint16([0, 1, 2]).tobytes()
+    assert raw(tensors["odd_strided"]) == np.uint16([0, 2]).tobytes()
+
+
+NOT_TENSORS = {
+    "none": b"N",
+    "flag": b"\x88",
+    "epoch": tf.integer(3),
+    "large": tf.integer(-(2**70)),
+    "rate": b"G" + struct.pack(">d", 0.5),
+    "text": tf.text("hello"),
+    "list": b"](" + tf.integer(1) + tf.text("x") + b"Ne",
+    "tuple": tf.integers((1, 2)),
+    "nested": tf.mapping({"a": tf.mapping({"b": b"N"}), "c": b"]"}),
+    "dtype": tf.name("torch", "float32"),
+    "kind": tf.name("torch", "FloatStorage"),
+    "tensor_within": b"](" + tf.tensor(tf.storage("0", "Float", 12), 0, (12,), (1,)) + b"e",
+}
+
+
+@pytest.mark.parametrize("value", NOT_TENSORS.values(), ids=NOT_TENSORS)
+def test_entries_that_are_no_tensors_are_left_out(read, value, recwarn):
+    items = {"before": strided((12,), (1,)), "x": value, "after": strided((3,), (1,))}
+    for mapped in (tf.mapping(items), tf.mapping({"state_dict": tf.mapping(items), "x": value})):
+        tensors = read(tf.zip_bytes(tf.program(mapped), {"0": bytes(48)}))
+        assert list(tensors) == ["before", "after"]
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+@pytest.mark.parametrize(
+    "key", [tf.integer(7), b"N", b"\x88", b"G" + struct.pack(">d", 0.5), tf.integers((1, 2)), b"]"]
+)
+def test_entries_whose_keys_are_no_strings_are_left_out(read, key):
+    pair = tf.text("a") + strided((12,), (1,)) + key + strided((3,), (1,))
+    assert list(read(tf.zip_bytes(tf.program(b"}(" + pair + b"u"), {"0": bytes(48)}))) == ["a"]
+
+
+def test_dtypes_that_safetensors_lacks_are_left_out_with_one_warning(read):
+    scheme = tf.name("torch", "per_tensor_affine") + b"G" + struct.pack(">d", 1) + tf.integer(0) + b"\x87"
+    conjugate = tf.mapping({"conj": b"\x88"})
+    items = {
+        "a": strided((12,), (1,)),
+        "complex": tf.tensor(tf.storage("1", "ComplexDouble", 3), 0, (3,), (1,)),
+        "quantised": quantised(tf.storage("2", "QInt8", 48), scheme),
+        "quantised32": quantised(tf.storage("3", "QInt32", 12), scheme),
+        "half": tf.tensor_v3(tf.storage("4", "Untyped", 48), 0, (2,), (1,), "complex32"),
+        "fp4": tf.tensor_v3(tf.storage("5", "Untyped", 48), 0, (2,), (1,), "float4_e2m1fn_x2"),
+        "conjugate": tf.tensor_v3(tf.storage("6", "Untyped", 48), 0, (2,), (1,), "complex64", conjugate),
+    }
+    with pytest.warns(UserWarning, match="left out") as caught:
+        tensors = read(tf.zip_bytes(tf.program(tf.mapping(items)), {str(i): bytes(48) for i in range(7)}))
+    assert list(tensors) == ["a"]
+    assert len(caught) == 1
+    message = str(caught[0].message)
+    for part in ("pytorch_model.bin", "complex (complex128)", "quantised (qint8)", "quantised32 (qint32)"):
+        assert part in message
+    for part in ("half (complex32)", "fp4 (float4_e2m1fn_x2)", "conjugate (complex64 (conj))"):
+        assert part in message
 
 
 def test_25_legacy_storages(read):
@@ -236,8 +435,12 @@ def test_25_legacy_storages(read):
         (b"\x80\x02K\x01.", "ends early"),
         (b"\x80\x02K\x01." * 3, "not one of torch.save"),
         (tf.zip_bytes(tf.program(b"]"), {}), "holds a list"),
-        (tf.zip_bytes(tf.program(tf.mapping({"a": b"N"})), {}), "entry 'a' is None"),
-        (tf.zip_bytes(tf.program(b"}" + tf.integer(1) + tf.integer(2) + b"s"), {}), "entry 1 is 2"),
+        (tf.zip_bytes(tf.program(tf.mapping({"a": b"N"})), {}), r"holds no tensors: found 'a' \(None\)"),
+        (tf.zip_bytes(tf.program(b"}" + tf.integer(1) + tf.integer(2) + b"s"), {}), r"holds no tensors: found 1 \(2\)"),
+        (tf.zip_bytes(tf.program(b"}" + tf.text("m") + b"}s"), {}), r"holds no tensors: found 'm' \(a dict\)"),
+        (tf.zip_bytes(tf.program(b"}N" + tf.integer(2) + b"s"), {}), "found nothing that has a name"),
+        (tf.zip_bytes(tf.program(tf.mapping({str(i): b"]" for i in range(11)})), {}), r"'9' \(a list\), \.\.\.$"),
+        (tf.zip_bytes(tf.program(tf.text("x")), {}), "holds 'x', expected a dictionary"),
         (tf.zip_bytes(tf.program(b"}(" + (tf.text("a") + b"N") * 2 + b"u"), {}), "key 'a' occurs twice"),
         (tf.zip_bytes(tf.program(b"h\x07"), {}), "malformed"),
         (tf.zip_bytes(tf.program(b"t"), {}), "malformed"),
@@ -405,11 +608,69 @@ def test_files_of_torch(torch, tmp_path, zipped):
         assert raw(tensors[name]) == expected
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_newer_dtypes_of_torch(torch, tmp_path, zipped):
+    kinds = {
+        "float8_e4m3fn": "F8_E4M3",
+        "float8_e5m2": "F8_E5M2",
+        "float8_e4m3fnuz": "F8_E4M3FNUZ",
+        "float8_e5m2fnuz": "F8_E5M2FNUZ",
+        "float8_e8m0fnu": "F8_E8M0",
+        "uint16": "U16",
+        "uint32": "U32",
+        "uint64": "U64",
+        "complex64": "C64",
+    }
+    state = {}
+    for name in kinds:
+        dtype = getattr(torch, name, None)
+        if dtype is not None:
+            whole = torch.arange(12 * dtype.itemsize, dtype=torch.uint8).view(dtype).reshape(3, 4)
+            state |= {name: whole.clone(), f"{name}.row": whole.clone()[1], f"{name}.turned": whole.clone().t()}
+    path = tmp_path / "pytorch_model.bin"
+    torch.save(state, path, _use_new_zipfile_serialization=zipped)
+    tensors = read_pickle(path)
+    assert list(tensors) == list(state)
+    for name, tensor in state.items():
+        assert tensors[name].dtype == kinds[name.split(".")[0]]
+        assert tensors[name].shape == tuple(tensor.shape)
+        assert raw(tensors[name]) == tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+@pytest.mark.filterwarnings("ignore:.*quantized:Warning")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_torch_saves_beside_tensors(torch, tmp_path, zipped):
+    state = {
+        "weight": torch.ones(2, 3),
+        "epoch": 3,
+        "note": "hello",
+        "history": [1, 2.5, None, {"loss": torch.ones(2)}],
+        "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"lr": 1e-3, "betas": (0.9, 0.999)}]},
+        "dtype": torch.bfloat16,
+        ("tuple", 1): torch.ones(1),
+        7: torch.ones(1),
+        "complex": torch.ones(2, dtype=torch.complex128),
+        "conjugate": torch.ones(2, dtype=torch.complex64).conj(),
+        "rows": torch.quantize_per_channel(torch.ones(2, 3), torch.ones(2), torch.zeros(2).long(), 0, torch.qint8),
+        "whole": torch.quantize_per_tensor(torch.ones(3), 0.5, 1, torch.quint8),
+    }
+    path = tmp_path / "pytorch_model.bin"
+    torch.save(state, path, _use_new_zipfile_serialization=zipped)
+    with pytest.warns(UserWarning, match=r"complex \(complex128\), conj.*, rows \(qint8\), whole \(quint8\)") as caught:
+        tensors = read_pickle(path)
+    assert len(caught) == 1
+    assert list(tensors) == ["weight"]
+
+
 def test_what_else_torch_writes_is_refused(torch, tmp_path):
     path = tmp_path / "pytorch_model.bin"
-    torch.save({"model": torch.nn.Linear(2, 2)}, path)
-    with pytest.raises(UnsafePickleError, match=r"torch\.nn\.modules\.linear\.Linear"):
-        read_pickle(path)
-    torch.save({"a": torch.zeros(2, dtype=torch.float8_e4m3fn)}, path)
-    with pytest.raises(UnsafePickleError, match="_rebuild_tensor_v3"):
-        read_pickle(path)
+    for value, found in (
+        (torch.nn.Linear(2, 2), r"torch\.nn\.modules\.linear\.Linear"),
+        (torch.eye(2).to_sparse(), "_rebuild_sparse_tensor"),
+        (torch.device("cpu"), r"torch\.device"),
+        (torch.zeros(2, device="meta"), "_rebuild_meta_tensor_no_storage"),
+        ({1, 2}, "set"),
+    ):
+        torch.save({"a": torch.ones(2), "model": value}, path)
+        with pytest.raises(UnsafePickleError, match=found):
+            read_pickle(path)

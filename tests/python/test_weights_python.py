@@ -10,8 +10,8 @@ from checkpoints import TINY
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from filbert import AutoModel, BertConfig, BertModel, InputError, WeightsError
-from filbert.weights import Entry, parse_size, shard_names, write_safetensors
+from filbert import AutoModel, BertConfig, BertModel, ConfigError, InputError, WeightsError
+from filbert.weights import Entry, as_array, open_weights, parse_size, shard_names, write_safetensors
 
 IDS = [[1, 2, 3, 4], [5, 6, 7, 0]]
 
@@ -310,6 +310,13 @@ def test_bad_sizes(tiny_folder, tmp_path, size):
         '{"weight_map": {"a": "../x.bin"}}',
         '{"weight_map": {"a": "/etc/x.bin"}}',
         '{"weight_map": {"a": "x.safetensors"}}',
+        '{"weight_map": {"a": "sub/../x.bin"}}',
+        '{"weight_map": {"a": "sub\\\\x.bin"}}',
+        '{"weight_map": {"a": "c:x.bin"}}',
+        '{"weight_map": {"a": "x\\u0000.bin"}}',
+        '{"weight_map": {"a": "1.bin", "a": "2.bin"}}',
+        '{"weight_map": {"a": NaN}}',
+        "version https://git-lfs.github.com/spec/v1\n",
         '{"weight_map": {"a": ["x.bin"]}}',
         "[" * 100_000,
     ],
@@ -321,14 +328,98 @@ def test_bad_indexes_of_bin_shards(tmp_path, text):
         shard_names(str(path))
 
 
-def test_a_tensor_in_two_bin_shards(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(TINY))
-    index = {"weight_map": {"a": "1.bin", "b": "2.bin"}}
-    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
-    for name in ("1.bin", "2.bin"):
-        (tmp_path / name).write_bytes(torch_files.zip_bytes(*torch_files.dense({"a": np.zeros(2, np.float32)})))
-    with pytest.raises(WeightsError, match=r'index\.json: tensor "a": the name is taken'):
-        BertModel.from_pretrained(tmp_path)
+def write_bin_shards(folder, weight_map, **shards):
+    """Shards 1.bin, 2.bin... of these arrays, and the index."""
+    (folder / "config.json").write_text(json.dumps(TINY))
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    for name, arrays in shards.items():
+        path = folder / f"{name.replace('__', '/')}.bin"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(torch_files.zip_bytes(*torch_files.dense(arrays)))
+
+
+def test_bin_shards_in_folders_and_behind_links(tiny_folder, tmp_path):
+    tensors = checkpoints.tensors()
+    names = sorted(tensors)
+    halves = {name: tensors[name] for name in names[::2]}, {name: tensors[name] for name in names[1::2]}
+    weight_map = {name: "parts/one.bin" if name in halves[0] else "two.bin" for name in names}
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    write_bin_shards(folder, weight_map, parts__one=halves[0], two=halves[1])
+    (folder / "two.bin").rename(tmp_path / "blob")
+    (folder / "two.bin").symlink_to("../blob")
+    expected = BertModel.from_pretrained(tiny_folder)(IDS)
+    np.testing.assert_array_equal(BertModel.from_pretrained(folder)(IDS)[0], expected[0])
+    assert shard_names(folder / "pytorch_model.bin.index.json") == ["parts/one.bin", "two.bin"]
+
+
+def test_a_tensor_in_two_bin_shards_is_the_one_that_the_index_names(tmp_path):
+    one, two = np.float32([1, 1]), np.float32([2, 2])
+    write_bin_shards(tmp_path, {"a": "1.bin", "b": "2.bin"}, **{"1": {"a": one, "b": one}, "2": {"a": two, "b": two}})
+    index = tmp_path / "pytorch_model.bin.index.json"
+    weights = open_weights(index)
+    assert weights.names() == ["a", "b"]
+    assert [as_array(weights, name)[0] for name in "ab"] == [1, 2]
+    # The index does not say which.
+    write_bin_shards(tmp_path, {"a": "1.bin", "b": "2.bin"}, **{"1": {"a": one, "c": one}, "2": {"b": two, "c": two}})
+    with pytest.raises(WeightsError, match=r'index\.json: tensor "c": the name is taken'):
+        open_weights(index)
+    write_bin_shards(tmp_path, {"a": "1.bin", "b": "2.bin"}, **{"1": {"b": one}, "2": {"a": two}})
+    with pytest.raises(WeightsError, match=r"index\.json: tensor 'a': expected in '1.bin', found in '2.bin'"):
+        open_weights(index)
+    # A tensor that no shard has is missed only where the model needs it: it may have been left out.
+    write_bin_shards(tmp_path, {"a": "1.bin", "z": "1.bin"}, **{"1": {"a": one}})
+    assert open_weights(index).names() == ["a"]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32, np.uint8, np.int64])
+def test_position_ids_of_any_dtype_are_no_unexpected_tensors(tiny_folder, dtype, recwarn):
+    extra = {name: np.arange(24).astype(dtype) for name in ("embeddings.position_ids", "bert.embeddings.position_ids")}
+    save_file(checkpoints.tensors() | extra, tiny_folder / "model.safetensors")
+    BertModel.from_pretrained(tiny_folder)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+@pytest.mark.parametrize("prefix", ["model.", "encoder.bert.", "_fsdp_wrapped_module."])
+def test_foreign_prefixes_are_shown(tmp_path, prefix):
+    tensors = {prefix + name: array for name, array in checkpoints.tensors().items()}
+    folder = checkpoints.write_folder(tmp_path / "foreign", weights=tensors)
+    for load in (AutoModel.from_pretrained, BertModel.from_pretrained):
+        with pytest.raises(WeightsError) as caught:
+            load(folder)
+        assert f'"{prefix}embeddings.LayerNorm.bias", ' in str(caught.value)[:600]
+        assert f'with "{prefix}" in front' in str(caught.value)[:600]
+
+
+def test_one_file_may_mix_names_with_and_without_prefix(tiny_folder, tmp_path):
+    expected = BertModel.from_pretrained(tiny_folder)(IDS)
+    prefixes = ["", "bert.", "module.", "module.bert."]
+    mixed = {prefixes[i % 4] + name: array for i, (name, array) in enumerate(checkpoints.tensors().items())}
+    model = AutoModel.from_pretrained(checkpoints.write_folder(tmp_path / "mixed", weights=mixed))
+    np.testing.assert_array_equal(model(IDS)[1], expected[1])
+    name = "encoder.layer.0.output.dense.bias"
+    both = checkpoints.tensors() | {f"bert.{name}": np.zeros(32, np.float32)}
+    folder = checkpoints.write_folder(tmp_path / "both", weights=both)
+    with pytest.raises(WeightsError, match=f'found both "bert.{name}" and "{name}"'):
+        BertModel.from_pretrained(folder)
+
+
+def test_integers_of_numpy_and_paths(tiny_folder, tmp_path):
+    config = BertConfig(**TINY | {"pad_token_id": np.int64(3)})
+    state = BertModel(config, seed=1).state_dict()
+    assert (state["embeddings.word_embeddings.weight"][3] == 0).all()
+    model = BertModel.from_pretrained(tiny_folder)
+    for number, size in enumerate((np.int64(5000), np.uint16(5000), np.array(5000))):
+        folder = tmp_path / str(number)
+        model.save_pretrained(folder, max_shard_size=size)
+        assert len(shard_names(folder / "model.safetensors.index.json")) > 1
+    assert len(open_weights(tiny_folder / "model.safetensors").names()) == len(checkpoints.shapes())
+    for size in (np.float64(5000), np.bool_(True), np.int64(0), np.array([5000, 1])):
+        with pytest.raises(InputError, match="max_shard_size: found"):
+            parse_size(size)
+    for pad in (np.int64(40), np.float32(1), np.bool_(True)):
+        with pytest.raises(ConfigError, match="pad_token_id"):
+            BertModel(BertConfig(**(TINY | {"pad_token_id": pad})))
 
 
 def test_transformers_loads_what_filbert_saved(transformers, torch, tmp_path):

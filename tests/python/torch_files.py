@@ -31,8 +31,10 @@ def integers(values: tuple[int, ...]) -> bytes:
 
 
 def storage(key: str, kind: str, numel: int, legacy: bool = False) -> bytes:
+    """`kind` is "Float", "Long"...; "Untyped" is a storage of `numel` bytes."""
+    module = "torch.storage" if kind == "Untyped" else "torch"
     return (
-        b"(" + text("storage") + name("torch", f"{kind}Storage") + text(key) + text("cpu") + integer(numel)
+        b"(" + text("storage") + name(module, f"{kind}Storage") + text(key) + text("cpu") + integer(numel)
         + (b"N" if legacy else b"") + b"tQ"
     )  # fmt: skip
 
@@ -41,6 +43,15 @@ def tensor(source: bytes, offset: int, shape: tuple[int, ...], strides: tuple[in
     hooks = name("collections", "OrderedDict") + b")R"
     arguments = source + integer(offset) + integers(shape) + integers(strides) + b"\x89" + hooks
     return name("torch._utils", "_rebuild_tensor_v2") + b"(" + arguments + b"tR"
+
+
+def tensor_v3(
+    source: bytes, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: str, metadata: bytes = b""
+) -> bytes:
+    """As torch writes what its older storages have no class for: bytes, and the dtype beside them."""
+    hooks = name("collections", "OrderedDict") + b")R"
+    arguments = source + integer(offset) + integers(shape) + integers(strides) + b"\x89" + hooks
+    return name("torch._utils", "_rebuild_tensor_v3") + b"(" + arguments + name("torch", dtype) + metadata + b"tR"
 
 
 def mapping(items: dict[str, bytes]) -> bytes:

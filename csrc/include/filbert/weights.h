@@ -66,8 +66,12 @@ class FILBERT_API Weights {
   std::string source_;
 };
 
-// The shard files that an index names, checked (no paths, no escapes) and sorted. Throws WeightsError, FileError.
+// The shard files that an index (of .safetensors or .bin files) names, sorted; each lies beside the index or in a
+// folder there. Throws WeightsError, FileError.
 FILBERT_API std::vector<std::string> shard_names(const std::string& index_path);
+
+// Which of them holds which tensor. Throws WeightsError, FileError.
+FILBERT_API std::map<std::string, std::string> weight_map(const std::string& index_path);
 
 // A tensor of the model and the name under which `weights` holds it (legacy names and prefixes resolved).
 struct MatchedTensor {
