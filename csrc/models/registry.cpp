@@ -18,7 +18,8 @@ const std::vector<std::string> kOptional = {"pooler."};
 // What no architecture computes: weights that the file holds quantised, and attention without some of its heads.
 void refuse_unsupported(const ConfigReader& config) {
   if (config.has("quantization_config"))
-    config.fail("quantization_config", "none: the weights must be F32, F16, BF16 or F64 (filbert quantises them itself)");
+    config.fail("quantization_config",
+                "none: the weights must be F32, F16, BF16 or F64 (filbert quantises them itself)");
   const JsonValue* pruned = config.find("pruned_heads");
   if (pruned != nullptr && (pruned->object() == nullptr || !pruned->object()->members().empty()))
     config.fail("pruned_heads", "an empty object");

@@ -316,7 +316,7 @@ def test_threads_with_different_settings_do_not_disturb_each_other(tokenizer):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("tokenizer.json", "", "tokenizer.json: not a tokenizer"),
+        ("tokenizer.json", "", "tokenizer.json: the file is empty"),
         ("tokenizer.json", "{}", "tokenizer.json: not a tokenizer"),
         ("tokenizer.json", "[" * 100_000, "tokenizer.json: not a tokenizer"),
         ("tokenizer_config.json", "{", r"tokenizer_config.json: line 1, column 2"),
@@ -336,7 +336,7 @@ def test_threads_with_different_settings_do_not_disturb_each_other(tokenizer):
             "BertJapaneseTokenizer needs a tokenizer",
         ),
         ("vocab.txt", "hello\n", r"vocab.txt: the vocabulary of 1 word pieces has no unk_token '\[UNK\]'"),
-        ("vocab.txt", "", "vocab.txt: the vocabulary of 0"),
+        ("vocab.txt", "", "vocab.txt: the file is empty"),
     ],
 )
 def test_bad_files(folder, name, content, message):
