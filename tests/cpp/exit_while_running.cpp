@@ -4,7 +4,7 @@
 
 #include <chrono>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
 #include <string>
 #include <thread>
 
@@ -34,18 +34,22 @@ void load_for_ever() {
   }
 }
 
+void sleep_for(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
+
 void leave_threads(int milliseconds) {
   model = new Model(tiny_model());
   std::thread(run_for_ever).detach();
   std::thread(run_for_ever).detach();
   std::thread(load_for_ever).detach();
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  sleep_for(milliseconds);
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
   if (count == 2) {
+    // Handlers run in reverse order: after this one come no static objects that the library makes from here on.
+    std::atexit([] { sleep_for(50); });
     leave_threads(std::stoi(arguments[1]));
     return 7;
   }
