@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,49 @@ def test_the_process_ends(case, folder):
         done = subprocess.run(command, capture_output=True, text=True, timeout=20)
         assert (done.returncode, done.stderr) == (3 if "exit code" in case else 0, "")
         assert done.stdout == ("used" if "once more" in case else "")
+
+
+RUNNING_CALLS = """
+import atexit, os, sys, threading, time
+
+inside = []
+begun = 0
+
+def call():
+    global begun
+    begun += 1
+    inside.append(1)
+    time.sleep(0.03)
+    inside.pop()
+
+@atexit.register  # handlers run in reverse order: after that of RunningCalls
+def look():
+    before = begun
+    time.sleep(0.1)
+    with calls:
+        call()  # by the thread that ends Python
+    os.write(1, f"{len(inside)} inside, {begun - before} begun".encode())
+
+from filbert.exits import RunningCalls
+calls = RunningCalls()
+
+def run():
+    while True:
+        with calls:
+            call()
+
+for _ in range(3):
+    threading.Thread(target=run, daemon=True).start()
+time.sleep(0.05)
+if sys.argv[1] == "fork" and (child := os.fork()):
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.parametrize("fork", ["fork", "no fork"])
+def test_running_calls_are_waited_for_and_none_begins(fork):
+    begin = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", RUNNING_CALLS, fork], capture_output=True, text=True, timeout=20)
+    assert time.monotonic() - begin < 4, "it waited for threads that a fork left behind"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("0 inside, 1 begun")
