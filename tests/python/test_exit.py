@@ -108,7 +108,9 @@ if sys.argv[1] == "fork" and (child := os.fork()):
 @pytest.mark.parametrize("fork", ["fork", "no fork"])
 def test_running_calls_are_waited_for_and_none_begins(fork):
     begin = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", RUNNING_CALLS, fork], capture_output=True, text=True, timeout=20)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RUNNING_CALLS, fork], capture_output=True, text=True, timeout=20
+    )
     assert time.monotonic() - begin < 4, "it waited for threads that a fork left behind"
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("0 inside, 1 begun")
