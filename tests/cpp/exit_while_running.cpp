@@ -15,7 +15,9 @@ using namespace filbert::testing;
 
 namespace {
 
-const Model* model;  // never destroyed: threads use it until the process is gone
+// Never destroyed: threads use them until the process is gone.
+const Model* model;
+const std::string* config;
 
 void run_for_ever() {
   Texts texts;
@@ -29,7 +31,7 @@ void run_for_ever() {
 
 void load_for_ever() {
   for (;;) {
-    tiny_model(1);
+    tiny_model(1, DType::f32, *config);
     devices();
   }
 }
@@ -37,6 +39,7 @@ void load_for_ever() {
 void sleep_for(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
 
 void leave_threads(int milliseconds) {
+  config = new std::string(kTinyConfig);
   model = new Model(tiny_model());
   std::thread(run_for_ever).detach();
   std::thread(run_for_ever).detach();

@@ -19,6 +19,13 @@ TEST_CASE("fork: skipped, for TSan starts no threads after a fork" * doctest::sk
 
 namespace {
 
+// ASan's allocator has locks of its own, which its fork does not see to (GCC 12): a child may find one locked.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kAllocatorHangs = true;
+#else
+constexpr bool kAllocatorHangs = false;
+#endif
+
 // Of one short text, so that locks are held as often as can be.
 std::vector<float> embed(const Model& model) {
   Texts texts;
@@ -50,7 +57,7 @@ class Busy {
 
 }  // namespace
 
-TEST_CASE("fork: while threads run the model") {
+TEST_CASE("fork: while threads run the model" * doctest::skip(kAllocatorHangs)) {
   for (const int threads : {1, 2}) {
     CAPTURE(threads);
     const Model model = tiny_model(threads);
@@ -60,7 +67,7 @@ TEST_CASE("fork: while threads run the model") {
   }
 }
 
-TEST_CASE("fork: while threads load models, and the child loads one") {
+TEST_CASE("fork: while threads load models, and the child loads one" * doctest::skip(kAllocatorHangs)) {
   const std::vector<float> expected = embed(tiny_model());
   const Busy busy(2, [] { tiny_model(); });
   for (int i = 0; i < 50; ++i) REQUIRE(forked([&] { return embed(tiny_model()) == expected; }) == 0);
