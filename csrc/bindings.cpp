@@ -8,8 +8,12 @@
 #include <cstring>
 #include <tuple>
 
+#include "gil.h"
+
 namespace py = pybind11;
 using namespace pybind11::literals;
+using filbert::python::or_sleep;
+using filbert::python::ReleasedGil;
 
 namespace {
 
@@ -94,11 +98,10 @@ const filbert::TensorView& tensor(const filbert::Weights& weights, const std::st
   return *found;
 }
 
-// Keeps a Python buffer alive from C++, and lets it go with the GIL held.
-std::shared_ptr<const void> hold(const py::buffer& buffer) {
-  return std::shared_ptr<const void>(new py::buffer(buffer), [](const void* held) {
-    const py::gil_scoped_acquire gil;
-    delete static_cast<const py::buffer*>(held);
+// Keeps a Python buffer alive from C++.
+std::shared_ptr<const void> hold(py::buffer buffer) {
+  return std::shared_ptr<const void>(buffer.release().ptr(), [](const void* held) {
+    filbert::python::drop(static_cast<PyObject*>(const_cast<void*>(held)));
   });
 }
 
@@ -118,12 +121,6 @@ py::array tensor_bytes(const py::object& self, const std::string& name) {
   py::array bytes(py::dtype::of<std::uint8_t>(), {view.bytes}, {std::size_t{1}}, view.data, self);
   bytes.attr("setflags")("write"_a = false);
   return bytes;
-}
-
-// True if Python has a signal handler to run (Ctrl-C); it then has its exception set.
-bool python_interrupted() {
-  const py::gil_scoped_acquire gil;
-  return PyErr_CheckSignals() != 0;
 }
 
 FloatArray make_array(std::vector<py::ssize_t> shape) { return FloatArray(std::move(shape)); }
@@ -163,7 +160,7 @@ py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std:
   // What is returned, and where its memory is.
   const auto make = [&](const std::vector<py::ssize_t>& shape) -> std::pair<py::object, float*> {
     if (buffers.on_device) {
-      const py::tuple made = allocate(py::tuple(py::cast(shape)));
+      const py::tuple made = or_sleep([&] { return allocate(py::tuple(py::cast(shape))); });
       return {made[0], reinterpret_cast<float*>(made[1].cast<std::uintptr_t>())};
     }
     FloatArray array = make_array(shape);
@@ -187,9 +184,9 @@ py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std:
     probabilities =
         make_list(info.layers, {rows, static_cast<py::ssize_t>(info.heads), columns, columns}, buffers.attentions);
   {
-    const py::gil_scoped_release release;
+    ReleasedGil released;
     filbert::ForwardOptions options;
-    options.interrupted = python_interrupted;
+    options.interrupted = [&] { return released.interrupted(); };
     model.forward(batch, buffers, options);
   }
   return py::make_tuple(last, pooled, states, probabilities);
@@ -209,9 +206,9 @@ FloatArray embed(const filbert::Model& model, const Int64Array& ids, const Int64
   FloatArray out = make_array({cu_seqlens.size() - 1, static_cast<py::ssize_t>(model.info().hidden_size)});
   float* data = out.mutable_data();
   {
-    const py::gil_scoped_release release;
+    ReleasedGil released;
     filbert::ForwardOptions options;
-    options.interrupted = python_interrupted;
+    options.interrupted = [&] { return released.interrupted(); };
     model.embed(batch, mode, normalize, data, options);
   }
   return out;
@@ -224,7 +221,7 @@ filbert::Model make_model(const std::string& config_json, const filbert::Weights
   options.dtype = dtype_of(dtype);
   options.threads = num_threads;
   options.pooler = pooler_of(pooler);
-  const py::gil_scoped_release release;
+  const ReleasedGil released;
   return filbert::Model::create(config_json, weights, options);
 }
 
@@ -246,7 +243,13 @@ void bind_weights(py::module_& module) {
   using filbert::Weights;
   py::class_<Weights>(module, "Weights")
       .def(py::init<std::string>(), "source"_a = "memory")
-      .def_static("open", &Weights::open, "path"_a, "mmap"_a = true, py::call_guard<py::gil_scoped_release>())
+      .def_static(
+          "open",
+          [](const std::string& path, bool mmap) {
+            const ReleasedGil released;
+            return Weights::open(path, mmap);
+          },
+          "path"_a, "mmap"_a = true)
       .def("add", &add_tensor, "name"_a, "dtype"_a, "shape"_a, "data"_a)
       .def("names",
            [](const Weights& weights) {

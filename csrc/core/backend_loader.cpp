@@ -1,6 +1,8 @@
 #include "core/backend_loader.h"
 
+#include <atomic>
 #include <charconv>
+#include <memory>
 #include <sstream>
 
 #include "core/plugin.h"
@@ -14,15 +16,21 @@ struct Plugin {
   std::string reason;
 };
 
-// Looked for once.
+Plugin find_cuda_plugin() {
+  Plugin found;
+  const std::string folder = plugin_folder(found.reason);
+  if (!folder.empty()) found.table = open_plugin(folder, "cuda", found.reason);
+  return found;
+}
+
+// Looked for once. Without a lock that a fork could leave locked, and never destroyed: threads may still run while the
+// process ends.
 const Plugin& cuda_plugin() {
-  static const Plugin plugin = [] {
-    Plugin found;
-    const std::string folder = plugin_folder(found.reason);
-    if (!folder.empty()) found.table = open_plugin(folder, "cuda", found.reason);
-    return found;
-  }();
-  return plugin;
+  static std::atomic<const Plugin*> known{nullptr};
+  if (const Plugin* plugin = known.load(std::memory_order_acquire)) return *plugin;
+  auto made = std::make_unique<const Plugin>(find_cuda_plugin());
+  const Plugin* first = nullptr;
+  return known.compare_exchange_strong(first, made.get()) ? *made.release() : *first;
 }
 
 OpenedDevice open_cpu(int threads, DType dtype) {

@@ -5,18 +5,16 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <mutex>
+#include <optional>
 
 #include "core/backend_loader.h"
 #include "core/outputs.h"
 #include "core/passes.h"
+#include "core/sessions.h"
 #include "models/registry.h"
 
 namespace filbert {
 namespace {
-
-// Forwards that wait for nobody each have a session; this many are kept when they are done.
-constexpr std::size_t kKeptSessions = 8;
 
 // One byte more than the parser's limit is enough for it to refuse the file.
 std::string read_config_file(const std::string& path) {
@@ -54,34 +52,7 @@ struct Model::Impl {
   std::unique_ptr<Architecture> architecture;
   Dimensions size;
   ModelInfo info;
-
-  std::mutex mutex;
-  std::vector<std::unique_ptr<Session>> idle;  // guarded by mutex
-
-  // A session for the length of one call. One that saw an exception is thrown away.
-  class Lease {
-   public:
-    explicit Lease(Impl& impl) : impl_(impl) {
-      const std::lock_guard lock(impl_.mutex);
-      if (impl_.idle.empty()) {
-        session_ = std::make_unique<Session>(*impl_.ops);
-      } else {
-        session_ = std::move(impl_.idle.back());
-        impl_.idle.pop_back();
-      }
-    }
-    ~Lease() {
-      if (std::uncaught_exceptions() > exceptions_) return;
-      const std::lock_guard lock(impl_.mutex);
-      if (impl_.idle.size() < kKeptSessions) impl_.idle.push_back(std::move(session_));
-    }
-    Session& operator*() { return *session_; }
-
-   private:
-    Impl& impl_;
-    std::unique_ptr<Session> session_;
-    int exceptions_ = std::uncaught_exceptions();
-  };
+  std::optional<Sessions> sessions;  // use the ops
 
   Impl(const ConfigReader& config, Weights given, const LoadOptions& options) : weights(std::move(given)) {
     const ArchitectureEntry& entry = find_architecture(config);
@@ -93,7 +64,7 @@ struct Model::Impl {
     weights.drop_pages();
     size = architecture->dimensions();
     describe(entry, match);
-    idle.reserve(kKeptSessions);
+    sessions.emplace(*ops);
   }
 
   void describe(const ArchitectureEntry& entry, const TensorMatch& match) {
@@ -184,13 +155,13 @@ Model Model::create(const std::string& config_json, Weights weights, const LoadO
 }
 
 void Model::forward(const TokenBatch& batch, const OutputBuffers& out, const ForwardOptions& options) const {
-  Impl::Lease session(*impl_);
+  Lease session(*impl_->sessions);
   (*session).packed.pack(batch, impl_->size.inputs);
   impl_->forward(*session, {(*session).packed.tokens(), 0, batch.sequences}, out, options);
 }
 
 void Model::forward(const PaddedBatch& batch, const OutputBuffers& out, const ForwardOptions& options) const {
-  Impl::Lease session(*impl_);
+  Lease session(*impl_->sessions);
   (*session).packed.pack(batch, impl_->size.inputs, out.pooler_output != nullptr);
   impl_->forward(*session, {batch.rows * batch.columns, batch.columns, batch.rows}, out, options);
 }
@@ -228,16 +199,16 @@ void Model::embed(const TokenBatch& batch, Pooling pooling, bool normalize, floa
                   const ForwardOptions& options) const {
   Impl& impl = *impl_;
   const filbert_pooling op = pooling_op(pooling);
-  Impl::Lease lease(impl);
+  Lease lease(*impl.sessions);
   Session& session = *lease;
   session.packed.pack(batch, impl.size.inputs);
   const Layout layout = {session.packed.tokens(), 0, batch.sequences};
   clear_sequence_rows(out, session.packed, layout, impl.size);
-  static const OutputBuffers kNothing;
+  const OutputBuffers nothing;
   const Wanted wanted = {
       .first_only = op == FILBERT_POOL_FIRST && !normalize, .pooled = true, .pooling = op, .normalize = normalize};
   impl.for_each_pass(session, options, [&](const Pass& pass, const Batch& packed) {
-    OutputWriter writer(*impl.ops, session, pass, layout, kNothing, impl.size);
+    OutputWriter writer(*impl.ops, session, pass, layout, nothing, impl.size);
     const auto run = [&] { return impl.compute(session, packed, writer, wanted); };
     writer.sequence_rows(session.recordings.run(packed, wanted, run).rows, out);
   });

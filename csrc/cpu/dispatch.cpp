@@ -1,8 +1,10 @@
 #include "cpu/dispatch.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 
 #include "cpu/kernel_sets.h"
 
@@ -102,13 +104,16 @@ std::vector<Kernels> detect() {
 
 }  // namespace
 
+// Made by whoever comes first, without a lock that a fork could leave locked, and never destroyed: threads may still
+// run while the process ends.
 const std::vector<Kernels>& available_kernels() {
-  static const std::vector<Kernels> kernels = [] {
-    std::vector<Kernels> found = detect();
-    std::reverse(found.begin(), found.end());
-    return found;
-  }();
-  return kernels;
+  static std::atomic<const std::vector<Kernels>*> known{nullptr};
+  if (const auto* kernels = known.load(std::memory_order_acquire)) return *kernels;
+  std::vector<Kernels> found = detect();
+  std::reverse(found.begin(), found.end());
+  auto made = std::make_unique<const std::vector<Kernels>>(std::move(found));
+  const std::vector<Kernels>* first = nullptr;
+  return known.compare_exchange_strong(first, made.get()) ? *made.release() : *first;
 }
 
 const Kernels* select_kernels(std::string& error) {

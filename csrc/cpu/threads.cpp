@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <mutex>
 #include <new>
 #include <thread>
 #include <vector>
@@ -34,10 +36,8 @@ constexpr int kSpins = 2000;
 // Threads do not survive a fork; a pool that finds another generation starts anew.
 std::atomic<unsigned> fork_generation{0};
 
-void watch_forks() {
-  static std::once_flag once;
-  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { fork_generation.fetch_add(1); }); });
-}
+// When the library is loaded: at the first pool, a fork by another thread could come before it is done.
+[[maybe_unused]] const int watching_forks = pthread_atfork(nullptr, nullptr, [] { fork_generation.fetch_add(1); });
 
 // Cores granted by the cgroup quota (v2, then v1), or 0 for no limit.
 int quota_cores() {
@@ -174,21 +174,20 @@ struct ThreadPool::State {
   }
 };
 
-ThreadPool::ThreadPool(int threads) : threads_(threads) {
-  watch_forks();
-  state_ = std::make_unique<State>(threads);
-}
+ThreadPool::ThreadPool(int threads) : threads_(threads), state_(new State(threads)) {}
 
 ThreadPool::~ThreadPool() {
-  if (state_ && state_->generation != fork_generation.load()) state_.release();  // its threads are the parent's
+  State* state = state_.load();
+  if (state->generation == fork_generation.load()) delete state;  // else its threads are the parent's
 }
 
+// After a fork the old state is left behind: another thread may have held its mutex. Threads of the child that come
+// at once all make a new one, and one of them is taken.
 ThreadPool::State& ThreadPool::state() {
-  if (state_->generation != fork_generation.load()) {
-    state_.release();  // after a fork its mutex may be held for ever: leave it behind
-    state_ = std::make_unique<State>(threads_);
-  }
-  return *state_;
+  State* current = state_.load(std::memory_order_acquire);
+  if (current->generation == fork_generation.load(std::memory_order_relaxed)) return *current;
+  auto made = std::make_unique<State>(threads_);
+  return state_.compare_exchange_strong(current, made.get()) ? *made.release() : *current;
 }
 
 void ThreadPool::run_erased(std::size_t tasks, std::size_t scratch_floats, Function function, const void* context) {

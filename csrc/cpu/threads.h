@@ -1,9 +1,9 @@
-// A persistent pool of threads. The caller of run() works too, so a pool of one has no threads of its own.
+// A persistent pool of threads. The caller of run() works too, so a pool of one has no threads of its own. In a forked
+// child it starts anew, whatever its threads and callers were doing.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
-#include <memory>
-#include <mutex>
 
 namespace filbert::cpu {
 
@@ -42,7 +42,7 @@ class ThreadPool {
   State& state();
 
   int threads_;
-  std::unique_ptr<State> state_;
+  std::atomic<State*> state_;
 };
 
 }  // namespace filbert::cpu

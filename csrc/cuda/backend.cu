@@ -237,9 +237,11 @@ filbert_status run_pool(filbert_context* context, const filbert_pool_args* args)
 
 // Relaxed: the arena may grow meanwhile, in this thread or another.
 filbert_status record_begin(filbert_context* context) {
+  filbert_status status = context->device.use();  // before the lock, which a fork may have left locked
+  if (status != FILBERT_OK) return status;
   context->mutex.lock();
-  const filbert_status status = on_stream(
-      *context, "recording", [&] { return cudaStreamBeginCapture(context->stream, cudaStreamCaptureModeRelaxed); });
+  status = on_stream(*context, "recording",
+                     [&] { return cudaStreamBeginCapture(context->stream, cudaStreamCaptureModeRelaxed); });
   if (status != FILBERT_OK) context->mutex.unlock();
   return status;
 }

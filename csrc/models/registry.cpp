@@ -12,8 +12,8 @@ namespace {
 
 const ArchitectureEntry* const kArchitectures[] = {&kBert};
 
-// The parts of the model that a checkpoint may lack.
-const std::vector<std::string> kOptional = {"pooler."};
+// The part of the model that a checkpoint may lack.
+constexpr const char* kOptional = "pooler.";
 
 // What no architecture computes: weights that the file holds quantised, and attention without some of its heads.
 void refuse_unsupported(const ConfigReader& config) {
@@ -58,7 +58,7 @@ std::vector<TensorSpec> tensor_specs(const std::string& config_json, bool pooler
 
 TensorMatch match_tensors(const ArchitectureEntry& entry, const ConfigReader& config, const Weights& weights,
                           Pooler pooler) {
-  return match(entry.tensors(config, true), std::string(entry.base_prefix), kOptional, pooler, weights);
+  return match(entry.tensors(config, true), std::string(entry.base_prefix), {kOptional}, pooler, weights);
 }
 
 TensorMatch match_tensors(const std::string& config_json, const Weights& weights, Pooler pooler) {

@@ -1,6 +1,4 @@
 #include <doctest/doctest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -9,8 +7,10 @@
 #include <vector>
 
 #include "cpu/threads.h"
+#include "forked.h"
 
 using filbert::cpu::ThreadPool;
+using filbert::testing::forked;
 
 TEST_CASE("threads: every task runs exactly once, with aligned scratch") {
   for (const int threads : {1, 2, 3, 8}) {
@@ -59,19 +59,14 @@ TEST_CASE("threads: callers take turns, jobs long asleep wake up") {
 TEST_CASE("threads: a pool works in a forked child, and its destructor is harmless there") {
   ThreadPool pool(3);
   pool.run(5, 0, [](std::size_t, float*) {});
-  const pid_t child = fork();
-  if (child == 0) {
-    std::atomic<int> total{0};
-    {
-      ThreadPool copy(2);
-      copy.run(50, 0, [&](std::size_t, float*) { total.fetch_add(1); });
-    }
-    pool.run(50, 16, [&](std::size_t, float*) { total.fetch_add(1); });
-    _exit(total == 100 ? 0 : 1);
-  }
-  int status = -1;
-  waitpid(child, &status, 0);
-  CHECK(WIFEXITED(status));
-  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(forked([&] {
+          std::atomic<int> total{0};
+          {
+            ThreadPool copy(2);
+            copy.run(50, 0, [&](std::size_t, float*) { total.fetch_add(1); });
+          }
+          pool.run(50, 16, [&](std::size_t, float*) { total.fetch_add(1); });
+          return total == 100;
+        }) == 0);
 }
 #endif

@@ -8,6 +8,7 @@
 #include "cuda/backend.h"
 #include "cuda_on_cpu/machine.h"
 #include "floats.h"
+#include "forked.h"
 
 using namespace filbert;
 using namespace filbert::cuda_on_cpu;
@@ -196,4 +197,39 @@ TEST_CASE("backend: a copy that fails is reported, and the next one works") {
     ops->free(x);
   }
   CHECK(failures > 10);
+}
+
+TEST_CASE("backend: after a fork every op says so, whatever locks were held, and closing is harmless") {
+  auto ops = open();
+  const std::vector<float> expected = multiply(*ops);
+  const std::vector<float> numbers(12, 1.0f);
+  void* memory = ops->alloc(48);
+  filbert_weight* weight = load(*ops, FILBERT_MATRIX, numbers.data(), FILBERT_F32, 3, 4);
+  const auto refused = [&](const auto& call) {
+    try {
+      call();
+    } catch (const DeviceError& error) {
+      return std::string(error.what()).find("cuda: CUDA does not survive a fork: load the model in") == 0;
+    }
+    return false;
+  };
+  int status = -1;
+  filbert_recording* recording = ops->record([&] {  // holds the lock of the stream
+    status = forked([&] {
+      std::vector<float> staging;
+      const bool right = refused([&] { ops->alloc(4); }) && refused([&] { ops->upload(memory, numbers.data(), 48); }) &&
+                         refused([&] { ops->read(memory, 12, staging); }) && refused([&] { ops->sync(); }) &&
+                         refused([&] { load(*ops, FILBERT_MATRIX, numbers.data(), FILBERT_F32, 3, 4); }) &&
+                         refused([&] { ops->token_ops({}, 0); }) && refused([&] { ops->record([] {}); });
+      ops->free(memory);
+      ops->free_weight(weight);
+      ops.reset();
+      return right;
+    });
+  });
+  CHECK(status == 0);
+  ops->free_recording(recording);
+  ops->free(memory);
+  ops->free_weight(weight);
+  CHECK(same_bits(multiply(*ops), expected));
 }

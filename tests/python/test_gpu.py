@@ -2,7 +2,10 @@
 tests/cuda_on_cpu the same list runs without one."""
 
 import multiprocessing
+import os
+import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import fake_cupy
@@ -220,4 +223,37 @@ def test_after_a_fork():
     child.join(60)
     assert child.exitcode == 0
     assert message.startswith("DeviceError: cuda: CUDA does not survive a fork")
+    assert model([[1, 2, 3]]).last_hidden_state.tobytes() == expected
+
+
+def test_forks_while_threads_run_the_model():
+    model = BertModel(BertConfig(**TINY), device="cuda")
+    expected = model([[1, 2, 3]]).last_hidden_state.tobytes()
+    stop = threading.Event()
+
+    def run():
+        while not stop.is_set():
+            model([[1, 2, 3]])
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(30):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)  # it may not wait for the device, nor for a lock
+                told = False
+                try:
+                    model([[1, 2, 3]])
+                except DeviceError as error:
+                    told = "CUDA does not survive a fork" in str(error)
+                finally:
+                    del model
+                    os._exit(0 if told else 1)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert model([[1, 2, 3]]).last_hidden_state.tobytes() == expected

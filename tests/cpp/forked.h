@@ -1,0 +1,22 @@
+// Runs something in a forked child.
+#pragma once
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace filbert::testing {
+
+// The wait status of a child that runs body: 0 if that returned true. One that hangs is ended by SIGALRM.
+template <typename Body>
+int forked(const Body& body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    _exit(body() ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  return status;
+}
+
+}  // namespace filbert::testing
