@@ -15,10 +15,12 @@ from .atomic import FileSet
 from .checks import integer, optional_count
 from .encoding import BatchEncoding, as_tensors, pad_columns
 from .errors import ConfigError, InputError
+from .exits import RunningCalls
 from .hub import Source
-from .texts import Pair, as_inputs, as_list
-from .tokenizer_files import SPECIAL_TOKENS, TokenizerFiles
+from .texts import Pair, as_inputs
+from .tokenizer_files import TokenizerFiles
 from .truncation import Truncation
+from .vocabulary import Vocabulary
 
 # From here on a model_max_length is none, as in transformers, which writes 1e30 into tokenizer_config.json.
 NO_LIMIT = int(1e20)
@@ -29,44 +31,16 @@ _MOST_TOKENS = 2**31 - 1
 _WITHOUT_TYPES = frozenset(
     f"{name}Tokenizer" for name in ("DistilBert", "Roberta", "XLMRoberta", "Camembert", "MPNet", "Albert", "PreTrained")
 ) | {"TokenizersBackend"}
+_CALLS = RunningCalls()  # of the tokenizers package
 _TRUNCATIONS = ("longest_first", "only_first", "only_second")
-_ENDINGS = ("n't", "'m", "'s", "'ve", "'re")
-_CLEAN_UP = {" .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'", **{f" {end}": end for end in _ENDINGS}}
 
 
-def _special(name: str) -> tuple[property, property]:
-    """The properties `pad_token` and `pad_token_id` for "pad_token"; None if the tokenizer has no such token."""
-
-    def get(self: "Tokenizer") -> str | None:
-        return self._special_tokens.get(name)
-
-    def put(self: "Tokenizer", token: str) -> None:
-        if self._backend.token_to_id(token) is None:
-            raise InputError(f"{name}: found {token!r}, which is not in the vocabulary")
-        self._special_tokens[name] = token
-
-    def get_id(self: "Tokenizer") -> int | None:
-        token = self._special_tokens.get(name)
-        return None if token is None else self._backend.token_to_id(token)
-
-    return property(get, put), property(get_id)
-
-
-class Tokenizer:
+class Tokenizer(Vocabulary):
     """Text to token ids and back. Made by `AutoTokenizer.from_pretrained`; many threads may call one.
 
     model_max_length: tokens a model of this tokenizer takes; where `truncation` and "max_length" padding cut and fill
-    up to if no `max_length` is given. padding_side, truncation_side: "right" or "left". pad_token, pad_token_id,
-    cls_token, cls_token_id, ... (sep, unk, mask, bos, eos): the special tokens, None where there is none.
+    up to if no `max_length` is given. padding_side, truncation_side: "right" or "left". See also Vocabulary.
     """
-
-    bos_token, bos_token_id = _special("bos_token")
-    eos_token, eos_token_id = _special("eos_token")
-    unk_token, unk_token_id = _special("unk_token")
-    sep_token, sep_token_id = _special("sep_token")
-    pad_token, pad_token_id = _special("pad_token")
-    cls_token, cls_token_id = _special("cls_token")
-    mask_token, mask_token_id = _special("mask_token")
 
     is_fast = True
 
@@ -185,95 +159,10 @@ class Tokenizer:
             return as_tensors(columns, return_tensors)
         return BatchEncoding({key: value[0] for key, value in columns.items()} if single else columns)
 
-    def decode(
-        self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> Any:
-        """The text of some ids: an integer, a list, array or tensor [seq]; a list of texts for [batch, seq]."""
-        ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
-        ids = [ids] if integer(ids) is not None else as_list("token_ids", ids, "integers")
-        if ids and integer(ids[0]) is None:
-            return self.batch_decode(ids, skip_special_tokens, clean_up_tokenization_spaces)
-        try:
-            text: str = self._backend.decode(ids, skip_special_tokens=skip_special_tokens)
-        except (TypeError, OverflowError) as error:
-            raise InputError(f"token_ids: found {ids!r:.100}, expected integers from 0 ({error})") from None
-        if clean_up_tokenization_spaces is None:
-            clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
-        # The clean-up was made for word pieces; byte pairs carry their own spaces.
-        if clean_up_tokenization_spaces and type(self._backend.model).__name__ != "BPE":
-            for found, replacement in _CLEAN_UP.items():
-                text = text.replace(found, replacement)
-        return text
-
-    def batch_decode(
-        self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> list[str]:
-        """The texts of a batch of ids: lists, or an array or tensor [batch, seq]."""
-        rows = sequences.tolist() if hasattr(sequences, "tolist") else as_list("sequences", sequences, "lists of ids")
-        return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in rows]
-
-    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
-        """The token of an id, or the list of tokens of a list, array or tensor of ids; None for an id outside."""
-        if integer(ids) is not None:
-            return self._backend.id_to_token(int(ids))
-        skipped = set(self.all_special_ids) if skip_special_tokens else set()
-        ids = ids.tolist() if hasattr(ids, "tolist") else as_list("ids", ids, "integers")
-        return [self._backend.id_to_token(int(index)) for index in ids if int(index) not in skipped]
-
-    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
-        """The id of a token, or the list of ids of a list; unk_token_id for what is not in the vocabulary."""
-        if not isinstance(tokens, str):
-            return [self.convert_tokens_to_ids(token) for token in as_list("tokens", tokens, "strings")]
-        index = self._backend.token_to_id(tokens)
-        return self.unk_token_id if index is None else index
-
-    def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        """The text that tokens stand for."""
-        decoder = self._backend.decoder
-        text: str = " ".join(tokens) if decoder is None else decoder.decode(tokens)
-        return text
-
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many special tokens a text, or a pair, gets."""
         count: int = self._backend.num_special_tokens_to_add(pair)
         return count
-
-    def get_vocab(self) -> dict[str, int]:
-        """Every token with its id, added tokens included."""
-        vocabulary: dict[str, int] = self._backend.get_vocab(with_added_tokens=True)
-        return vocabulary
-
-    @property
-    def vocab(self) -> dict[str, int]:
-        return self.get_vocab()
-
-    @property
-    def vocab_size(self) -> int:
-        """Tokens in the vocabulary, without those added to it; `len(tokenizer)` counts them too."""
-        size: int = self._backend.get_vocab_size(with_added_tokens=False)
-        return size
-
-    def __len__(self) -> int:
-        size: int = self._backend.get_vocab_size(with_added_tokens=True)
-        return size
-
-    def __bool__(self) -> bool:
-        return True
-
-    @property
-    def special_tokens_map(self) -> dict[str, str]:
-        """The special tokens by their roles."""
-        return {name: self._special_tokens[name] for name in SPECIAL_TOKENS if name in self._special_tokens}
-
-    @property
-    def all_special_tokens(self) -> list[str]:
-        extra = [token.content for token in self._backend.get_added_tokens_decoder().values() if token.special]
-        return list(dict.fromkeys([*self.special_tokens_map.values(), *extra]))
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        ids: list[int] = self.convert_tokens_to_ids(self.all_special_tokens)
-        return ids
 
     @property
     def backend_tokenizer(self) -> Backend:
@@ -362,16 +251,19 @@ class Tokenizer:
         details: bool,
     ) -> list[Tokens]:
         """The encodings; without `details` they have no offsets and no tokens as strings, only ids and masks."""
-        backend = self._backend
+        backend, setting = self._backend, None
         if truncation is not None and max_length is not None and max_length <= _MOST_TOKENS:
             added = self.num_special_tokens_to_add(any(not isinstance(item, str) for item in inputs))
             if add_special_tokens and max_length < added:
                 raise InputError(f"max_length: found {max_length}, but {added} special tokens are added")
-            backend = self._truncation.backend(truncation, max_length, self.truncation_side)
-            inputs = self._truncation.shorten(inputs, truncation, max_length, self.truncation_side)
+            setting = (truncation, max_length, self.truncation_side)
+            backend = self._truncation.backend(*setting)
         encode = backend.encode_batch if details else backend.encode_batch_fast
         try:
-            encodings: list[Tokens] = encode(inputs, add_special_tokens=add_special_tokens)
+            with _CALLS:
+                if setting is not None:
+                    inputs = self._truncation.shorten(inputs, *setting)
+                encodings: list[Tokens] = encode(inputs, add_special_tokens=add_special_tokens)
         except BaseException as error:  # the Rust library raises bare exceptions, and panics outside of Exception
             if isinstance(error, Exception) or type(error).__name__ == "PanicException":
                 raise InputError(str(error)) from None
