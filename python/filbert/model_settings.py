@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from .configuration import PretrainedConfig
 from .errors import ConfigError
 from .hub import Source
+from .jsonfile import read_object
 from .settings import warn_about_unknown
 
 Config = TypeVar("Config", bound=PretrainedConfig)
@@ -42,7 +43,10 @@ def load_config(config_class: type[Config] | Any, source: Source, task: str = "A
     another name. Raises ConfigError for what would make the numbers wrong, and OSError.
     """
     path = source.get("config.json")
-    config: Config = config_class.from_json_file(path)
+    try:
+        config: Config = config_class.from_json_file(path)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{_reason(path, task)}") from None
     config.name_or_path = source.name
     adapter = source.find("adapter_config.json")
     if adapter is not None:
@@ -57,11 +61,25 @@ def load_config(config_class: type[Config] | Any, source: Source, task: str = "A
     return config
 
 
+def _reason(path: str, task: str) -> str:
+    """Why a configuration may ask for what no model of its type has; "" if that is not known."""
+    try:
+        told = _code(read_object(path), task)
+    except ConfigError:
+        told = None
+    return f" ({told})" if told else ""
+
+
+def _code(config: dict[str, Any], task: str) -> str | None:
+    code = config.get("auto_map")
+    if not isinstance(code, dict) or task not in code:
+        return None
+    return f"auto_map names code of the repository for {task}, {code[task]!r:.100}, which is never run"
+
+
 def _warn_about_code(path: str, config: PretrainedConfig, task: str) -> None:
-    code = getattr(config, "auto_map", None)
-    if isinstance(code, dict) and task in code:
-        told = f"auto_map names code of the repository for {task} ({code[task]!r:.100}), which is never run"
-    else:
+    told = _code(vars(config), task)
+    if told is None:
         names = config.architectures if isinstance(config.architectures, list) else []
         stem = type(config).__name__.removesuffix("Config").lower()
         if not names or any(str(name).lower().startswith(stem) for name in names):

@@ -204,6 +204,11 @@ def test_keywords_of_the_transformer_module(folder, names):
         ("config.json", {"quantization_config": {"bits": 4}}, "quantization_config"),
         ("config.json", {"pruned_heads": {"0": [1]}}, "pruned_heads"),
         ("config.json", {"feed_forward_type": "geglu"}, "feed_forward_type"),
+        (
+            "config.json",
+            {"hidden_act": "x", "auto_map": {"AutoModel": "a.B"}},
+            "hidden_act: .*auto_map names code .*a.B",
+        ),
         ("tokenizer_config.json", {"split_special_tokens": "yes"}, "split_special_tokens: found 'yes'"),
     ],
 )
