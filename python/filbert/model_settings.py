@@ -54,9 +54,8 @@ def load_config(config_class: type[Config] | Any, source: Source, task: str = "A
             f"{adapter}: the folder holds an adapter, which filbert does not apply; merge it into the weights "
             "(peft: model.merge_and_unload()), save the model and load that"
         )
-    known = {field.name for field in dataclasses.fields(config)} | config.checked_by_engine | _HARMLESS
-    values = {key: value for key, value in config.__dict__.items() if key not in ("auto_map", "pruned_heads")}
-    warn_about_unknown(path, values, known)
+    known = {field.name for field in dataclasses.fields(config)} | config.checked_by_engine | _HARMLESS | {"auto_map"}
+    warn_about_unknown(path, vars(config), known)
     _warn_about_code(path, config, task)
     return config
 
