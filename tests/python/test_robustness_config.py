@@ -25,9 +25,9 @@ def load(tiny_folder):
             AutoConfig.from_pretrained(tiny_folder)
         with pytest.raises(ConfigError) as from_model:
             BertModel.from_pretrained(tiny_folder)
-        assert str(from_config.value) == str(from_model.value)
+        assert str(from_model.value).startswith(str(from_config.value))
         assert str(tiny_folder / "config.json") in str(from_config.value)
-        return str(from_config.value)
+        return str(from_model.value)
 
     return load_with
 
@@ -191,7 +191,9 @@ def test_07_code_of_others_is_ignored(tiny_folder):
 
 
 def test_07_code_of_others_for_an_unknown_architecture(load):
-    assert "model_type" in load({"model_type": "evil", "auto_map": {"AutoModel": "evil.Model"}})
+    message = load({"model_type": "evil", "auto_map": {"AutoModel": "evil.Model"}})
+    assert "model_type" in message
+    assert "'evil.Model', which is never run" in message
 
 
 @pytest.mark.parametrize("eps", [0, -1e-12, "1e-12", True, 1e400])
