@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "core/backend_loader.h"
+#include "engine/backend_loader.h"
 
 namespace filbert::bench {
 

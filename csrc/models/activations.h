@@ -1,7 +1,7 @@
 #pragma once
 
-#include "core/config.h"
 #include "filbert/backend.h"
+#include "files/config.h"
 
 namespace filbert {
 

@@ -1,32 +1,47 @@
-// BERT: Devlin et al., arXiv:1810.04805. Post-norm encoder with learned absolute positions.
-#include "models/bert.h"
-
+// BERT (Devlin et al., arXiv:1810.04805), and what computes the same under other names: RoBERTa (arXiv:1907.11692),
+// XLM-R (arXiv:1911.02116) and CamemBERT (arXiv:1911.03894), which count positions from the padding id on, and
+// DistilBERT (arXiv:1910.01108), which has no token types. Post-norm, learned absolute positions.
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "models/activations.h"
+#include "models/heads.h"
+#include "models/layers.h"
 
 namespace filbert {
 namespace {
 
-struct BertConfig {
+using namespace config_limits;
+
+struct Size {
   std::size_t vocabulary, hidden, layers, heads, intermediate, positions, token_types;
   float eps;
   filbert_activation activation;
+  std::int64_t padding_id = -1;  // where positions are counted from it on
 };
 
-BertConfig read_config(const ConfigReader& config) {
-  using namespace config_limits;
-  const auto size = [](std::int64_t value) { return static_cast<std::size_t>(value); };
+// The parts of a layer.
+struct Names {
+  std::string layers, query, key, value, attention_out, attention_norm, up, down, output_norm;
+};
+
+const auto size = [](std::int64_t value) { return static_cast<std::size_t>(value); };
+
+void refuse_decoders(const ConfigReader& config) {
+  for (const char* field : {"is_decoder", "add_cross_attention"})
+    if (config.boolean(field, false)) config.fail(field, "false: filbert runs encoders");
+}
+
+Size read_bert(const ConfigReader& config, std::int64_t vocabulary = 30522) {
   const std::int64_t hidden = config.positive_int("hidden_size", 768, kHiddenSize);
   const std::int64_t heads = config.positive_int("num_attention_heads", 12, kHeads);
   config.require_divisible("hidden_size", hidden, "num_attention_heads", heads);
   config.one_of("position_embedding_type", "absolute", {"absolute"});
   config.one_of("feed_forward_type", "original", {"original"});  // of Jina's variants of BERT
-  for (const char* field : {"is_decoder", "add_cross_attention"})
-    if (config.boolean(field, false)) config.fail(field, "false: filbert runs encoders");
+  refuse_decoders(config);
   return {
-      .vocabulary = size(config.positive_int("vocab_size", 30522, kVocabulary)),
+      .vocabulary = size(config.positive_int("vocab_size", vocabulary, kVocabulary)),
       .hidden = size(hidden),
       .layers = size(config.positive_int("num_hidden_layers", 12, kLayers)),
       .heads = size(heads),
@@ -38,86 +53,86 @@ BertConfig read_config(const ConfigReader& config) {
   };
 }
 
-std::string layer_name(std::size_t layer) { return "encoder.layer." + std::to_string(layer) + "."; }
-
-std::vector<TensorSpec> tensors(const ConfigReader& reader, bool pooler) {
-  const BertConfig config = read_config(reader);
-  using Init = TensorSpec::Init;
-  std::vector<TensorSpec> specs;
-  const auto linear = [&](const std::string& name, std::uint64_t out, std::uint64_t in) {
-    specs.push_back({name + ".weight", {out, in}, Init::normal});
-    specs.push_back({name + ".bias", {out}, Init::zeros});
-  };
-  const auto norm = [&](const std::string& name) {
-    specs.push_back({name + ".weight", {config.hidden}, Init::ones});
-    specs.push_back({name + ".bias", {config.hidden}, Init::zeros});
-  };
-  specs.push_back({"embeddings.word_embeddings.weight", {config.vocabulary, config.hidden}, Init::normal_padding_zero});
-  specs.push_back({"embeddings.position_embeddings.weight", {config.positions, config.hidden}, Init::normal});
-  if (config.token_types > 0)
-    specs.push_back({"embeddings.token_type_embeddings.weight", {config.token_types, config.hidden}, Init::normal});
-  norm("embeddings.LayerNorm");
-  for (std::size_t i = 0; i < config.layers; ++i) {
-    const std::string layer = layer_name(i);
-    for (const char* part : {"query", "key", "value"})
-      linear(layer + "attention.self." + part, config.hidden, config.hidden);
-    linear(layer + "attention.output.dense", config.hidden, config.hidden);
-    norm(layer + "attention.output.LayerNorm");
-    linear(layer + "intermediate.dense", config.intermediate, config.hidden);
-    linear(layer + "output.dense", config.hidden, config.intermediate);
-    norm(layer + "output.LayerNorm");
-  }
-  if (pooler) linear("pooler.dense", config.hidden, config.hidden);
-  return specs;
+Size read_roberta(const ConfigReader& config, std::int64_t vocabulary) {
+  Size found = read_bert(config, vocabulary);
+  found.padding_id = config.non_negative_int("pad_token_id", 1, kVocabulary);
+  if (size(found.padding_id) + 1 >= found.positions)
+    config.fail("pad_token_id", "less than max_position_embeddings - 1 (" + std::to_string(found.positions - 1) +
+                                    "): positions are counted from it on");
+  return found;
 }
 
-struct Linear {
-  Weight weight, bias;
-};
-struct Norm {
-  Weight gamma, beta;
-};
+Size read_distilbert(const ConfigReader& config) {
+  const std::int64_t hidden = config.positive_int("dim", 768, kHiddenSize);
+  const std::int64_t heads = config.positive_int("n_heads", 12, kHeads);
+  config.require_divisible("dim", hidden, "n_heads", heads);
+  refuse_decoders(config);
+  return {
+      .vocabulary = size(config.positive_int("vocab_size", 30522, kVocabulary)),
+      .hidden = size(hidden),
+      .layers = size(config.positive_int("n_layers", 6, kLayers)),
+      .heads = size(heads),
+      .intermediate = size(config.positive_int("hidden_dim", 3072, kIntermediateSize)),
+      .positions = size(config.positive_int("max_position_embeddings", 512, kPositions)),
+      .token_types = 0,
+      .eps = 1e-12f,  // transformers has no setting for it
+      .activation = read_activation(config, "activation", "gelu"),
+  };
+}
+
+Names bert_names() {
+  return {"encoder.layer.",       "attention.self.query",   "attention.self.key",
+          "attention.self.value", "attention.output.dense", "attention.output.LayerNorm",
+          "intermediate.dense",   "output.dense",           "output.LayerNorm"};
+}
+
+Names distilbert_names() {
+  return {"transformer.layer.", "attention.q_lin", "attention.k_lin", "attention.v_lin",  "attention.out_lin",
+          "sa_layer_norm",      "ffn.lin1",        "ffn.lin2",        "output_layer_norm"};
+}
+
 struct Layer {
   Linear qkv, attention_out, up, down;
   Norm attention_norm, output_norm;
 };
 
-class Bert : public Architecture {
+class Bert : public Encoder {
  public:
-  Bert(const BertConfig& config, const WeightLoader& weights, bool pooler) : config_(config) {
-    const auto linear = [&](const std::string& name, const std::string& input_norm = {}) {
-      return Linear{weights.matrix({name + ".weight"}, input_norm), weights.vector({name + ".bias"})};
-    };
-    const auto norm = [&](const std::string& name) {
-      return Norm{weights.vector({name + ".weight"}), weights.vector({name + ".bias"})};
-    };
-    word_ = weights.table("embeddings.word_embeddings.weight");
-    position_ = weights.table("embeddings.position_embeddings.weight");
-    if (config.token_types > 0) type_ = weights.table("embeddings.token_type_embeddings.weight");
-    embedding_norm_ = norm("embeddings.LayerNorm");
-    for (std::size_t i = 0; i < config.layers; ++i) {
-      const std::string name = layer_name(i);
-      const std::string self = name + "attention.self.";
-      const std::string input_norm = i == 0 ? "embeddings.LayerNorm" : layer_name(i - 1) + "output.LayerNorm";
-      layers_.push_back({
-          .qkv = {weights.matrix({self + "query.weight", self + "key.weight", self + "value.weight"}, input_norm),
-                  weights.vector({self + "query.bias", self + "key.bias", self + "value.bias"})},
-          .attention_out = linear(name + "attention.output.dense"),
-          .up = linear(name + "intermediate.dense", name + "attention.output.LayerNorm"),
-          .down = linear(name + "output.dense"),
-          .attention_norm = norm(name + "attention.output.LayerNorm"),
-          .output_norm = norm(name + "output.LayerNorm"),
-      });
+  Bert(const Size& sizes, const Names& names, Tensors& tensors) : config_(sizes) {
+    using Init = Tensors::Init;
+    const std::size_t hidden = sizes.hidden;
+    const Init position_init = sizes.padding_id < 0 ? Init::normal : Init::normal_padding_zero;
+    word_ = tensors.table("embeddings.word_embeddings.weight", sizes.vocabulary, hidden, Init::normal_padding_zero);
+    position_ = tensors.table("embeddings.position_embeddings.weight", sizes.positions, hidden, position_init);
+    if (sizes.token_types > 0)
+      type_ = tensors.table("embeddings.token_type_embeddings.weight", sizes.token_types, hidden);
+    embedding_norm_ = make_norm(tensors, "embeddings.LayerNorm", hidden);
+    for (std::size_t i = 0; i < sizes.layers; ++i) {
+      const std::string name = names.layers + std::to_string(i) + ".";
+      const Norm& input = i == 0 ? embedding_norm_ : layers_.back().output_norm;
+      Layer layer;
+      layer.qkv =
+          make_linear(tensors, {name + names.query, name + names.key, name + names.value}, hidden, hidden, &input);
+      layer.attention_out = make_linear(tensors, {name + names.attention_out}, hidden, hidden);
+      layer.attention_norm = make_norm(tensors, name + names.attention_norm, hidden);
+      layer.up = make_linear(tensors, {name + names.up}, sizes.intermediate, hidden, &layer.attention_norm);
+      layer.down = make_linear(tensors, {name + names.down}, hidden, sizes.intermediate);
+      layer.output_norm = make_norm(tensors, name + names.output_norm, hidden);
+      layers_.push_back(std::move(layer));
     }
-    if (pooler) pooler_ = linear("pooler.dense");
   }
 
   Dimensions dimensions() const override {
-    return {
-        {config_.vocabulary, config_.token_types, config_.positions}, config_.hidden, config_.layers, config_.heads};
+    const bool counted = config_.padding_id >= 0;
+    const std::size_t longest = counted ? config_.positions - size(config_.padding_id) - 1 : config_.positions;
+    return {{config_.vocabulary, config_.token_types, config_.positions, longest, config_.padding_id},
+            config_.hidden,
+            config_.layers,
+            config_.heads};
   }
 
-  void* forward(const Ops& ops, const Batch& batch, Arena& arena, Trace& trace, bool first_only) const override {
+  void* forward(Run& run) const override {
+    const auto& [ops, batch, arena, trace, rows] = run;
     const std::size_t hidden = config_.hidden;
     const std::size_t head_size = hidden / config_.heads;
     void* x = arena.activations(batch.tokens, hidden);
@@ -139,7 +154,7 @@ class Bert : public Architecture {
                   batch.tokens);
     trace.hidden_state(x);
     for (const Layer& layer : layers_) {
-      const bool first = first_only && &layer == &layers_.back();
+      const bool first = rows == Rows::first && &layer == &layers_.back();
       const std::size_t tokens = first ? batch.sequences : batch.tokens;
       const Trace::Probabilities probabilities = trace.next_attention();
       ops.token_ops({dense(x, layer.qkv, FILBERT_IDENTITY, nullptr, qkv)}, batch.tokens);  // [tokens, 3 hidden]
@@ -162,26 +177,55 @@ class Bert : public Architecture {
     return x;
   }
 
-  void* pooler(const Ops& ops, std::size_t sequences, const void* first, Arena& arena) const override {
-    void* pooled = arena.activations(sequences, config_.hidden);
-    ops.token_ops({linear({first, pooler_.weight, pooler_.bias, nullptr, FILBERT_TANH, pooled, 0})}, sequences);
-    return pooled;
-  }
-
  private:
-  BertConfig config_;
+  Size config_;
   Weight word_, type_, position_;
   Norm embedding_norm_;
   std::vector<Layer> layers_;
-  Linear pooler_;
 };
 
-std::unique_ptr<Architecture> create(const ConfigReader& config, const WeightLoader& weights, bool pooler) {
-  return std::make_unique<Bert>(read_config(config), weights, pooler);
+std::unique_ptr<Encoder> bert(const ConfigReader& config, Tensors& tensors) {
+  return std::make_unique<Bert>(read_bert(config), bert_names(), tensors);
+}
+
+std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  const std::size_t hidden = read_bert(config).hidden;
+  if (task == Task::model) return pooler(tensors, hidden);
+  if (task == Task::sequence_classification)
+    return sequence_classifier(config, tensors, hidden, {"pooler.dense", FILBERT_TANH, Tensors::Owner::base},
+                               "classifier");
+  return nullptr;
+}
+
+template <int Vocabulary>
+std::unique_ptr<Encoder> roberta(const ConfigReader& config, Tensors& tensors) {
+  return std::make_unique<Bert>(read_roberta(config, Vocabulary), bert_names(), tensors);
+}
+
+std::unique_ptr<Head> roberta_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  const std::size_t hidden = read_bert(config).hidden;
+  if (task == Task::model) return pooler(tensors, hidden);
+  if (task == Task::sequence_classification)
+    return sequence_classifier(config, tensors, hidden, {"classifier.dense", FILBERT_TANH}, "classifier.out_proj");
+  return nullptr;
+}
+
+std::unique_ptr<Encoder> distilbert(const ConfigReader& config, Tensors& tensors) {
+  return std::make_unique<Bert>(read_distilbert(config), distilbert_names(), tensors);
+}
+
+std::unique_ptr<Head> distilbert_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  if (task != Task::sequence_classification) return nullptr;
+  return sequence_classifier(config, tensors, read_distilbert(config).hidden, {"pre_classifier", FILBERT_RELU},
+                             "classifier");
 }
 
 }  // namespace
 
-const ArchitectureEntry kBert = {"bert", "bert.", tensors, create};
+extern const Family kBert = {"bert", "bert.", bert, bert_head};
+extern const Family kRoberta = {"roberta", "roberta.", roberta<50265>, roberta_head};
+extern const Family kXlmRoberta = {"xlm-roberta", "roberta.", roberta<30522>, roberta_head};
+extern const Family kCamembert = {"camembert", "roberta.", roberta<30522>, roberta_head};
+extern const Family kDistilbert = {"distilbert", "distilbert.", distilbert, distilbert_head};
 
 }  // namespace filbert

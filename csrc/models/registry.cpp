@@ -4,16 +4,14 @@
 
 #include <string>
 
-#include "core/tensor_match.h"
-#include "models/bert.h"
-
+#include "engine/tensor_match.h"
 namespace filbert {
+
+extern const Family kBert, kRoberta, kXlmRoberta, kCamembert, kDistilbert;
+
 namespace {
 
-const ArchitectureEntry* const kArchitectures[] = {&kBert};
-
-// The part of the model that a checkpoint may lack.
-constexpr const char* kOptional = "pooler.";
+const Family* const kFamilies[] = {&kBert, &kRoberta, &kXlmRoberta, &kCamembert, &kDistilbert};
 
 // What no architecture computes: weights that the file holds quantised, and attention without some of its heads.
 void refuse_unsupported(const ConfigReader& config) {
@@ -27,44 +25,76 @@ void refuse_unsupported(const ConfigReader& config) {
 
 }  // namespace
 
-const ArchitectureEntry& find_architecture(const ConfigReader& config, const std::string& fallback) {
+const Family& find_family(const ConfigReader& config, const std::string& fallback) {
   refuse_unsupported(config);
   std::string known;
-  for (const ArchitectureEntry* entry : kArchitectures)
-    known += (known.empty() ? "" : ", ") + std::string(entry->model_type);
+  for (const Family* family : kFamilies) known += (known.empty() ? "" : ", ") + std::string(family->model_type);
   if (!config.has("model_type") && fallback.empty()) {
     config.fail_with("model_type is missing; expected one of: " + known +
                      ". Add it, such as \"model_type\": \"bert\", or in Python name the class, such as BertModel");
   }
   const std::string model_type = config.string("model_type", fallback);
-  for (const ArchitectureEntry* entry : kArchitectures)
-    if (entry->model_type == model_type) return *entry;
+  for (const Family* family : kFamilies)
+    if (family->model_type == model_type) return *family;
   config.fail("model_type", "one of the supported: " + known);
 }
 
-void validate_config(const ConfigReader& config) { find_architecture(config).tensors(config, false); }
+namespace {
+
+struct Specs {
+  std::vector<TensorSpec> base, head;
+};
+
+Specs declare(const Family& family, const ConfigReader& config, Task task) {
+  DeclaredTensors base, head;
+  family.encoder(config, base);
+  const bool has_head = family.head(task, config, head) != nullptr;
+  if (!has_head && task == Task::sequence_classification)
+    config.fail_with("model_type " + std::string(family.model_type) + " has no head for sequence classification");
+  return {std::move(base.list), std::move(head.list)};
+}
+
+const char* hint(Task task) {
+  return task == Task::model
+             ? "\nThe weights have no pooler; Task::encoder (add_pooling_layer=False) loads without one."
+             : "\nThe weights have no head for this task: the checkpoint was trained for another one.";
+}
+
+}  // namespace
+
+void validate_config(const ConfigReader& config) { declare(find_family(config), config, Task::encoder); }
 
 void validate_config(const std::string& config_json, const std::string& source, const std::string& model_type) {
   const JsonValue root = parse_config(config_json, source);
   const ConfigReader config(root, source);
-  find_architecture(config, model_type).tensors(config, false);
+  declare(find_family(config, model_type), config, Task::encoder);
 }
 
-std::vector<TensorSpec> tensor_specs(const std::string& config_json, bool pooler) {
+std::vector<TensorSpec> tensor_specs(const std::string& config_json, Task task) {
   const JsonValue root = parse_config(config_json, "config");
   const ConfigReader config(root, "config");
-  return find_architecture(config).tensors(config, pooler);
+  Specs specs = declare(find_family(config), config, task);
+  specs.base.insert(specs.base.end(), specs.head.begin(), specs.head.end());
+  return specs.base;
 }
 
-TensorMatch match_tensors(const ArchitectureEntry& entry, const ConfigReader& config, const Weights& weights,
-                          Pooler pooler) {
-  return match(entry.tensors(config, true), std::string(entry.base_prefix), {kOptional}, pooler, weights);
+TensorMatch match_tensors(const Family& family, const ConfigReader& config, const Weights& weights, Task task,
+                          bool require_head) {
+  const Specs specs = declare(family, config, task);
+  const bool has_task = task != Task::encoder && task != Task::model;
+  TensorMatch result =
+      match(specs.base, specs.head, std::string(family.prefix), require_head || has_task, hint(task), weights);
+  for (MatchedTensor& tensor : result.tensors) {
+    const bool prefixed = has_task && tensor.spec.owner == TensorSpec::Owner::base;
+    tensor.saved_name = (prefixed ? std::string(family.prefix) : "") + tensor.spec.name;
+  }
+  return result;
 }
 
-TensorMatch match_tensors(const std::string& config_json, const Weights& weights, Pooler pooler) {
+TensorMatch match_tensors(const std::string& config_json, const Weights& weights, Task task, bool require_head) {
   const JsonValue root = parse_config(config_json, "config");
   const ConfigReader config(root, "config");
-  return match_tensors(find_architecture(config), config, weights, pooler);
+  return match_tensors(find_family(config), config, weights, task, require_head);
 }
 
 }  // namespace filbert

@@ -1,16 +1,16 @@
 // The model families, by model_type.
 #pragma once
 
-#include "models/architecture.h"
+#include "engine/encoder.h"
 
 namespace filbert {
 
 // Throws ConfigError, listing what is supported, if model_type is missing (and no `fallback` is given) or unknown.
-const ArchitectureEntry& find_architecture(const ConfigReader& config, const std::string& fallback = "");
+const Family& find_family(const ConfigReader& config, const std::string& fallback = "");
 
 // Those of filbert/config.h and filbert/weights.h, of a configuration that is parsed already.
 void validate_config(const ConfigReader& config);
-TensorMatch match_tensors(const ArchitectureEntry& entry, const ConfigReader& config, const Weights& weights,
-                          Pooler pooler);
+TensorMatch match_tensors(const Family& family, const ConfigReader& config, const Weights& weights, Task task,
+                          bool require_head);
 
 }  // namespace filbert

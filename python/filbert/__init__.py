@@ -6,21 +6,34 @@ Names are loaded when they are first used, so that `import filbert` costs next t
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .models import NAMES
+
 if TYPE_CHECKING:
-    from . import errors
-    from ._core import __version__, devices
-    from .configuration import AutoConfig, BertConfig
-    from .errors import ConfigError, DeviceError, FilbertError, InputError, UnsafePickleError, WeightsError
-    from .modeling import AutoModel, BertModel
-    from .sentence import SentenceEncoder
-    from .tokenization import AutoTokenizer
+    from . import errors as errors
+    from ._core import __version__ as __version__
+    from ._core import devices as devices
+    from .auto import AutoConfig as AutoConfig
+    from .auto import AutoModel as AutoModel
+    from .auto import AutoModelForSequenceClassification as AutoModelForSequenceClassification
+    from .errors import ConfigError as ConfigError
+    from .errors import DeviceError as DeviceError
+    from .errors import FilbertError as FilbertError
+    from .errors import InputError as InputError
+    from .errors import UnsafePickleError as UnsafePickleError
+    from .errors import WeightsError as WeightsError
+    from .models.bert import *  # noqa: F403
+    from .models.camembert import *  # noqa: F403
+    from .models.distilbert import *  # noqa: F403
+    from .models.roberta import *  # noqa: F403
+    from .models.xlm_roberta import *  # noqa: F403
+    from .sentence import SentenceEncoder as SentenceEncoder
+    from .tokenization import AutoTokenizer as AutoTokenizer
 
 _MODULE_OF = {
-    "AutoConfig": "configuration",
-    "AutoModel": "modeling",
+    "AutoConfig": "auto",
+    "AutoModel": "auto",
+    "AutoModelForSequenceClassification": "auto",
     "AutoTokenizer": "tokenization",
-    "BertConfig": "configuration",
-    "BertModel": "modeling",
     "ConfigError": "errors",
     "DeviceError": "errors",
     "FilbertError": "errors",
@@ -30,26 +43,10 @@ _MODULE_OF = {
     "WeightsError": "errors",
     "__version__": "_core",
     "devices": "_core",
+    **NAMES,
 }
 
-__all__ = [
-    "AutoConfig",
-    "AutoModel",
-    "AutoTokenizer",
-    "BertConfig",
-    "BertModel",
-    "ConfigError",
-    "DeviceError",
-    "FilbertError",
-    "InputError",
-    "SentenceEncoder",
-    "UnsafePickleError",
-    "WeightsError",
-    "__version__",
-    "cmake_dir",
-    "devices",
-    "errors",
-]
+__all__ = sorted([*_MODULE_OF, "cmake_dir", "errors"])
 
 
 def cmake_dir() -> str:

@@ -33,7 +33,8 @@ class TensorSpec:
 class TensorMatch:
     tensors: list[tuple[str, str]]  # (name as transformers saves it, name in the weights)
     unexpected: list[str]
-    pooler: bool
+    head: bool  # whether the head's are among `tensors`
+    has_head: bool  # whether the family has one for the task
 
 class Model:
     def __init__(
@@ -44,7 +45,8 @@ class Model:
         device: str = "cpu",
         dtype: str = "float32",
         num_threads: int = 0,
-        pooler: str = "optional",  # "require", "optional", "none"
+        task: str = "model",  # "encoder", "model", "sequence-classification"
+        require_head: bool = False,
     ) -> None: ...
     def forward(
         self,
@@ -52,13 +54,14 @@ class Model:
         attention_mask: npt.NDArray[np.uint8] | None = None,  # [batch, seq]
         token_type_ids: npt.NDArray[np.int64] | None = None,  # [batch, seq]
         position_ids: npt.NDArray[np.int64] | None = None,  # [batch, seq]
+        last_hidden_state: bool = True,
         hidden_states: bool = False,
         attentions: bool = False,
         # From a shape to zeros in the memory of the model's device, and their address; None: NumPy arrays.
         allocate: Callable[[tuple[int, ...]], tuple[Any, int]] | None = None,
     ) -> tuple[
-        Any,  # [batch, seq, hidden]
-        Any | None,  # [batch, hidden]
+        Any | None,  # [batch, seq, hidden]
+        Any | None,  # [batch, head_width]
         list[Any] | None,  # layers + 1 of [batch, seq, hidden]
         list[npt.NDArray[np.float32]] | None,  # layers of [batch, heads, seq, seq]
     ]: ...
@@ -79,7 +82,7 @@ class Model:
     heads: int
     max_positions: int
     parameters: int
-    pooler: bool
+    head_width: int  # 0: no head
 
 class DeviceInfo:
     name: str
@@ -94,6 +97,6 @@ class DeviceInfo:
 def validate_config(config_json: str, source: str | bytes = "config", model_type: str = "") -> None: ...
 def shard_names(index_path: str | bytes) -> list[str]: ...
 def weight_map(index_path: str | bytes) -> dict[str, str]: ...  # tensor -> shard
-def tensor_specs(config_json: str, pooler: bool = True) -> list[TensorSpec]: ...
-def match_tensors(config_json: str, weights: Weights, pooler: str = "optional") -> TensorMatch: ...
+def tensor_specs(config_json: str, task: str) -> list[TensorSpec]: ...
+def match_tensors(config_json: str, weights: Weights, task: str, require_head: bool) -> TensorMatch: ...
 def devices() -> list[DeviceInfo]: ...

@@ -177,7 +177,7 @@ def run(
     The table goes to standard error if the JSON goes to standard output. `where` goes to `AutoModel.from_pretrained`.
     Raises what that and `measure` raise, and OSError.
     """
-    from .modeling import AutoModel
+    from .auto import AutoModel
 
     with nullcontext() if json_place is None else Output(json_place) as output:
         model = AutoModel.from_pretrained(name, dtype=dtype, add_pooling_layer=False, **where)

@@ -38,6 +38,8 @@ class PretrainedConfig:
     model_type: ClassVar[str] = ""
     # Keys that are no attributes and have one value that the engine computes; it refuses the others.
     checked_by_engine: ClassVar[frozenset[str]] = frozenset({"quantization_config", "pruned_heads"})
+    # Other names of attributes, as transformers has them.
+    attribute_map: ClassVar[dict[str, str]] = {}
 
     transformers_version: str | None = None
     architectures: list[str] | None = None
@@ -52,6 +54,7 @@ class PretrainedConfig:
     problem_type: str | None = None
 
     def __init__(self, /, **kwargs: Any) -> None:
+        kwargs = {self.attribute_map.get(key, key): value for key, value in kwargs.items()}
         self._name_or_path = str(kwargs.pop("name_or_path", kwargs.pop("_name_or_path", "")))
         model_type = kwargs.pop("model_type", None)
         if self.model_type and model_type not in (None, self.model_type):
@@ -73,7 +76,13 @@ class PretrainedConfig:
         if self.id2label is None:
             self.num_labels = 2 if num_labels is None else num_labels
 
+    def __getattr__(self, key: str) -> Any:  # of what is not there under that name
+        if key in type(self).attribute_map:
+            return getattr(self, self.attribute_map[key])
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {key!r}")
+
     def __setattr__(self, key: str, value: Any) -> None:
+        key = self.attribute_map.get(key, key)
         if key == "dtype" and value is not None:
             value = str(value).removeprefix("torch.")
         elif key == "id2label" and value is not None:
@@ -110,7 +119,7 @@ class PretrainedConfig:
     @classmethod
     def from_json_file(cls: type[Config], json_file: str | os.PathLike[str]) -> Config:
         """From a config.json. Raises ConfigError (with path, line and column) and OSError."""
-        return _from_file(cls, json_file, cls.model_type)
+        return from_file(cls, json_file, cls.model_type)
 
     @classmethod
     def from_pretrained(
@@ -216,74 +225,8 @@ class PretrainedConfig:
         return f"{type(self).__name__} {self.to_json_string()}"
 
 
-@dataclass(init=False, repr=False, eq=False)
-class BertConfig(PretrainedConfig):
-    """BERT (https://arxiv.org/abs/1810.04805), with the defaults of bert-base-uncased."""
-
-    model_type: ClassVar[str] = "bert"
-    checked_by_engine = PretrainedConfig.checked_by_engine | {"position_embedding_type", "feed_forward_type"}
-
-    vocab_size: int = 30522
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    pad_token_id: int | None = 0
-    use_cache: bool = True
-    classifier_dropout: float | None = None
-    is_decoder: bool = False
-    add_cross_attention: bool = False
-    bos_token_id: int | None = None
-    eos_token_id: int | list[int] | None = None
-    tie_word_embeddings: bool = True
-
-
-CONFIGS: dict[str, type[PretrainedConfig]] = {config.model_type: config for config in (BertConfig,)}
-
-
-class AutoConfig:
-    """Chooses the configuration class by the `model_type` of config.json."""
-
-    def __init__(self) -> None:
-        raise TypeError("AutoConfig is not instantiated: use AutoConfig.from_pretrained or AutoConfig.for_model")
-
-    @staticmethod
-    def for_model(model_type: str | None, /, **kwargs: Any) -> PretrainedConfig:
-        """A configuration of that type. Raises ConfigError if filbert does not have it."""
-        config_class = CONFIGS.get(model_type) if isinstance(model_type, str) else None
-        if config_class is None:
-            raise ConfigError(f"model_type: found {model_type!r}, supported: {', '.join(sorted(CONFIGS))}")
-        return config_class(**kwargs)
-
-    @staticmethod
-    def from_json_file(json_file: str | os.PathLike[str]) -> PretrainedConfig:
-        """See `PretrainedConfig.from_json_file`; the file must say its model_type."""
-        return _from_file(_new_config, json_file)
-
-    @staticmethod
-    def from_pretrained(pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
-        """See `PretrainedConfig.from_pretrained`."""
-        return _AnyConfig.from_pretrained(pretrained_model_name_or_path, **kwargs)
-
-
-class _AnyConfig(PretrainedConfig):
-    @classmethod
-    def from_json_file(cls, json_file: str | os.PathLike[str]) -> Any:
-        return AutoConfig.from_json_file(json_file)
-
-
-def _new_config(**values: Any) -> PretrainedConfig:
-    return AutoConfig.for_model(values.pop("model_type", None), **values)
-
-
-def _from_file(make: Callable[..., Config], path: str | os.PathLike[str], model_type: str = "") -> Config:
+def from_file(make: Callable[..., Config], path: str | os.PathLike[str], model_type: str = "") -> Config:
+    """What `make` makes of the contents of a config.json. Raises ConfigError, with the path, and OSError."""
     values = read_config(path, model_type)
     try:
         return make(**values)

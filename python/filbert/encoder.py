@@ -17,7 +17,7 @@ from .hub import Source
 from .interop import prepare
 from .libraries import Like, like
 from .model_settings import load_config
-from .outputs import BaseModelOutputWithPooling
+from .outputs import BaseModelOutputWithPooling, ModelOutput
 from .weights import Entry, as_array, open_weights, random_weights, remove_stale_weights, save_weights
 
 Model = TypeVar("Model", bound="EncoderModel")
@@ -52,10 +52,12 @@ _REFUSED_INPUTS = {
 class EncoderModel:
     """An encoder with the interface of `transformers.PreTrainedModel`, for inference.
 
-    Immutable apart from `to`, and safe to call from many threads. A subclass sets `config_class`.
+    Immutable apart from `to`, and safe to call from many threads. A subclass sets `config_class`, and `task` to the
+    engine's name for what it is used for.
     """
 
     config_class: ClassVar[type[PretrainedConfig]]
+    task: ClassVar[str]
     main_input_name: ClassVar[str] = "input_ids"
     training: ClassVar[bool] = False
 
@@ -82,8 +84,9 @@ class EncoderModel:
                 f"{type(self).__name__} takes a {self.config_class.__name__}, found {type(config).__name__}; "
                 f"use {type(self).__name__}.from_pretrained(name) to load weights"
             )
-        weights = random_weights(config, seed, add_pooling_layer)
-        self._open(config, weights, "require" if add_pooling_layer else "none", dtype, device, num_threads)
+        self._choose_head(add_pooling_layer)
+        weights = random_weights(config, seed, self._task)
+        self._open(config, weights, dtype, device, num_threads)
 
     @classmethod
     def from_pretrained(
@@ -108,7 +111,8 @@ class EncoderModel:
     ) -> Model:
         """Loads a model from a folder or from the hub: model.safetensors or pytorch_model.bin, sharded or not.
 
-        add_pooling_layer: True needs a pooler in the weights, False leaves it out, None loads it if it is there.
+        add_pooling_layer: of a base model: True needs a pooler in the weights, False leaves it out, None loads it if it
+            is there. A family that has none has none either way.
         mmap: False copies the weights file, for files that another program may write into while the model lives.
         trust_remote_code: ignored; code of a repository is never run.
         Further keywords replace attributes of the configuration (`output_hidden_states=True`).
@@ -127,7 +131,7 @@ class EncoderModel:
         )
         dtype = config_overrides.pop("torch_dtype", None) if dtype is None else dtype
         if config is None:
-            config = load_config(cls.config_class, source)
+            config = load_config(cls.config_class, source, f"Auto{_auto_name(cls.task)}")
         elif isinstance(config, cls.config_class):
             config = copy.deepcopy(config)
         else:
@@ -137,17 +141,24 @@ class EncoderModel:
         if unknown:
             raise TypeError(f"from_pretrained() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
         path = source.weights()
-        pooler = {True: "require", False: "none", None: "optional"}[add_pooling_layer]
         model = cls.__new__(cls)
-        model._open(config, open_weights(path, mmap), pooler, dtype, device, num_threads)
+        model._choose_head(add_pooling_layer)
+        model._open(config, open_weights(path, mmap), dtype, device, num_threads)
         model._warn_about_tensors(add_pooling_layer)
         return model
+
+    def _choose_head(self, add_pooling_layer: bool | None) -> None:
+        self._task, self._require_head = self.task, True
+        if self.task == "model":
+            self._task = "encoder" if add_pooling_layer is False else "model"
+            self._require_head = add_pooling_layer is True
+        elif add_pooling_layer is not True:
+            raise TypeError(f"{type(self).__name__} has no keyword add_pooling_layer: it is for base models")
 
     def _open(
         self,
         config: PretrainedConfig,
         weights: _core.Weights,
-        pooler: str,
         dtype: Any,
         device: Any,
         num_threads: int | None,
@@ -156,8 +167,7 @@ class EncoderModel:
         self.config = config
         self._config_json = config.to_json_string()
         self._weights = weights
-        self._pooler = pooler
-        self._match = _core.match_tensors(self._config_json, weights, pooler)
+        self._match = _core.match_tensors(self._config_json, weights, self._task, self._require_head)
         stored = self._stored_dtype()
         try:
             self._start(_dtype_name(dtype, stored), str(device))
@@ -174,7 +184,8 @@ class EncoderModel:
             device=device,
             dtype=dtype,
             num_threads=self._num_threads,
-            pooler=self._pooler,
+            task=self._task,
+            require_head=self._require_head,
         )
         self._dtype = dtype
 
@@ -183,7 +194,7 @@ class EncoderModel:
 
     def _warn_about_tensors(self, add_pooling_layer: bool | None) -> None:
         unexpected = self._match.unexpected
-        if add_pooling_layer is False:
+        if self._task != "model":
             unexpected = [name for name in unexpected if ".pooler." not in f".{name}"]
         if unexpected:
             listed = ", ".join(unexpected[:10]) + (f" and {len(unexpected) - 10} more" if len(unexpected) > 10 else "")
@@ -192,7 +203,7 @@ class EncoderModel:
                 "That is as it should be if they belong to the head of another task.",
                 stacklevel=3,
             )
-        if add_pooling_layer is None and not self._match.pooler:
+        if add_pooling_layer is None and not self._match.head and self._match.has_head:
             warnings.warn(
                 f"{self.config.name_or_path} has no pooler: pooler_output will be None. "
                 "add_pooling_layer=False asks for that without this warning.",
@@ -218,9 +229,10 @@ class EncoderModel:
         token_type_ids, position_ids: [batch, seq] or [1, seq]; None: zeros, and 0, 1, 2... (in the column's order).
         output_hidden_states, output_attentions, return_dict: None takes what the configuration says.
 
-        Returns BaseModelOutputWithPooling, or the tuple of what it holds if `return_dict` is false: tensors of PyTorch
-        or arrays of CuPy where the first such argument is, else NumPy arrays. A row with no unmasked token gives zeros,
-        an empty batch an empty result. Raises InputError (with row and column for ids out of range) and MemoryError.
+        Returns the outputs of the task (`filbert.outputs`), or the tuple of what they hold if `return_dict` is false:
+        tensors of PyTorch or arrays of CuPy where the first such argument is, else NumPy arrays. A row with no unmasked
+        token gives zeros, an empty batch an empty result. Raises InputError (with row and column for ids out of range)
+        and MemoryError.
         """
         for name, value in others.items():
             if name not in _REFUSED_INPUTS:
@@ -236,17 +248,20 @@ class EncoderModel:
         allocate = None
         if pattern is not None and pattern.device == self.device != "cpu" and not with_attentions:
             allocate = pattern.zeros  # results stay on the GPU; attentions come through host memory
-        last, pooled, states, attentions = self._engine.forward(
-            *inputs, bool(with_states), bool(with_attentions), allocate
+        last, head, states, attentions = self._engine.forward(
+            *inputs, self.task == "model", bool(with_states), bool(with_attentions), allocate
         )
-        output = BaseModelOutputWithPooling(
-            last, pooled, None if states is None else tuple(states), None if attentions is None else tuple(attentions)
+        output = self._output(
+            last, head, None if states is None else tuple(states), None if attentions is None else tuple(attentions)
         )
         if pattern is not None and allocate is None:
             output = _from_numpy(pattern, output)
         return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     forward = __call__
+
+    def _output(self, last: Any, head: Any, states: Any, attentions: Any) -> ModelOutput:
+        raise NotImplementedError
 
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], *, max_shard_size: int | str = "50GB", **unsupported: Any
@@ -362,13 +377,32 @@ class EncoderModel:
             f"a {type(self).__name__} cannot be pickled: save_pretrained(folder) here and from_pretrained(folder) there"
         )
 
+    def _head_text(self) -> str:
+        width = self._engine.head_width
+        if self.task != "model":
+            return f"{width} labels"
+        return "pooler" if width else "no pooler"
+
     def __repr__(self) -> str:
         engine = self._engine
         return (
             f"{type(self).__name__}({engine.layers} layers, hidden size {engine.hidden_size}, {engine.heads} heads, "
-            f"{_count(self.num_parameters())} parameters, {'pooler' if engine.pooler else 'no pooler'}, {self.dtype}, "
+            f"{_count(self.num_parameters())} parameters, {self._head_text()}, {self.dtype}, "
             f"{engine.device} {engine.isa}, {engine.threads} thread{'s' if engine.threads != 1 else ''})"
         )
+
+
+class BaseModel(EncoderModel):
+    """An encoder without a head of a task."""
+
+    task: ClassVar[str] = "model"
+
+    def _output(self, last: Any, head: Any, states: Any, attentions: Any) -> BaseModelOutputWithPooling:
+        return BaseModelOutputWithPooling(last, head, states, attentions)
+
+
+def _auto_name(task: str) -> str:
+    return {"model": "Model", "sequence-classification": "ModelForSequenceClassification"}[task]
 
 
 def _dtype_name(dtype: Any, stored: str) -> str:
@@ -381,14 +415,13 @@ def _dtype_name(dtype: Any, stored: str) -> str:
     return stored if name == "auto" else name
 
 
-def _from_numpy(pattern: Like, output: BaseModelOutputWithPooling) -> BaseModelOutputWithPooling:
-    convert = pattern.from_numpy
-    return BaseModelOutputWithPooling(
-        convert(output.last_hidden_state),
-        None if output.pooler_output is None else convert(output.pooler_output),
-        None if output.hidden_states is None else tuple(map(convert, output.hidden_states)),
-        None if output.attentions is None else tuple(map(convert, output.attentions)),
-    )
+def _from_numpy(pattern: Like, output: ModelOutput) -> ModelOutput:
+    """The output with every array as one of the library of `pattern`."""
+
+    def convert(value: Any) -> Any:
+        return tuple(map(convert, value)) if isinstance(value, tuple) else pattern.from_numpy(value)
+
+    return type(output)(**{name: convert(value) for name, value in output.items()})
 
 
 def _count(number: int) -> str:

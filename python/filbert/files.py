@@ -18,7 +18,7 @@ def read_file(path: str | os.PathLike[str], limit: int, error: type[FilbertError
 def refuse_stand_in(begin: bytes, path: str | os.PathLike[str], error: type[FilbertError]) -> None:
     """Raises `error` if a file that begins so is empty, a pointer of Git LFS or an HTML page.
 
-    csrc/core/stand_in.cpp says the same of the files that C++ reads.
+    csrc/files/stand_in.cpp says the same of the files that C++ reads.
     """
     found = None
     if not begin:

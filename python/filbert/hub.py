@@ -6,6 +6,9 @@ from typing import Any
 
 from .errors import InputError
 
+# The keywords of a Source.
+HUB_KEYWORDS = ("revision", "subfolder", "cache_dir", "token", "local_files_only", "force_download", "variant")
+
 # Tried in this order, as transformers does. An index names the shards beside it.
 _WEIGHTS = (
     ("model", ".safetensors", ""),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import _core
-from .configuration import AutoConfig
+from .auto import AutoConfig
 from .hub import Source
 from .jsonfile import read_json
 from .tokenization import NO_LIMIT, AutoTokenizer
@@ -34,16 +34,18 @@ def describe(name: str, **where: Any) -> Iterator[str]:
     yield _row("model", name)
     yield _row("architecture", ", ".join([config.model_type, *(config.architectures or [])]))
     for title, key in _SIZES.items():
-        value = getattr(config, key)
+        value = getattr(config, key, None)
+        if value is None:
+            continue
         yield _row(title, f"{value:,}" if isinstance(value, int) else str(value))
 
     path = source.weights()
     weights = open_weights(path)
-    match = _core.match_tensors(config.to_json_string(), weights, "optional")
+    match = _core.match_tensors(config.to_json_string(), weights, "model", False)
     used = [stored for _, stored in match.tensors]
     parameters = sum(math.prod(weights.shape(tensor)) for tensor in used)
     dtypes = Counter(weights.dtype(tensor) for tensor in used)
-    yield _row("parameters", f"{parameters:,}{'' if match.pooler else ' (no pooler)'}")
+    yield _row("parameters", f"{parameters:,}{'' if match.head or not match.has_head else ' (no pooler)'}")
     yield _row("stored as", ", ".join(f"{dtype} ({count} tensors)" for dtype, count in dtypes.most_common()))
     shards = shard_names(path) if path.endswith(".json") else []
     files = [os.path.join(os.path.dirname(path), shard) for shard in shards] or [path]

@@ -57,3 +57,15 @@ class BaseModelOutputWithPooling(ModelOutput):
     pooler_output: Any = None
     hidden_states: tuple[Any, ...] | None = None
     attentions: tuple[Any, ...] | None = None
+
+
+@dataclass(eq=False)
+class SequenceClassifierOutput(ModelOutput):
+    """Outputs of a model that classifies texts; see BaseModelOutputWithPooling.
+
+    logits: [batch, labels].
+    """
+
+    logits: Any = None
+    hidden_states: tuple[Any, ...] | None = None
+    attentions: tuple[Any, ...] | None = None

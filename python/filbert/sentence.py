@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from .auto import AutoConfig, AutoModel
 from .checks import count, optional_count
-from .configuration import AutoConfig, PretrainedConfig
+from .configuration import PretrainedConfig
+from .encoder import EncoderModel
 from .errors import ConfigError, InputError
 from .hub import Source
 from .model_settings import load_config
-from .modeling import AutoModel, EncoderModel
 from .sentence_modules import SentenceModules, read_modules
 from .texts import as_texts
 from .tokenization import AutoTokenizer, Tokenizer

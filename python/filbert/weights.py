@@ -75,11 +75,11 @@ def shard_names(index: str | os.PathLike[str]) -> list[str]:
     return _core.shard_names(os.fsencode(index))
 
 
-def random_weights(config: Any, seed: int | None, pooler: bool) -> _core.Weights:
+def random_weights(config: Any, seed: int | None, task: str) -> _core.Weights:
     """New float32 weights, drawn as transformers draws them; the same for the same seed. Raises ConfigError."""
     generator = np.random.default_rng(seed)
     weights = _core.Weights()
-    for spec in _core.tensor_specs(config.to_json_string(), pooler):
+    for spec in _core.tensor_specs(config.to_json_string(), task):
         if spec.init == "zeros":
             values = np.zeros(spec.shape, np.float32)
         elif spec.init == "ones":

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "core/ops.h"
 #include "cpu/backend.h"
 #include "cpu/dispatch.h"
+#include "engine/ops.h"
 #include "floats.h"
 
 namespace filbert::testing {

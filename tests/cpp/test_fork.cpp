@@ -105,7 +105,7 @@ TEST_CASE("fork: in the interrupt check of a forward, both processes go on") {
   const Model model = tiny_model();
   Texts texts;
   for (const auto& text : random_texts(200, 6)) texts.add(text);  // several passes
-  const auto run = [&](const ForwardOptions& options) { return model.forward(texts.batch(), options).pooler_output; };
+  const auto run = [&](const ForwardOptions& options) { return model.forward(texts.batch(), options).head; };
   const std::vector<float> expected = run({});
   int status = 0;
   pid_t child = -1;

@@ -5,7 +5,7 @@
 #include <limits>
 #include <string>
 
-#include "core/json.h"
+#include "files/json.h"
 #include "make_safetensors.h"
 
 using namespace filbert;

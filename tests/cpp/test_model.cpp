@@ -49,7 +49,7 @@ TEST_CASE("model: a text has the same bits alone, in any batch, at any place, wi
       const std::size_t length = texts[order[place]].size();
       const auto begin = static_cast<std::size_t>(batch.cu_seqlens[place]) * kHidden;
       REQUIRE(slice(together.last_hidden_state, begin, length * kHidden) == expected.last_hidden_state);
-      REQUIRE(slice(together.pooler_output, place * kHidden, kHidden) == expected.pooler_output);
+      REQUIRE(slice(together.head, place * kHidden, kHidden) == expected.head);
       for (std::size_t layer = 0; layer <= kLayers; ++layer)
         REQUIRE(slice(together.hidden_states[layer], begin, length * kHidden) == expected.hidden_states[layer]);
       for (std::size_t layer = 0; layer < kLayers; ++layer)
@@ -131,7 +131,7 @@ TEST_CASE("model: steady state allocates nothing") {
   mask[0] = 0;
   OutputBuffers buffers, only_pooled;
   buffers.last_hidden_state = last.data();
-  buffers.pooler_output = only_pooled.pooler_output = pooled.data();
+  buffers.head = only_pooled.head = pooled.data();
   PaddedBatch padded;
   padded.ids = texts.ids.data();
   padded.rows = texts.ids.size() / 50;
@@ -186,14 +186,14 @@ TEST_CASE("model: empty batches and sequences") {
   Texts nothing;
   CHECK(model.forward(nothing.batch()).last_hidden_state.empty());
   TokenBatch null;
-  CHECK(model.forward(null).pooler_output.empty());
+  CHECK(model.forward(null).head.empty());
   Texts texts;
   texts.add({});
   texts.add({5, 6});
   texts.add({});
   const Output out = model.forward(texts.batch());
-  CHECK(slice(out.pooler_output, 0, kHidden) == std::vector<float>(kHidden, 0.0f));
-  CHECK(slice(out.pooler_output, kHidden, kHidden) == run_one(model, {5, 6}).pooler_output);
+  CHECK(slice(out.head, 0, kHidden) == std::vector<float>(kHidden, 0.0f));
+  CHECK(slice(out.head, kHidden, kHidden) == run_one(model, {5, 6}).head);
 }
 
 TEST_CASE("model: bad inputs are named, and the model works afterwards") {
@@ -262,14 +262,15 @@ TEST_CASE("model: loads from a folder, with the pooler as asked") {
   const TemporaryFolder folder;
   folder.write("config.json", kTinyConfig);
   std::vector<MadeTensor> tensors;
-  for (const TensorSpec& spec : tensor_specs(kTinyConfig, false)) tensors.push_back({"bert." + spec.name, spec.shape});
+  for (const TensorSpec& spec : tensor_specs(kTinyConfig, Task::encoder))
+    tensors.push_back({"bert." + spec.name, spec.shape});
   folder.write("model.safetensors", make_safetensors(tensors));
   const Model model = Model::load(folder.path());
-  CHECK_FALSE(model.info().pooler);
+  CHECK(model.info().head_width == 0);
   CHECK(model.info().hidden_size == kHidden);
-  CHECK(model.forward(TokenBatch{}).pooler_output.empty());
+  CHECK(model.forward(TokenBatch{}).head.empty());
   LoadOptions options;
-  options.pooler = Pooler::require;
+  options.require_head = true;
   CHECK_THROWS_WITH_AS(Model::load(folder.path(), options), doctest::Contains("pooler.dense.weight"), WeightsError);
   options = {};
   options.dtype = DType::f16;
@@ -281,4 +282,78 @@ TEST_CASE("model: loads from a folder, with the pooler as asked") {
   options.device = "tpu";
   CHECK_THROWS_AS(Model::load(folder.path(), options), DeviceError);
   CHECK_THROWS_AS(Model::load(folder.path() + "/absent"), FileError);
+}
+
+TEST_CASE("model: logits of a text, alone, beside all rows and in any batch") {
+  const std::string config = R"({"model_type": "roberta", "vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "intermediate_size": 40, "max_position_embeddings": 40, "type_vocab_size": 1,
+    "pad_token_id": 1, "id2label": {"0": "a", "1": "b", "2": "c"}})";
+  LoadOptions options;
+  options.task = Task::sequence_classification;
+  const Weights weights = random_weights(config, 3, Task::sequence_classification);
+  const Model model = Model::create(config, weights, options);
+  CHECK(model.info().head_width == 3);
+  CHECK(model.info().max_positions == 38);  // they begin after the padding id
+  const std::vector<std::vector<std::int64_t>> texts = {{5, 6, 7, 8, 9}, {10}, {11, 12, 13}};
+  std::vector<std::int64_t> ids, bounds = {0};
+  for (const auto& text : texts) {
+    ids.insert(ids.end(), text.begin(), text.end());
+    bounds.push_back(static_cast<std::int64_t>(ids.size()));
+  }
+  TokenBatch batch;
+  batch.ids = ids.data();
+  batch.cu_seqlens = bounds.data();
+  batch.sequences = texts.size();
+  const Output together = model.forward(batch);
+  std::vector<float> logits(9);
+  OutputBuffers buffers;
+  buffers.head = logits.data();
+  model.forward(batch, buffers);
+  CHECK(logits == together.head);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const Output alone = run_one(model, texts[i]);
+    CHECK(alone.head == std::vector<float>(logits.begin() + 3 * i, logits.begin() + 3 * i + 3));
+  }
+  CHECK(logits[0] != logits[3]);
+  // The weights of a base model have no such head.
+  CHECK_THROWS_WITH_AS(Model::create(config, random_weights(config, 3), options),
+                       doctest::Contains("classifier.dense.weight: missing"), WeightsError);
+}
+
+TEST_CASE("model: positions that are counted from the ids") {
+  const std::string config = R"({"model_type": "camembert", "vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 1,
+    "num_attention_heads": 4, "intermediate_size": 40, "max_position_embeddings": 12, "pad_token_id": 2})";
+  const Model model = Model::create(config, random_weights(config, 4));
+  const std::vector<std::int64_t> ids = {2, 9, 2, 10, 11, 2}, positions = {2, 3, 2, 4, 5, 2}, bounds = {0, 6};
+  TokenBatch batch;
+  batch.ids = ids.data();
+  batch.cu_seqlens = bounds.data();
+  batch.sequences = 1;
+  const Output counted = model.forward(batch);
+  batch.position_ids = positions.data();
+  CHECK(model.forward(batch).last_hidden_state == counted.last_hidden_state);
+  // Masked columns count too: positions come from the ids, not from the mask.
+  const std::vector<std::uint8_t> mask = {1, 0, 1, 1, 1, 1};
+  PaddedBatch padded;
+  padded.ids = ids.data();
+  padded.rows = 1;
+  padded.columns = 6;
+  padded.attention_mask = mask.data();
+  std::vector<float> from_ids(6 * 32), given(6 * 32);
+  OutputBuffers buffers;
+  buffers.last_hidden_state = from_ids.data();
+  model.forward(padded, buffers);
+  padded.position_ids = positions.data();
+  buffers.last_hidden_state = given.data();
+  model.forward(padded, buffers);
+  CHECK(from_ids == given);
+  const std::vector<std::int64_t> longest(9, 7), too_long(10, 7);
+  CHECK_NOTHROW(run_one(model, longest));
+  CHECK_THROWS_WITH_AS(run_one(model, too_long), doctest::Contains("has 10 tokens, but the model has 9 positions"),
+                       InputError);
+  for (const char* padding : {"11", "-1", "\"x\"", "3000000000"})
+    CHECK_THROWS_WITH_AS(tensor_specs(R"({"model_type": "roberta", "max_position_embeddings": 12, "pad_token_id": )" +
+                                          std::string(padding) + "}",
+                                      Task::model),
+                         doctest::Contains("pad_token_id"), ConfigError);
 }

@@ -66,7 +66,7 @@ TEST_CASE("model: dtypes, a text has the same bits alone, in any batch, at any p
         const auto begin = static_cast<std::size_t>(batch.cu_seqlens[place]) * kHidden;
         REQUIRE(same_bits(slice(together.last_hidden_state, begin, expected.last_hidden_state.size()),
                           expected.last_hidden_state));
-        REQUIRE(same_bits(slice(together.pooler_output, place * kHidden, kHidden), expected.pooler_output));
+        REQUIRE(same_bits(slice(together.head, place * kHidden, kHidden), expected.head));
       }
     }
   }
@@ -82,9 +82,9 @@ TEST_CASE("model: dtypes, the pooler's output and first rows alone have the bits
     const Output together = model.forward(texts.batch());
     std::vector<float> pooled(kTexts * kHidden, NAN), first = pooled, unit = pooled;
     OutputBuffers buffers;
-    buffers.pooler_output = pooled.data();
+    buffers.head = pooled.data();
     model.forward(texts.batch(), buffers);
-    CHECK(same_bits(pooled, together.pooler_output));
+    CHECK(same_bits(pooled, together.head));
     model.embed(texts.batch(), Pooling::cls, false, first.data());
     model.embed(texts.batch(), Pooling::cls, true, unit.data());
     for (std::size_t s = 0; s < kTexts; ++s) {
@@ -114,9 +114,9 @@ TEST_CASE("model: dtypes, the pooler's output alone where first tokens are maske
     const Model model = open(dtype);
     std::vector<float> last(kRows * kColumns * kHidden, NAN), beside(kRows * kHidden, NAN), alone = beside;
     OutputBuffers buffers;
-    buffers.pooler_output = alone.data();
+    buffers.head = alone.data();
     model.forward(batch, buffers);
-    buffers.pooler_output = beside.data();
+    buffers.head = beside.data();
     buffers.last_hidden_state = last.data();
     model.forward(batch, buffers);
     CHECK(same_bits(alone, beside));

@@ -4,8 +4,8 @@
 
 #include <cstdlib>
 
-#include "core/backend_loader.h"
-#include "core/plugin.h"
+#include "engine/backend_loader.h"
+#include "engine/plugin.h"
 #include "make_safetensors.h"
 
 using namespace filbert;

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "core/dtype.h"
-#include "core/safetensors.h"
+#include "files/dtype.h"
+#include "files/safetensors.h"
 #include "make_safetensors.h"
 
 using namespace filbert;

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "core/tensor_match.h"
+#include "engine/tensor_match.h"
 #include "make_safetensors.h"
 
 using namespace filbert;
@@ -29,9 +29,11 @@ Weights weights_with(const std::vector<Held>& tensors) {
   return weights;
 }
 
-const std::vector<TensorSpec> kSpecs = {
+const std::vector<TensorSpec> kBase = {
     {"embeddings.LayerNorm.weight", {2}, TensorSpec::Init::ones},
     {"embeddings.LayerNorm.bias", {2}, TensorSpec::Init::zeros},
+};
+const std::vector<TensorSpec> kPooler = {
     {"pooler.dense.weight", {2, 2}, TensorSpec::Init::normal},
     {"pooler.dense.bias", {2}, TensorSpec::Init::zeros},
 };
@@ -46,12 +48,17 @@ std::vector<Held> held(const std::string& prefix, const char* weight = "weight",
   return tensors;
 }
 
-TensorMatch match_bert(const std::vector<Held>& tensors, Pooler pooler = Pooler::require) {
-  return match(kSpecs, "bert.", {"pooler."}, pooler, weights_with(tensors));
+TensorMatch match_bert(const std::vector<Held>& tensors, bool require = true) {
+  return match(kBase, kPooler, "bert.", require, "\nadvice", weights_with(tensors));
 }
 
-std::string error_of(const std::vector<Held>& tensors, Pooler pooler = Pooler::require) {
-  return message_of<WeightsError>([&] { match_bert(tensors, pooler); });
+std::string error_of(const std::vector<Held>& tensors, bool require = true) {
+  return message_of<WeightsError>([&] { match_bert(tensors, require); });
+}
+
+// Of a base model without a head.
+TensorMatch match_all(const std::vector<TensorSpec>& specs, const Weights& weights) {
+  return match(specs, {}, "bert.", false, "", weights);
 }
 
 std::vector<Held> operator+(std::vector<Held> tensors, const Held& more) {
@@ -67,20 +74,20 @@ TEST_CASE("match: names with and without prefixes, today's and legacy") {
       CAPTURE(prefix);
       const auto tensors = legacy ? held(prefix, "gamma", "beta") : held(prefix);
       const TensorMatch result = match_bert(tensors);
-      REQUIRE(result.tensors.size() == kSpecs.size());
-      for (std::size_t i = 0; i < kSpecs.size(); ++i) {  // in the order of the specs
-        CHECK(result.tensors[i].spec.name == kSpecs[i].name);
+      REQUIRE(result.tensors.size() == 4);
+      for (std::size_t i = 0; i < 4; ++i) {  // in the order of the specs
+        CHECK(result.tensors[i].spec.name == (i < 2 ? kBase[i] : kPooler[i - 2]).name);
         CHECK(result.tensors[i].source_name == tensors[i].name);
       }
       CHECK(result.unexpected.empty());
-      CHECK(result.pooler);
+      CHECK(result.head);
     }
   }
 }
 
 TEST_CASE("match: only LayerNorm has gamma and beta") {
   const std::vector<TensorSpec> specs = {{"dense.weight", {2}, TensorSpec::Init::normal}};
-  CHECK_THROWS_AS(match(specs, "bert.", {}, Pooler::none, weights_with({{"dense.gamma"}})), WeightsError);
+  CHECK_THROWS_AS(match_all(specs, weights_with({{"dense.gamma"}})), WeightsError);
 }
 
 TEST_CASE("match: heads and buffers") {
@@ -93,22 +100,35 @@ TEST_CASE("match: heads and buffers") {
         std::vector<std::string>{"classifier.weight", "cls.predictions.bias", "fp8", "xposition_ids"});
 }
 
-TEST_CASE("match: the pooler") {
+TEST_CASE("match: a head that a checkpoint may lack") {
   const auto with = held("bert.");
   const auto without = held("bert.", "weight", "bias", false);
-  CHECK(match_bert(with, Pooler::optional).pooler);
-  CHECK_FALSE(match_bert(without, Pooler::optional).pooler);
-  CHECK(match_bert(without, Pooler::optional).tensors.size() == 2);
-  const TensorMatch none = match_bert(with, Pooler::none);
-  CHECK_FALSE(none.pooler);
+  CHECK(match_bert(with, false).head);
+  CHECK_FALSE(match_bert(without, false).head);
+  CHECK(match_bert(without, false).tensors.size() == 2);
+  const TensorMatch none = match(kBase, {}, "bert.", true, "", weights_with(with));
+  CHECK_FALSE(none.head);
+  CHECK_FALSE(none.has_head);
   CHECK(none.tensors.size() == 2);
   CHECK(none.unexpected == std::vector<std::string>{"bert.pooler.dense.bias", "bert.pooler.dense.weight"});
   const std::string message = error_of(without);
   CHECK(contains(message, "memory: 2 of 4 tensors do not fit the model:"));
   CHECK(contains(message, "pooler.dense.weight: missing, expected [2, 2]"));
-  CHECK(contains(message, "add_pooling_layer=False"));
-  // Half a pooler is no pooler that can be left out.
-  CHECK(contains(error_of(without + Held{"bert.pooler.dense.bias"}, Pooler::optional), "pooler.dense.weight: missing"));
+  CHECK(contains(message, "advice"));
+  // Half a head is no head that can be left out.
+  CHECK(contains(error_of(without + Held{"bert.pooler.dense.bias"}, false), "pooler.dense.weight: missing"));
+}
+
+TEST_CASE("match: a head that stands on a part of the base model") {
+  std::vector<TensorSpec> head = kPooler;
+  head.push_back({"classifier.weight", {3, 2}, TensorSpec::Init::normal, TensorSpec::Owner::head});
+  const auto found = [&](const std::vector<Held>& tensors) {
+    return match(kBase, head, "bert.", true, "\nadvice", weights_with(tensors));
+  };
+  CHECK(found(held("bert.") + Held{"classifier.weight", {3, 2}}).tensors.size() == 5);
+  CHECK(
+      contains(message_of<WeightsError>([&] { found(held("bert.")); }), "classifier.weight: missing, expected [3, 2]"));
+  CHECK(contains(message_of<WeightsError>([&] { found(held("bert.")); }), "advice"));
 }
 
 TEST_CASE("match: every name may have its own prefix, or none") {
@@ -120,8 +140,8 @@ TEST_CASE("match: every name may have its own prefix, or none") {
       tensor.name = kPrefixes[rest % 4] + tensor.name;
       rest /= 4;
     }
-    const TensorMatch result = match_bert(tensors, Pooler::optional);
-    CHECK(result.pooler);
+    const TensorMatch result = match_bert(tensors, false);
+    CHECK(result.head);
     CHECK(result.unexpected.empty());
     REQUIRE(result.tensors.size() == tensors.size());
     for (std::size_t i = 0; i < tensors.size(); ++i) CHECK(result.tensors[i].source_name == tensors[i].name);
@@ -194,14 +214,13 @@ TEST_CASE("match: cases 18 and 19, every problem in one message") {
 TEST_CASE("match: dimensions are compared in 64 bits (CVE-2026-53923)") {
   const std::vector<TensorSpec> specs = {{"t", {2, 0}, TensorSpec::Init::normal}};
   const Weights weights = weights_with({{"t", {(std::uint64_t{1} << 32) + 2, 0}}});
-  CHECK_THROWS_AS(match(specs, "bert.", {}, Pooler::none, weights), WeightsError);
+  CHECK_THROWS_AS(match_all(specs, weights), WeightsError);
 }
 
 TEST_CASE("match: the first ten problems are listed") {
   std::vector<TensorSpec> specs;
   for (int i = 0; i < 25; ++i) specs.push_back({"t" + std::to_string(i), {2}, TensorSpec::Init::normal});
-  const std::string message =
-      message_of<WeightsError>([&] { match(specs, "bert.", {}, Pooler::none, weights_with({{"x"}})); });
+  const std::string message = message_of<WeightsError>([&] { match_all(specs, weights_with({{"x"}})); });
   CHECK(contains(message, "25 of 25 tensors do not fit"));
   CHECK(contains(message, "t9: missing"));
   CHECK_FALSE(contains(message, "t10: missing"));

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "core/mmap.h"
-#include "core/shard_index.h"
+#include "files/mmap.h"
+#include "files/shard_index.h"
 #include "make_safetensors.h"
 
 using namespace filbert;

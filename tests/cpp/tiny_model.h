@@ -14,11 +14,11 @@ inline const std::string kTinyConfig =
     R"({"model_type":"bert","vocab_size":101,"hidden_size":36,"num_hidden_layers":2,"num_attention_heads":3,)"
     R"("intermediate_size":70,"max_position_embeddings":64,"type_vocab_size":2,"layer_norm_eps":1e-12})";
 
-inline Weights random_weights(const std::string& config, unsigned seed, bool pooler = true) {
+inline Weights random_weights(const std::string& config, unsigned seed, Task task = Task::model) {
   std::mt19937 generator(seed);
   std::normal_distribution<float> normal(0.0f, 0.2f);
   Weights weights;
-  for (const TensorSpec& spec : tensor_specs(config, pooler)) {
+  for (const TensorSpec& spec : tensor_specs(config, task)) {
     std::size_t count = 1;
     for (const std::uint64_t extent : spec.shape) count *= extent;
     auto values = std::make_shared<std::vector<float>>(count);

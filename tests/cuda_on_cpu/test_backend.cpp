@@ -3,10 +3,10 @@
 
 #include <cstring>
 
-#include "core/arena.h"
-#include "core/ops.h"
 #include "cuda/backend.h"
 #include "cuda_on_cpu/machine.h"
+#include "engine/arena.h"
+#include "engine/ops.h"
 #include "floats.h"
 #include "forked.h"
 

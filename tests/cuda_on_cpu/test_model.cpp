@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <thread>
 
-#include "core/recordings.h"
 #include "cuda/backend.h"
+#include "engine/recordings.h"
 #include "floats.h"
 #include "tiny_model.h"
 
@@ -44,7 +44,7 @@ TEST_CASE("model: every output beside the CPU's") {
     CHECK(cuda.info().device == "cuda:0");
     const Output found = cuda.forward(batch.batch(), options);
     CHECK(difference(found.last_hidden_state, expected.last_hidden_state) < allowed);
-    CHECK(difference(found.pooler_output, expected.pooler_output) < allowed);
+    CHECK(difference(found.head, expected.head) < allowed);
     for (std::size_t i = 0; i < expected.hidden_states.size(); ++i)
       CHECK(difference(found.hidden_states[i], expected.hidden_states[i]) < allowed);
     for (std::size_t i = 0; i < expected.attentions.size(); ++i)
@@ -77,7 +77,7 @@ TEST_CASE("model: results in device memory") {
     OutputBuffers buffers;
     buffers.on_device = on_device;
     buffers.last_hidden_state = results.last.data();
-    buffers.pooler_output = results.pooled.data();
+    buffers.head = results.pooled.data();
     if (states)
       for (auto& state : results.states) buffers.hidden_states.push_back(state.data());
     model.forward(batch, buffers);
@@ -113,7 +113,7 @@ TEST_CASE("model: replayed forwards, in turns, in other batches, from other thre
       for (std::size_t i = 0; i < batches.size(); ++i) {
         const Output found = model.forward(batches[i].batch());
         CHECK(same_bits(found.last_hidden_state, expected[i].last_hidden_state));
-        CHECK(same_bits(found.pooler_output, expected[i].pooler_output));
+        CHECK(same_bits(found.head, expected[i].head));
         for (const Pooling pooling : {Pooling::cls, Pooling::mean, Pooling::max}) {
           std::fill(vectors.begin(), vectors.end(), 0.0f);
           std::fill(again.begin(), again.end(), 0.0f);

@@ -2,7 +2,7 @@
 // too.
 #include <cstdlib>
 
-#include "core/json.h"
+#include "files/json.h"
 #include "fuzz_target.h"
 
 namespace {

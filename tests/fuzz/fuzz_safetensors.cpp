@@ -4,7 +4,7 @@
 #include <cstdlib>
 
 #include "../cpp/make_safetensors.h"
-#include "core/safetensors.h"
+#include "files/safetensors.h"
 #include "fuzz_target.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

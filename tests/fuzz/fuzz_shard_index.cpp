@@ -3,7 +3,7 @@
 
 #include <cstdlib>
 
-#include "core/shard_index.h"
+#include "files/shard_index.h"
 #include "fuzz_target.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

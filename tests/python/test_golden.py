@@ -24,7 +24,7 @@ def test_golden(case, isa, tmp_path, monkeypatch):
     monkeypatch.setenv("FILBERT_CPU_ISA", isa)
     config = make.configuration(case)
     (tmp_path / "config.json").write_text(json.dumps(config))
-    specs = _core.tensor_specs(json.dumps(config))
+    specs = _core.tensor_specs(json.dumps(config), "model")
     save_file(make.weights([(spec.name, spec.shape) for spec in specs]), tmp_path / "model.safetensors")
     output = BertModel.from_pretrained(tmp_path)(**make.inputs(config))
     with np.load(GOLDEN / "bert.npz") as golden:

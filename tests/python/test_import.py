@@ -20,7 +20,7 @@ def run(code: str) -> str:
     [
         ("import filbert", ()),
         ("import filbert; dir(filbert); filbert.errors.InputError; filbert.ConfigError", ()),
-        ("from filbert import BertConfig; BertConfig().to_json_string()", ()),
+        ("from filbert import BertConfig; BertConfig().to_json_string()", ("numpy",)),
         ("import filbert.interop", ("numpy",)),
         ("from filbert import BertModel, AutoModel", ("numpy",)),
     ],

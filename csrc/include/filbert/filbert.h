@@ -6,5 +6,6 @@
 #include <filbert/device.h>
 #include <filbert/error.h>
 #include <filbert/model.h>
+#include <filbert/task.h>
 #include <filbert/version.h>
 #include <filbert/weights.h>

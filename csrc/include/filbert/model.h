@@ -16,11 +16,12 @@ struct LoadOptions {
   std::string device = "cpu";
   DType dtype = DType::f32;
   int threads = 0;  // 0: FILBERT_NUM_THREADS, else the cores this process may use
-  Pooler pooler = Pooler::optional;
+  Task task = Task::model;
+  bool require_head = false;  // of Task::model: refuse a checkpoint without the head that the family's base model has
 };
 
 struct ForwardOptions {
-  bool pooler = true;  // ignored by a model without one
+  bool head = true;  // ignored by a model without one
   bool hidden_states = false;
   bool attentions = false;
   // Called between micro-batches; returning true abandons the call with Interrupted.
@@ -30,8 +31,8 @@ struct ForwardOptions {
 enum class Pooling { cls, mean, max };
 
 struct Output {
-  std::vector<float> last_hidden_state;           // [tokens, hidden]
-  std::vector<float> pooler_output;               // [sequences, hidden], or empty
+  std::vector<float> last_hidden_state;  // [tokens, hidden]
+  std::vector<float> head;               // [sequences, head_width]: logits, or what the base model adds; or empty
   std::vector<std::vector<float>> hidden_states;  // layers + 1 times [tokens, hidden]
   std::vector<std::vector<float>> attentions;     // layers times, per sequence in turn, [heads, length, length]
 };
@@ -42,7 +43,7 @@ struct OutputBuffers {
   // returns.
   bool on_device = false;
   float* last_hidden_state = nullptr;
-  float* pooler_output = nullptr;
+  float* head = nullptr;
   std::vector<float*> hidden_states;
   std::vector<float*> attentions;
 };
@@ -57,7 +58,7 @@ struct ModelInfo {
   std::size_t heads = 0;
   std::size_t max_positions = 0;  // longest sequence
   std::size_t parameters = 0;
-  bool pooler = false;
+  std::size_t head_width = 0;  // 0: no head
 };
 
 // ForwardOptions::interrupted asked to stop; the model stays usable.

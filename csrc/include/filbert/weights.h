@@ -3,6 +3,7 @@
 
 #include <filbert/error.h>
 #include <filbert/export.h>
+#include <filbert/task.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -29,9 +30,11 @@ struct TensorView {
 // What a model asks of a tensor: its name as transformers saves it today, and how a new model draws it.
 struct TensorSpec {
   enum class Init { normal, normal_padding_zero, zeros, ones };
+  enum class Owner { base, head };  // the base model's have its prefix in checkpoints with a head
   std::string name;
   std::vector<std::uint64_t> shape;
   Init init = Init::normal;
+  Owner owner = Owner::base;
 };
 
 class FILBERT_API Weights {
@@ -77,24 +80,22 @@ FILBERT_API std::map<std::string, std::string> weight_map(const std::string& ind
 struct MatchedTensor {
   TensorSpec spec;
   std::string source_name;
+  std::string saved_name;  // under which transformers saves it in a model for the task
 };
 
 struct TensorMatch {
   std::vector<MatchedTensor> tensors;
   std::vector<std::string> unexpected;  // in the weights, and not asked for
-  bool pooler = false;                  // whether the pooler is among `tensors`
-};
-
-enum class Pooler {
-  require,   // a missing pooler is a WeightsError
-  optional,  // loaded where the weights have one
-  none,
+  bool head = false;                    // whether the head's are among `tensors`
+  bool has_head = false;                // whether the family has one for the task
 };
 
 // The tensors that a configuration (the text of config.json) asks for. Throws ConfigError.
-FILBERT_API std::vector<TensorSpec> tensor_specs(const std::string& config_json, bool pooler);
+FILBERT_API std::vector<TensorSpec> tensor_specs(const std::string& config_json, Task task);
 
-// Finds each of them in `weights`. Throws WeightsError listing the first ten missing or wrong-shaped tensors.
-FILBERT_API TensorMatch match_tensors(const std::string& config_json, const Weights& weights, Pooler pooler);
+// Finds each of them in `weights`; without `require_head` also a base model without the head that its family has.
+// Throws ConfigError, and WeightsError listing the first ten missing or wrong-shaped tensors.
+FILBERT_API TensorMatch match_tensors(const std::string& config_json, const Weights& weights, Task task,
+                                      bool require_head);
 
 }  // namespace filbert

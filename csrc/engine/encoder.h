@@ -1,0 +1,91 @@
+// What a model family fulfils, and what it is given.
+#pragma once
+
+#include <filbert/task.h>
+#include <filbert/weights.h>
+
+#include <memory>
+#include <string_view>
+
+#include "engine/arena.h"
+#include "engine/ops.h"
+#include "engine/packed_tokens.h"
+#include "engine/tensors.h"
+#include "files/config.h"
+
+namespace filbert {
+
+// A packed batch in device memory.
+struct Batch {
+  std::size_t tokens = 0;
+  std::size_t sequences = 0;
+  std::size_t max_length = 0;
+  const std::int32_t* ids = nullptr;         // [tokens]
+  const std::int32_t* types = nullptr;       // [tokens]
+  const std::int32_t* positions = nullptr;   // [tokens]
+  const std::int32_t* cu_seqlens = nullptr;  // [sequences + 1]
+  const std::int32_t* key_begin = nullptr;   // [sequences], or null (filbert_attention_args)
+};
+
+// Takes what a forward computes on its way, where the caller asked for it.
+class Trace {
+ public:
+  virtual ~Trace() = default;
+  // The input of layer 0, then the output of each layer: [tokens, hidden] in device memory.
+  virtual void hidden_state(const void* x) = 0;
+  // Where the next layer's attention probabilities go; null members if they are not wanted.
+  struct Probabilities {
+    float* data = nullptr;
+    const std::int64_t* offsets = nullptr;
+  };
+  virtual Probabilities next_attention() = 0;
+  virtual void attention_done() = 0;
+};
+
+// Which tokens of the last hidden state are wanted: all, or the first of each sequence.
+enum class Rows { all, first };
+
+// One forward.
+struct Run {
+  const Ops& ops;
+  const Batch& batch;
+  Arena& arena;
+  Trace& trace;
+  Rows rows;
+};
+
+struct Dimensions {
+  InputRules inputs;
+  std::size_t hidden = 0;
+  std::size_t layers = 0;
+  std::size_t heads = 0;
+};
+
+class Encoder {
+ public:
+  virtual ~Encoder() = default;
+  virtual Dimensions dimensions() const = 0;
+  // The last hidden state of the rows that are wanted, in the arena: [tokens, hidden] or [sequences, hidden]. A row has
+  // the same bits either way.
+  virtual void* forward(Run& run) const = 0;
+};
+
+// What stands on an encoder: from rows of its last hidden state to rows of its own.
+class Head {
+ public:
+  virtual ~Head() = default;
+  virtual Rows reads() const = 0;
+  virtual std::size_t width() const = 0;
+  // x [rows, hidden] to [rows, width], in the arena.
+  virtual void* forward(Run& run, const void* x, std::size_t rows) const = 0;
+};
+
+// One line of the registry. Constructors throw ConfigError for a configuration that cannot be honoured.
+struct Family {
+  std::string_view model_type;
+  std::string_view prefix;  // of the base model's tensors in checkpoints with a head
+  std::unique_ptr<Encoder> (*encoder)(const ConfigReader&, Tensors&);
+  std::unique_ptr<Head> (*head)(Task, const ConfigReader&, Tensors&);  // null: it has none for the task
+};
+
+}  // namespace filbert

@@ -1,0 +1,117 @@
+#include "engine/outputs.h"
+
+#include <algorithm>
+
+namespace filbert {
+
+void clear_sequence_rows(float* rows, const PackedTokens& packed, const Layout& layout, std::size_t width) {
+  if (packed.sequences() < layout.sequences) std::fill_n(rows, layout.sequences * width, 0.0f);
+}
+
+void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const Layout& layout, const Dimensions& size,
+                     std::size_t head_width) {
+  if (out.on_device) return;
+  if (out.head) clear_sequence_rows(out.head, packed, layout, head_width);
+  if (packed.tokens() == layout.rows &&
+      std::find(packed.asks_first.begin(), packed.asks_first.end(), 1) == packed.asks_first.end())
+    return;
+  if (out.last_hidden_state) std::fill_n(out.last_hidden_state, layout.rows * size.hidden, 0.0f);
+  for (float* buffer : out.hidden_states) std::fill_n(buffer, layout.rows * size.hidden, 0.0f);
+  if (layout.columns > 0)
+    for (float* buffer : out.attentions) std::fill_n(buffer, layout.rows * size.heads * layout.columns, 0.0f);
+}
+
+OutputWriter::OutputWriter(const Ops& ops, Session& session, const Pass& pass, const Layout& layout,
+                           const OutputBuffers& out, const Dimensions& size)
+    : ops_(ops),
+      session_(session),
+      pass_(pass),
+      layout_(layout),
+      out_(out),
+      size_(size),
+      device_memory_(out.on_device && !ops.device().activations_on_host) {
+  if (out.attentions.empty()) return;
+  const PackedTokens& packed = session.packed;
+  session.offsets.clear();
+  for (std::size_t s = pass.begin; s < pass.end; ++s) {
+    session.offsets.push_back(static_cast<std::int64_t>(probability_count_));
+    probability_count_ += size.heads * packed.length(s) * packed.length(s);
+  }
+  std::int64_t* offsets = session.results.take<std::int64_t>(session.offsets.size());
+  ops.upload(offsets, session.offsets.data(), session.offsets.size() * sizeof(std::int64_t));
+  probabilities_ = {session.results.take<float>(probability_count_), offsets};
+}
+
+template <typename RowOf>
+void OutputWriter::scatter(const void* x, std::size_t count, std::size_t width, const RowOf& row_of, float* to) {
+  session_.rows.clear();
+  for (std::size_t i = 0; i < count; ++i) session_.rows.push_back(static_cast<std::int64_t>(row_of(i)));
+  auto* rows = session_.results.take<std::int64_t>(count);
+  ops_.upload(rows, session_.rows.data(), count * sizeof(std::int64_t));
+  ops_.scatter({x, rows, count, width, to});
+}
+
+// Runs of tokens whose rows follow each other go in one copy.
+void OutputWriter::write_rows(const void* x, float* to) {
+  const PackedTokens& packed = session_.packed;
+  const std::size_t first = packed.cu_seqlens[pass_.begin];
+  const std::size_t last = packed.cu_seqlens[pass_.end];
+  if (device_memory_)
+    return scatter(x, last - first, size_.hidden, [&](std::size_t i) { return packed.row[first + i]; }, to);
+  const float* rows = ops_.read(x, (last - first) * size_.hidden, session_.staging);
+  for (std::size_t token = first; token < last;) {
+    const std::size_t row = packed.row[token];
+    std::size_t run = 1;
+    while (token + run < last && packed.row[token + run] == row + run) ++run;
+    if (row != PackedTokens::kNowhere)
+      std::copy_n(rows + (token - first) * size_.hidden, run * size_.hidden, to + row * size_.hidden);
+    token += run;
+  }
+}
+
+void OutputWriter::sequence_rows(const void* x, std::size_t width, float* to) {
+  const std::size_t count = pass_.end - pass_.begin;
+  if (device_memory_)
+    return scatter(x, count, width, [&](std::size_t i) { return session_.packed.sequence_row[pass_.begin + i]; }, to);
+  const float* rows = ops_.read(x, count * width, session_.staging);
+  for (std::size_t s = pass_.begin; s < pass_.end; ++s)
+    std::copy_n(rows + (s - pass_.begin) * width, width, to + session_.packed.sequence_row[s] * width);
+}
+
+void OutputWriter::hidden_state(const void* x) {
+  if (!out_.hidden_states.empty()) write_rows(x, out_.hidden_states[hidden_states_++]);
+}
+
+Trace::Probabilities OutputWriter::next_attention() { return probabilities_; }
+
+void OutputWriter::attention_done() {
+  float* to = out_.attentions[attentions_++];
+  if (layout_.columns == 0) {
+    ops_.download(to + size_.heads * pass_.squares_before, probabilities_.data, probability_count_);
+    return;
+  }
+  session_.staging.resize(probability_count_);
+  ops_.download(session_.staging.data(), probabilities_.data, probability_count_);
+  for (std::size_t s = pass_.begin; s < pass_.end; ++s) {
+    const auto offset = static_cast<std::size_t>(session_.offsets[s - pass_.begin]);
+    write_padded_attention(s, session_.staging.data() + offset, to);
+  }
+}
+
+void OutputWriter::write_padded_attention(std::size_t sequence, const float* from, float* to) const {
+  const PackedTokens& packed = session_.packed;
+  const std::size_t columns = layout_.columns;
+  const std::size_t first = packed.cu_seqlens[sequence];
+  const std::size_t length = packed.length(sequence);
+  const std::size_t row = packed.sequence_row[sequence];
+  for (std::size_t head = 0; head < size_.heads; ++head)
+    for (std::size_t q = 0; q < length; ++q) {
+      const float* scores = from + (head * length + q) * length;
+      if (packed.row[first + q] == PackedTokens::kNowhere) continue;
+      float* line = to + ((row * size_.heads + head) * columns + packed.row[first + q] % columns) * columns;
+      for (std::size_t k = 0; k < length; ++k)
+        if (packed.row[first + k] != PackedTokens::kNowhere) line[packed.row[first + k] % columns] = scores[k];
+    }
+}
+
+}  // namespace filbert

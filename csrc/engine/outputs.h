@@ -1,0 +1,56 @@
+// Brings the results of a pass into the caller's buffers, ragged or padded.
+#pragma once
+
+#include <filbert/model.h>
+
+#include "engine/passes.h"
+
+namespace filbert {
+
+// Where the rows of a batch go: a padded buffer [rows, columns, ...], or a ragged one (columns == 0).
+struct Layout {
+  std::size_t rows = 0;     // rows of the outputs: tokens, or rows * columns
+  std::size_t columns = 0;  // 0: ragged
+  std::size_t sequences = 0;
+};
+
+// Fill what nothing will write: the rows of empty sequences, and padding, are zero.
+void clear_sequence_rows(float* rows, const PackedTokens& packed, const Layout& layout, std::size_t width);
+void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const Layout& layout, const Dimensions& size,
+                     std::size_t head_width);
+
+// One pass's results. Hidden states and attentions arrive while the forward runs.
+class OutputWriter : public Trace {
+ public:
+  OutputWriter(const Ops& ops, Session& session, const Pass& pass, const Layout& layout, const OutputBuffers& out,
+               const Dimensions& size);
+
+  void hidden_state(const void* x) override;
+  Probabilities next_attention() override;
+  void attention_done() override;
+
+  void last_hidden_state(const void* x) { write_rows(x, out_.last_hidden_state); }
+  // One row of that width a sequence.
+  void sequence_rows(const void* x, std::size_t width, float* to);
+
+ private:
+  void write_rows(const void* x, float* to);
+  // Row i of x to the place that row_of(i) names, in device memory.
+  template <typename RowOf>
+  void scatter(const void* x, std::size_t count, std::size_t width, const RowOf& row_of, float* to);
+  void write_padded_attention(std::size_t sequence, const float* from, float* to) const;
+
+  const Ops& ops_;
+  Session& session_;
+  Pass pass_;
+  Layout layout_;
+  const OutputBuffers& out_;
+  Dimensions size_;
+  bool device_memory_;
+  std::size_t hidden_states_ = 0;
+  std::size_t attentions_ = 0;
+  std::size_t probability_count_ = 0;
+  Probabilities probabilities_;
+};
+
+}  // namespace filbert

@@ -1,0 +1,133 @@
+#include "engine/packed_tokens.h"
+
+#include <filbert/error.h>
+
+#include <algorithm>
+#include <string>
+
+namespace filbert {
+namespace {
+
+// Names a token in error messages.
+struct Place {
+  const char* outer;
+  std::size_t row;
+  const char* inner;
+  std::size_t column;
+
+  std::string text() const {
+    return " at " + std::string(outer) + " " + std::to_string(row) + ", " + inner + " " + std::to_string(column);
+  }
+};
+
+std::int32_t checked(std::int64_t value, std::size_t limit, const char* what, const Place& place) {
+  if (value >= 0 && static_cast<std::uint64_t>(value) < limit) return static_cast<std::int32_t>(value);
+  throw InputError(std::string(what) + " " + std::to_string(value) + place.text() + " is out of range; expected 0 to " +
+                   std::to_string(static_cast<std::int64_t>(limit) - 1));
+}
+
+std::int32_t checked_type(std::int64_t value, std::size_t limit, const Place& place) {
+  if (limit == 0 && value == 0) return 0;
+  if (limit == 0) throw InputError("token type " + std::to_string(value) + place.text() + ": the model has no types");
+  return checked(value, limit, "token type", place);
+}
+
+[[noreturn]] void fail_length(std::size_t length, std::size_t limit, const std::string& place) {
+  throw InputError(
+      "sequence" + place + " has " + std::to_string(length) + " tokens, but the model has " + std::to_string(limit) +
+      " positions; truncate it (tokenizer(..., truncation=True, max_length=" + std::to_string(limit) + "))");
+}
+
+// The positions of a row, from its first column on.
+class Positions {
+ public:
+  explicit Positions(const InputRules& rules) : padding_(rules.padding_id) {}
+  std::size_t next(std::int64_t id) {
+    if (padding_ < 0) return count_++;
+    return static_cast<std::size_t>(padding_) + (id == padding_ ? 0 : ++count_);
+  }
+
+ private:
+  std::int64_t padding_;
+  std::size_t count_ = 0;
+};
+
+}  // namespace
+
+std::size_t count_tokens(const TokenBatch& batch) {
+  if (batch.sequences == 0) return 0;
+  const std::int64_t* bounds = batch.cu_seqlens;
+  if (bounds[0] != 0) throw InputError("cu_seqlens begins with " + std::to_string(bounds[0]) + "; expected 0");
+  for (std::size_t s = 0; s < batch.sequences; ++s)
+    if (bounds[s + 1] < bounds[s])
+      throw InputError("cu_seqlens decreases from " + std::to_string(bounds[s]) + " to " +
+                       std::to_string(bounds[s + 1]) + " at sequence " + std::to_string(s));
+  return static_cast<std::size_t>(bounds[batch.sequences]);
+}
+
+void PackedTokens::clear() {
+  for (auto* list : {&ids, &types, &positions}) list->clear();
+  for (auto* list : {&row, &cu_seqlens, &sequence_row}) list->clear();
+  asks_first.clear();
+  cu_seqlens.push_back(0);
+}
+
+void PackedTokens::end_sequence(std::size_t output_row, bool first_only_asks) {
+  cu_seqlens.push_back(ids.size());
+  sequence_row.push_back(output_row);
+  asks_first.push_back(first_only_asks);
+}
+
+void PackedTokens::pack(const TokenBatch& batch, const InputRules& rules) {
+  clear();
+  count_tokens(batch);
+  for (std::size_t s = 0; s < batch.sequences; ++s) {
+    const auto begin = static_cast<std::size_t>(batch.cu_seqlens[s]);
+    const std::size_t length = static_cast<std::size_t>(batch.cu_seqlens[s + 1]) - begin;
+    if (length == 0) continue;
+    Positions counted(rules);
+    for (std::size_t i = 0; i < length; ++i) {
+      const Place place = {"sequence", s, "position", i};
+      const std::size_t token = begin + i;
+      const std::size_t position = counted.next(batch.ids[token]);
+      if (position >= rules.positions && !batch.position_ids)
+        fail_length(length, rules.longest, " " + std::to_string(s));
+      ids.push_back(checked(batch.ids[token], rules.vocabulary, "token id", place));
+      types.push_back(checked_type(batch.token_type_ids ? batch.token_type_ids[token] : 0, rules.token_types, place));
+      positions.push_back(batch.position_ids ? checked(batch.position_ids[token], rules.positions, "position id", place)
+                                             : static_cast<std::int32_t>(position));
+      row.push_back(token);
+    }
+    end_sequence(s, false);
+  }
+}
+
+void PackedTokens::pack(const PaddedBatch& batch, const InputRules& rules, bool first_tokens) {
+  clear();
+  for (std::size_t r = 0; r < batch.rows; ++r) {
+    const std::size_t offset = r * batch.columns;
+    const std::uint8_t* mask = batch.attention_mask ? batch.attention_mask + offset : nullptr;
+    const bool empty =
+        batch.columns == 0 || (mask && std::all_of(mask, mask + batch.columns, [](std::uint8_t m) { return m == 0; }));
+    if (empty) continue;
+    const bool first_only_asks = first_tokens && mask && mask[0] == 0;
+    Positions counted(rules);
+    for (std::size_t c = 0; c < batch.columns; ++c) {
+      const bool only_asks = c == 0 && first_only_asks;
+      const std::size_t position = counted.next(batch.ids[offset + c]);
+      if (mask && mask[c] == 0 && !only_asks) continue;
+      const Place place = {"row", r, "column", c};
+      const std::size_t token = offset + c;
+      if (position >= rules.positions && !batch.position_ids)
+        fail_length(batch.columns, rules.longest, " in row " + std::to_string(r));
+      ids.push_back(checked(batch.ids[token], rules.vocabulary, "token id", place));
+      types.push_back(checked_type(batch.token_type_ids ? batch.token_type_ids[token] : 0, rules.token_types, place));
+      positions.push_back(batch.position_ids ? checked(batch.position_ids[token], rules.positions, "position id", place)
+                                             : static_cast<std::int32_t>(position));
+      row.push_back(only_asks ? kNowhere : token);
+    }
+    end_sequence(r, first_only_asks);
+  }
+}
+
+}  // namespace filbert

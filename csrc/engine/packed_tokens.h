@@ -1,0 +1,53 @@
+// A batch with its padding removed and every index checked, ready to be cut into passes and uploaded.
+#pragma once
+
+#include <filbert/batch.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace filbert {
+
+// The length of cu_seqlens' batch. Throws InputError unless cu_seqlens begins with 0 and never decreases.
+std::size_t count_tokens(const TokenBatch& batch);
+
+// What a model can be asked, for checking inputs before anything is gathered, and how it counts positions.
+struct InputRules {
+  std::size_t vocabulary = 0;
+  std::size_t token_types = 0;  // 0: the model has none
+  std::size_t positions = 0;    // rows of its table
+  std::size_t longest = 0;      // tokens of a sequence
+  // -1: positions are columns. Else they count the ids of the row that are not this one, masked or not, and begin
+  // after it; this one has its own number for a position (RoBERTa, arXiv:1907.11692, as in fairseq).
+  std::int64_t padding_id = -1;
+};
+
+// One record a token, in the order of the batch. Kept between calls for its memory.
+struct PackedTokens {
+  static constexpr std::size_t kNowhere = static_cast<std::size_t>(-1);
+
+  std::vector<std::int32_t> ids;
+  std::vector<std::int32_t> types;
+  std::vector<std::int32_t> positions;
+  std::vector<std::size_t> row;  // of the outputs; kNowhere for a token that only asks
+  // One record a sequence that is not empty.
+  std::vector<std::size_t> cu_seqlens;    // [sequences + 1]
+  std::vector<std::size_t> sequence_row;  // of the outputs
+  std::vector<std::uint8_t> asks_first;   // its first token is masked: it only asks, for the pooler
+
+  std::size_t tokens() const { return ids.size(); }
+  std::size_t sequences() const { return sequence_row.size(); }
+  std::size_t length(std::size_t sequence) const { return cu_seqlens[sequence + 1] - cu_seqlens[sequence]; }
+
+  // Both throw InputError naming sequence and position (row and column). With `first_tokens`, a masked first column of
+  // a row that is not fully masked is kept as a token that only asks: transformers' pooler reads it.
+  void pack(const TokenBatch& batch, const InputRules& rules);
+  void pack(const PaddedBatch& batch, const InputRules& rules, bool first_tokens);
+
+ private:
+  void clear();
+  void end_sequence(std::size_t output_row, bool first_only_asks);
+};
+
+}  // namespace filbert

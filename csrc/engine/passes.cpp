@@ -1,0 +1,64 @@
+#include "engine/passes.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace filbert {
+namespace {
+
+// The next of the sizes that recordings come in: at most an eighth larger, or a multiple of `step`.
+std::size_t recorded_size(std::size_t n, std::size_t step) {
+  step = std::max(step, std::bit_floor(n) / 8);
+  return (n + step - 1) / step * step;
+}
+
+}  // namespace
+
+Pass next_pass(const PackedTokens& packed, const Pass& last, std::size_t tokens) {
+  Pass pass = {last.end, last.end + 1, last.squares_before};
+  for (std::size_t s = last.begin; s < last.end; ++s) pass.squares_before += packed.length(s) * packed.length(s);
+  const std::size_t limit = packed.cu_seqlens[pass.begin] + tokens;
+  while (pass.end < packed.sequences() && packed.cu_seqlens[pass.end + 1] <= limit) ++pass.end;
+  return pass;
+}
+
+Batch upload(const Ops& ops, const Pass& pass, Session& session) {
+  const PackedTokens& packed = session.packed;
+  const std::size_t first = packed.cu_seqlens[pass.begin];
+  const std::size_t tokens = packed.cu_seqlens[pass.end] - first;
+  Batch batch = {.tokens = tokens, .sequences = pass.end - pass.begin};
+  for (std::size_t s = pass.begin; s < pass.end; ++s) batch.max_length = std::max(batch.max_length, packed.length(s));
+  if (tokens <= ops.device().tokens_to_record) {
+    batch.tokens = recorded_size(tokens, 16);
+    batch.sequences = std::bit_ceil(batch.sequences);
+    batch.max_length = recorded_size(batch.max_length, 64);
+  }
+
+  std::vector<std::int32_t>& numbers = session.indices;
+  numbers.clear();
+  for (const auto* of_tokens : {&packed.ids, &packed.types, &packed.positions}) {
+    numbers.insert(numbers.end(), of_tokens->data() + first, of_tokens->data() + first + tokens);
+    numbers.resize(numbers.size() + batch.tokens - tokens);
+  }
+  const auto add_sequences = [&](std::size_t count, const auto& begin_of) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t s = pass.begin + i;
+      numbers.push_back(static_cast<std::int32_t>(s < pass.end ? begin_of(s) - first : tokens));
+    }
+  };
+  add_sequences(batch.sequences + 1, [&](std::size_t s) { return packed.cu_seqlens[s]; });
+  add_sequences(batch.sequences, [&](std::size_t s) { return packed.cu_seqlens[s] + packed.asks_first[s]; });
+  const std::uint8_t* asks = packed.asks_first.data();
+  const bool some_ask = std::find(asks + pass.begin, asks + pass.end, 1) != asks + pass.end;
+
+  auto* device = session.arena.take<std::int32_t>(numbers.size());
+  ops.upload(device, numbers.data(), numbers.size() * sizeof(std::int32_t));
+  batch.ids = device;
+  batch.types = batch.ids + batch.tokens;
+  batch.positions = batch.types + batch.tokens;
+  batch.cu_seqlens = batch.positions + batch.tokens;
+  if (some_ask) batch.key_begin = batch.cu_seqlens + batch.sequences + 1;
+  return batch;
+}
+
+}  // namespace filbert

@@ -1,0 +1,167 @@
+#include "engine/tensor_match.h"
+
+#include <filbert/error.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <string_view>
+
+#include "files/text.h"
+
+namespace filbert {
+namespace {
+
+constexpr std::size_t kListedProblems = 10;
+constexpr std::size_t kListedNames = 3;
+
+// The name as transformers saves it today: LayerNorm once had gamma and beta.
+std::string todays_name(std::string_view name) {
+  const auto replace_end = [name](std::string_view end, const char* by) {
+    return std::string(name.substr(0, name.size() - end.size())) + by;
+  };
+  if (name.ends_with("LayerNorm.gamma")) return replace_end("gamma", "weight");
+  if (name.ends_with("LayerNorm.beta")) return replace_end("beta", "bias");
+  return std::string(name);
+}
+
+std::string_view without_prefixes(std::string_view name, std::string_view base_prefix) {
+  constexpr std::string_view kParallel = "module.";
+  if (name.starts_with(kParallel)) name.remove_prefix(kParallel.size());
+  if (name.starts_with(base_prefix)) name.remove_prefix(base_prefix.size());
+  return name;
+}
+
+bool is_position_buffer(std::string_view name) { return name == "position_ids" || name.ends_with(".position_ids"); }
+
+class Matcher {
+ public:
+  Matcher(const std::vector<TensorSpec>& specs, const std::string& base_prefix, const Weights& weights)
+      : specs_(specs), weights_(weights) {
+    for (const TensorSpec& spec : specs) sources_.emplace(spec.name, nullptr);
+    for (const auto& [name, view] : weights.tensors()) {
+      const auto source = sources_.find(todays_name(without_prefixes(name, base_prefix)));
+      if (source == sources_.end()) {
+        if (!is_position_buffer(name)) unknown_.push_back(name);
+        continue;
+      }
+      if (source->second != nullptr) fail_ambiguous(source->first, *source->second, name);
+      source->second = &name;
+    }
+  }
+
+  // The name under which the weights hold it, or nullptr.
+  const std::string* find(const TensorSpec& spec) const { return sources_.at(spec.name); }
+
+  void take(const TensorSpec& spec, TensorMatch& result) {
+    const std::string* const name = find(spec);
+    if (name == nullptr) {
+      is_missing_ = true;
+      problem(spec, "missing, expected " + shape_text(spec.shape));
+      return;
+    }
+    const TensorView& view = weights_.tensors().at(*name);
+    if (view.shape != spec.shape) {
+      problem(spec, "found " + shape_text(view.shape) + ", expected " + shape_text(spec.shape));
+    } else if (view.dtype == DType::other) {
+      problem(spec, "found dtype " + view.dtype_name + ", expected F32, F16, BF16 or F64");
+    } else {
+      result.tensors.push_back({spec, *name, {}});
+    }
+  }
+
+  void check(const std::string& hint) const {
+    if (problems_ == 0) return;
+    std::string message = weights_.source() + ": " + std::to_string(problems_) + " of " +
+                          std::to_string(specs_.size()) + " tensors do not fit the model:";
+    if (is_missing_) message += list_unknown();  // first: it tells the cause
+    message += listed_;
+    if (problems_ > kListedProblems) message += "\n  and " + std::to_string(problems_ - kListedProblems) + " more";
+    throw WeightsError(message + hint);
+  }
+
+  void list_unexpected(TensorMatch& result) const {
+    std::vector<std::string_view> used;
+    for (const MatchedTensor& tensor : result.tensors) used.push_back(tensor.source_name);
+    std::sort(used.begin(), used.end());
+    for (const auto& [name, view] : weights_.tensors()) {
+      const bool is_used = std::binary_search(used.begin(), used.end(), std::string_view(name));
+      if (!is_used && !is_position_buffer(name)) result.unexpected.push_back(name);
+    }
+  }
+
+ private:
+  // Names of the file that mean nothing to the model: where tensors are missing, they show under which prefix they are.
+  std::string list_unknown() const {
+    if (unknown_.empty()) return "";
+    std::string text = "\n  names in the file that the model does not know:";
+    const std::size_t listed = std::min(unknown_.size(), kListedNames);
+    for (std::size_t i = 0; i < listed; ++i) text += (i == 0 ? " " : ", ") + quote(unknown_[i]);
+    if (unknown_.size() > listed) text += " and " + std::to_string(unknown_.size() - listed) + " more";
+    const std::string prefix = foreign_prefix();
+    if (!prefix.empty()) text += "\n  the missing names are there with " + quote(prefix) + " in front: rename them";
+    return text;
+  }
+
+  // What stands in front of the names of missing tensors, if it is the same wherever such a name is found; or "".
+  std::string foreign_prefix() const {
+    std::string prefix;
+    for (const std::string_view name : unknown_) {
+      const std::string today = todays_name(name);
+      for (std::size_t dot = today.find('.'); dot != std::string::npos; dot = today.find('.', dot + 1)) {
+        const auto source = sources_.find(std::string_view(today).substr(dot + 1));
+        if (source == sources_.end() || source->second != nullptr) continue;
+        const std::string_view found = std::string_view(today).substr(0, dot + 1);
+        if (!prefix.empty() && prefix != found) return "";
+        prefix = found;
+        break;
+      }
+    }
+    return prefix;
+  }
+
+  [[noreturn]] void fail_ambiguous(const std::string& tensor, const std::string& first,
+                                   const std::string& second) const {
+    throw WeightsError(weights_.source() + ": tensor " + quote(tensor) + ": found both " + quote(first) + " and " +
+                       quote(second) + ", expected one of them");
+  }
+
+  void problem(const TensorSpec& spec, const std::string& what) {
+    if (problems_++ < kListedProblems) listed_ += "\n  " + spec.name + ": " + what;
+  }
+
+  const std::vector<TensorSpec>& specs_;
+  const Weights& weights_;
+  std::map<std::string, const std::string*, std::less<>> sources_;  // the name in the weights, or null, of every spec
+  std::vector<std::string_view> unknown_;
+  bool is_missing_ = false;
+  std::size_t problems_ = 0;
+  std::string listed_;
+};
+
+}  // namespace
+
+TensorMatch match(const std::vector<TensorSpec>& base, const std::vector<TensorSpec>& head,
+                  const std::string& base_prefix, bool require, const std::string& hint, const Weights& weights) {
+  std::vector<TensorSpec> specs = base;
+  specs.insert(specs.end(), head.begin(), head.end());
+  Matcher matcher(specs, base_prefix, weights);
+  // A head may stand on a part of the base model, which says nothing of whether it is there itself.
+  const auto is_own = [](const TensorSpec& spec) { return spec.owner == TensorSpec::Owner::head; };
+  const bool has_own = std::any_of(head.begin(), head.end(), is_own);
+  const bool in_weights = std::any_of(head.begin(), head.end(), [&](const TensorSpec& spec) {
+    return (is_own(spec) || !has_own) && matcher.find(spec) != nullptr;
+  });
+  TensorMatch result;
+  result.has_head = !head.empty();
+  result.head = result.has_head && (require || in_weights);
+  for (const TensorSpec& spec : base) matcher.take(spec, result);
+  if (result.head)
+    for (const TensorSpec& spec : head) matcher.take(spec, result);
+  matcher.check(result.head && !in_weights ? hint : "");
+  matcher.list_unexpected(result);
+  return result;
+}
+
+}  // namespace filbert

@@ -1,0 +1,226 @@
+// config -> weights -> family -> ops -> outputs
+#include <filbert/model.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <optional>
+
+#include "engine/backend_loader.h"
+#include "engine/outputs.h"
+#include "engine/passes.h"
+#include "engine/sessions.h"
+#include "models/registry.h"
+
+namespace filbert {
+namespace {
+
+// One byte more than the parser's limit is enough for it to refuse the file.
+std::string read_config_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) throw FileError(path + ": cannot be opened: " + std::strerror(errno), errno);
+  const auto size = static_cast<std::size_t>(std::max<std::streamoff>(file.tellg(), 0));
+  std::string text(std::min(size, config_limits::kJson.bytes + 1), '\0');
+  file.seekg(0);
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
+}
+
+filbert_pooling pooling_op(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::cls:
+      return FILBERT_POOL_FIRST;
+    case Pooling::mean:
+      return FILBERT_POOL_MEAN;
+    case Pooling::max:
+      return FILBERT_POOL_MAX;
+  }
+  throw InputError("unknown pooling");
+}
+
+void check_interrupted(const ForwardOptions& options) {
+  if (options.interrupted && options.interrupted()) throw Interrupted("the forward was interrupted");
+}
+
+}  // namespace
+
+struct Model::Impl {
+  Weights weights;  // tables are gathered from its memory
+  std::unique_ptr<Ops> ops;
+  std::unique_ptr<Encoder> encoder;
+  std::unique_ptr<Head> head;  // or null
+  Dimensions size;
+  ModelInfo info;
+  std::optional<Sessions> sessions;  // use the ops
+
+  Impl(const ConfigReader& config, Weights given, const LoadOptions& options) : weights(std::move(given)) {
+    const Family& family = find_family(config);
+    const TensorMatch match = match_tensors(family, config, weights, options.task, options.require_head);
+    OpenedDevice device = open_device(options.device, options.threads, options.dtype);
+    ops = std::move(device.ops);
+    info.device = std::move(device.name);
+    LoadedTensors tensors(*ops, weights, match);
+    encoder = family.encoder(config, tensors);
+    if (match.head) head = family.head(options.task, config, tensors);
+    weights.drop_pages();
+    size = encoder->dimensions();
+    describe(family, match);
+    sessions.emplace(*ops);
+  }
+
+  void describe(const Family& family, const TensorMatch& match) {
+    const filbert_device_description& device = ops->device();
+    info.model_type = family.model_type;
+    info.isa = device.isa;
+    info.threads = device.threads;
+    info.hidden_size = size.hidden;
+    info.layers = size.layers;
+    info.heads = size.heads;
+    info.max_positions = size.inputs.longest;
+    if (head) info.head_width = head->width();
+    for (const MatchedTensor& tensor : match.tensors) {
+      std::size_t count = 1;
+      for (const std::uint64_t extent : tensor.spec.shape) count *= extent;
+      info.parameters += count;
+    }
+  }
+
+  // Calls body(pass, batch) for each pass of the packed batch.
+  template <typename Body>
+  void for_each_pass(Session& session, const ForwardOptions& options, const Body& body) {
+    for (Pass pass; pass.end < session.packed.sequences();) {
+      if (pass.end > 0) check_interrupted(options);
+      session.arena.reset();
+      session.results.reset();
+      pass = next_pass(session.packed, pass, ops->device().tokens_per_pass);
+      body(pass, upload(*ops, pass, session));
+    }
+    ops->sync();
+    session.arena.reset();
+    session.results.reset();
+  }
+
+  // [sequences, hidden], in the arena
+  const void* pool(Session& session, const Batch& batch, const void* x, filbert_pooling pooling, bool normalize) {
+    void* rows = session.arena.activations(batch.sequences, size.hidden);
+    ops->pool({x, batch.cu_seqlens, batch.sequences, size.hidden, pooling, normalize, rows});
+    return rows;
+  }
+
+  Computed compute(Session& session, const Batch& batch, Trace& trace, const Wanted& wanted) {
+    Run run = {*ops, batch, session.arena, trace, wanted.rows};
+    Computed computed;
+    computed.last = encoder->forward(run);
+    const auto first = [&] {
+      return wanted.rows == Rows::first ? computed.last
+                                        : pool(session, batch, computed.last, FILBERT_POOL_FIRST, false);
+    };
+    if (wanted.pooled)
+      computed.rows = wanted.rows == Rows::first
+                          ? computed.last
+                          : pool(session, batch, computed.last, wanted.pooling, wanted.normalize);
+    if (wanted.head) computed.rows = head->forward(run, first(), batch.sequences);
+    return computed;
+  }
+
+  void forward(Session& session, const Layout& layout, const OutputBuffers& out, const ForwardOptions& options) {
+    if (out.head && !head) throw InputError("what a head gives is asked of a model without one");
+    if (out.on_device && !out.attentions.empty()) throw InputError("attentions are written to host memory only");
+    clear_unwritten(out, session.packed, layout, size, info.head_width);
+    const bool traced = !out.hidden_states.empty() || !out.attentions.empty();
+    const Wanted wanted = {.rows = out.last_hidden_state || traced ? Rows::all : Rows::first,
+                           .head = out.head != nullptr};
+    for_each_pass(session, options, [&](const Pass& pass, const Batch& batch) {
+      OutputWriter writer(*ops, session, pass, layout, out, size);
+      const auto run = [&] { return compute(session, batch, writer, wanted); };
+      const Computed computed = traced ? run() : session.recordings.run(batch, wanted, run);
+      if (out.last_hidden_state) writer.last_hidden_state(computed.last);
+      if (out.head) writer.sequence_rows(computed.rows, info.head_width, out.head);
+    });
+  }
+};
+
+Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(Model&&) noexcept = default;
+Model::~Model() = default;
+
+Model Model::load(const std::string& folder, const LoadOptions& options) {
+  const std::string path = folder + "/config.json";
+  const JsonValue root = parse_config(read_config_file(path), path);
+  const ConfigReader config(root, path);
+  validate_config(config);  // its errors come before those of the weights
+  return Model(std::make_unique<Impl>(config, Weights::open(folder), options));
+}
+
+Model Model::create(const std::string& config_json, Weights weights, const LoadOptions& options) {
+  const JsonValue root = parse_config(config_json, "config");
+  return Model(std::make_unique<Impl>(ConfigReader(root, "config"), std::move(weights), options));
+}
+
+void Model::forward(const TokenBatch& batch, const OutputBuffers& out, const ForwardOptions& options) const {
+  Lease session(*impl_->sessions);
+  (*session).packed.pack(batch, impl_->size.inputs);
+  impl_->forward(*session, {(*session).packed.tokens(), 0, batch.sequences}, out, options);
+}
+
+void Model::forward(const PaddedBatch& batch, const OutputBuffers& out, const ForwardOptions& options) const {
+  Lease session(*impl_->sessions);
+  (*session).packed.pack(batch, impl_->size.inputs, out.head != nullptr);
+  impl_->forward(*session, {batch.rows * batch.columns, batch.columns, batch.rows}, out, options);
+}
+
+Output Model::forward(const TokenBatch& batch, const ForwardOptions& options) const {
+  const std::size_t tokens = count_tokens(batch);
+  Output result;
+  OutputBuffers buffers;
+  const auto buffer = [](std::vector<float>& values, std::size_t count) {
+    values.resize(count);
+    return values.data();
+  };
+  buffers.last_hidden_state = buffer(result.last_hidden_state, tokens * impl_->size.hidden);
+  if (options.head && impl_->head) buffers.head = buffer(result.head, batch.sequences * impl_->info.head_width);
+  if (options.hidden_states) {
+    result.hidden_states.resize(impl_->size.layers + 1);
+    for (auto& values : result.hidden_states)
+      buffers.hidden_states.push_back(buffer(values, tokens * impl_->size.hidden));
+  }
+  if (options.attentions) {
+    std::size_t squares = 0;
+    for (std::size_t s = 0; s < batch.sequences; ++s) {
+      const auto length = static_cast<std::size_t>(batch.cu_seqlens[s + 1] - batch.cu_seqlens[s]);
+      squares += length * length;
+    }
+    result.attentions.resize(impl_->size.layers);
+    for (auto& values : result.attentions) buffers.attentions.push_back(buffer(values, squares * impl_->size.heads));
+  }
+  forward(batch, buffers, options);
+  return result;
+}
+
+void Model::embed(const TokenBatch& batch, Pooling pooling, bool normalize, float* out,
+                  const ForwardOptions& options) const {
+  Impl& impl = *impl_;
+  const filbert_pooling op = pooling_op(pooling);
+  Lease lease(*impl.sessions);
+  Session& session = *lease;
+  session.packed.pack(batch, impl.size.inputs);
+  const Layout layout = {session.packed.tokens(), 0, batch.sequences};
+  clear_sequence_rows(out, session.packed, layout, impl.size.hidden);
+  const OutputBuffers nothing;
+  const Wanted wanted = {.rows = op == FILBERT_POOL_FIRST && !normalize ? Rows::first : Rows::all,
+                         .pooled = true,
+                         .pooling = op,
+                         .normalize = normalize};
+  impl.for_each_pass(session, options, [&](const Pass& pass, const Batch& packed) {
+    OutputWriter writer(*impl.ops, session, pass, layout, nothing, impl.size);
+    const auto run = [&] { return impl.compute(session, packed, writer, wanted); };
+    writer.sequence_rows(session.recordings.run(packed, wanted, run).rows, impl.size.hidden, out);
+  });
+}
+
+const ModelInfo& Model::info() const { return impl_->info; }
+
+}  // namespace filbert

@@ -1,0 +1,64 @@
+#include "models/heads.h"
+
+#include "models/layers.h"
+
+namespace filbert {
+namespace {
+
+// Layers on the first token of each sequence.
+class FirstTokenHead : public Head {
+ public:
+  FirstTokenHead(Tensors& tensors, std::size_t hidden, std::size_t width, const std::vector<HeadLayer>& layers)
+      : hidden_(hidden), width_(width) {
+    for (const HeadLayer& layer : layers) {
+      const std::size_t out = &layer == &layers.back() ? width : hidden;
+      layers_.push_back({make_linear(tensors, {layer.name}, out, hidden, nullptr, layer.owner), layer.activation, out});
+    }
+  }
+
+  Rows reads() const override { return Rows::first; }
+  std::size_t width() const override { return width_; }
+
+  void* forward(Run& run, const void* x, std::size_t rows) const override {
+    void* out = nullptr;
+    for (const Layer& layer : layers_) {
+      out = run.arena.activations(rows, layer.out);
+      run.ops.token_ops({linear({x, layer.linear.weight, layer.linear.bias, nullptr, layer.activation, out, 0})}, rows);
+      x = out;
+    }
+    return out;
+  }
+
+ private:
+  struct Layer {
+    Linear linear;
+    filbert_activation activation;
+    std::size_t out;
+  };
+  std::size_t hidden_, width_;
+  std::vector<Layer> layers_;
+};
+
+// As in transformers: the length of id2label, else num_labels, else 2.
+std::size_t labels(const ConfigReader& config) {
+  const JsonValue* names = config.find("id2label");
+  if (names == nullptr) return static_cast<std::size_t>(config.positive_int("num_labels", 2, config_limits::kLabels));
+  if (names->object() == nullptr || names->object()->members().empty())
+    config.fail("id2label", "an object with a name for each label");
+  return names->object()->members().size();
+}
+
+}  // namespace
+
+std::unique_ptr<Head> pooler(Tensors& tensors, std::size_t hidden) {
+  const std::vector<HeadLayer> layers = {{"pooler.dense", FILBERT_TANH, Tensors::Owner::base}};
+  return std::make_unique<FirstTokenHead>(tensors, hidden, hidden, layers);
+}
+
+std::unique_ptr<Head> sequence_classifier(const ConfigReader& config, Tensors& tensors, std::size_t hidden,
+                                          const HeadLayer& dense, const std::string& out) {
+  const std::vector<HeadLayer> layers = {dense, {out, FILBERT_IDENTITY}};
+  return std::make_unique<FirstTokenHead>(tensors, hidden, labels(config), layers);
+}
+
+}  // namespace filbert

@@ -1,0 +1,25 @@
+// What stands on encoders.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/encoder.h"
+
+namespace filbert {
+
+// One layer of a head.
+struct HeadLayer {
+  std::string name;
+  filbert_activation activation;
+  Tensors::Owner owner = Tensors::Owner::head;
+};
+
+// BERT's pooler (https://arxiv.org/abs/1810.04805): tanh(W x + b) of the first token.
+std::unique_ptr<Head> pooler(Tensors& tensors, std::size_t hidden);
+
+// Logits, [labels], from the first token: `dense` keeps the width, `out` gives the logits.
+std::unique_ptr<Head> sequence_classifier(const ConfigReader& config, Tensors& tensors, std::size_t hidden,
+                                          const HeadLayer& dense, const std::string& out);
+
+}  // namespace filbert

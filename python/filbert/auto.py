@@ -1,0 +1,100 @@
+"""Classes that choose the class of a family by the `model_type` of a configuration."""
+
+import os
+from typing import Any, ClassVar
+
+from .configuration import PretrainedConfig, from_file
+from .encoder import EncoderModel
+from .errors import ConfigError
+from .hub import HUB_KEYWORDS, Source
+from .model_settings import load_config
+from .models import FAMILIES, class_of
+
+
+class AutoConfig:
+    """Chooses the configuration class by the `model_type` of config.json."""
+
+    def __init__(self) -> None:
+        raise TypeError("AutoConfig is not instantiated: use AutoConfig.from_pretrained or AutoConfig.for_model")
+
+    @staticmethod
+    def for_model(model_type: str | None, /, **kwargs: Any) -> PretrainedConfig:
+        """A configuration of that type. Raises ConfigError if filbert does not have it."""
+        config_class = class_of(model_type, "Config")
+        if config_class is None:
+            raise ConfigError(f"model_type: found {model_type!r}, supported: {', '.join(sorted(FAMILIES))}")
+        config: PretrainedConfig = config_class(**kwargs)
+        return config
+
+    @staticmethod
+    def from_json_file(json_file: str | os.PathLike[str]) -> PretrainedConfig:
+        """See `PretrainedConfig.from_json_file`; the file must say its model_type."""
+        return from_file(_new_config, json_file)
+
+    @staticmethod
+    def from_pretrained(pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
+        """See `PretrainedConfig.from_pretrained`."""
+        return _AnyConfig.from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+
+class _AnyConfig(PretrainedConfig):
+    @classmethod
+    def from_json_file(cls, json_file: str | os.PathLike[str]) -> Any:
+        return AutoConfig.from_json_file(json_file)
+
+
+def _new_config(**values: Any) -> PretrainedConfig:
+    return AutoConfig.for_model(values.pop("model_type", None), **values)
+
+
+class _AutoModel:
+    """What the classes below do."""
+
+    kind: ClassVar[str]  # what the names of the classes end in that it chooses from
+    defaults: ClassVar[dict[str, Any]] = {}  # where they differ from those of the class
+
+    def __init__(self) -> None:
+        name = type(self).__name__
+        raise TypeError(f"{name} is not instantiated: use {name}.from_pretrained or {name}.from_config")
+
+    @classmethod
+    def from_config(cls, config: PretrainedConfig, **kwargs: Any) -> Any:
+        """A model with random weights; the keywords are those of the class (`seed`, `dtype`, `device`...)."""
+        if not isinstance(config, PretrainedConfig):
+            raise TypeError(f"{cls.__name__}.from_config takes a configuration, found {type(config).__name__}")
+        return cls._class_for(config)(config, **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
+        """See `EncoderModel.from_pretrained`."""
+        kwargs = {**cls.defaults, **kwargs}
+        config = kwargs.pop("config", None)
+        if config is None:
+            source = Source(
+                pretrained_model_name_or_path, **{key: kwargs[key] for key in HUB_KEYWORDS if key in kwargs}
+            )
+            config = load_config(AutoConfig, source, cls.__name__)
+            kwargs["revision"] = source.revision
+        return cls._class_for(config).from_pretrained(pretrained_model_name_or_path, config=config, **kwargs)
+
+    @classmethod
+    def _class_for(cls, config: PretrainedConfig) -> type[EncoderModel]:
+        model_class: type[EncoderModel] | None = class_of(config.model_type, cls.kind)
+        if model_class is None:
+            raise TypeError(
+                f"{cls.__name__} has no model for {type(config).__name__}; it has {', '.join(sorted(FAMILIES))}"
+            )
+        return model_class
+
+
+class AutoModel(_AutoModel):
+    """The base model. A checkpoint without the pooler that its family has loads without one, with a warning."""
+
+    kind = "Model"
+    defaults: ClassVar[dict[str, Any]] = {"add_pooling_layer": None}
+
+
+class AutoModelForSequenceClassification(_AutoModel):
+    """Logits for a whole text. A checkpoint without that head is an error, never a head with random weights."""
+
+    kind = "ForSequenceClassification"

@@ -1,0 +1,29 @@
+"""CamemBERT: RoBERTa with another vocabulary."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..encoder import BaseModel
+from ..sequence_classification import ForSequenceClassification
+from .roberta import RobertaConfig
+
+
+@dataclass(init=False, repr=False, eq=False)
+class CamembertConfig(RobertaConfig):
+    """CamemBERT (https://arxiv.org/abs/1911.03894), with the defaults of transformers."""
+
+    model_type: ClassVar[str] = "camembert"
+
+    vocab_size: int = 30522
+
+
+class CamembertModel(BaseModel):
+    """CamemBERT without a head of a task (https://arxiv.org/abs/1911.03894)."""
+
+    config_class = CamembertConfig
+
+
+class CamembertForSequenceClassification(ForSequenceClassification):
+    """CamemBERT with logits for a whole text."""
+
+    config_class = CamembertConfig

@@ -1,0 +1,18 @@
+"""Models that classify whole texts."""
+
+from typing import Any, ClassVar
+
+from .encoder import EncoderModel
+from .outputs import SequenceClassifierOutput
+
+
+class ForSequenceClassification(EncoderModel):
+    """An encoder with logits for each text: [batch, labels], `config.id2label` names them.
+
+    Only what the head reads is computed in the last layer.
+    """
+
+    task: ClassVar[str] = "sequence-classification"
+
+    def _output(self, last: Any, head: Any, states: Any, attentions: Any) -> SequenceClassifierOutput:
+        return SequenceClassifierOutput(head, states, attentions)

@@ -1,0 +1,170 @@
+"""Every family of the table: numbers beside transformers, bits alone and in a batch, saving and loading both ways."""
+
+import numpy as np
+import pytest
+from families import FAMILIES, draw_call
+from test_parity import check, reference_outputs
+
+import filbert
+from filbert import AutoModel, AutoModelForSequenceClassification, InputError, WeightsError
+from filbert.models import FAMILIES as REGISTERED
+
+CASES = 30
+TASKS = ("Model", "ForSequenceClassification")
+
+
+def reference_model(torch, transformers, name, task, seed):
+    """A small random model of transformers whose biases and norms are random too, and its configuration."""
+    family = FAMILIES[name]
+    config = family.draw(np.random.default_rng(seed))
+    torch.manual_seed(seed)
+    settings = getattr(transformers, f"{family.stem}Config")(**config, attn_implementation="eager")
+    model = getattr(transformers, family.stem + task)(settings)
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return config, model
+
+
+def own_model(name, task, seed, **keywords):
+    family = FAMILIES[name]
+    config = family.draw(np.random.default_rng(seed))
+    settings = getattr(filbert, f"{family.stem}Config")(**config)
+    return config, getattr(filbert, family.stem + task)(settings, seed=seed, **keywords)
+
+
+def test_the_table_has_every_family():
+    assert {name: family.stem for name, family in FAMILIES.items()} == {
+        name: stem for name, (_, stem) in REGISTERED.items()
+    }
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("seed", range(CASES))
+def test_the_base_model(torch, transformers, tmp_path, name, seed):
+    config, reference = reference_model(torch, transformers, name, "Model", seed)
+    call = draw_call(FAMILIES[name], config, np.random.default_rng(1000 + seed), seed % 5)
+    reference.save_pretrained(tmp_path)
+    found = AutoModel.from_pretrained(tmp_path)(**call, output_hidden_states=True, output_attentions=True)
+    single = reference_outputs(torch, reference, call)
+    double = reference_outputs(torch, reference.double(), call)
+    mask = call.get("attention_mask", np.ones(call["input_ids"].shape)).astype(bool)
+    rows, pairs = mask[:, :, None], mask[:, None, :, None] & mask[:, None, None, :]
+    check("last_hidden_state", found.last_hidden_state, single.last_hidden_state, double.last_hidden_state, rows)
+    if FAMILIES[name].pooler:
+        check("pooler_output", found.pooler_output, single.pooler_output, double.pooler_output, True)
+    else:
+        assert found.pooler_output is None
+    for key, where in (("hidden_states", rows), ("attentions", pairs)):
+        layers = [np.stack([layer.numpy() for layer in each[key]]) for each in (single, double)]
+        check(key, np.stack(found[key]), *layers, where)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("seed", range(CASES))
+def test_sequence_classification(torch, transformers, tmp_path, name, seed):
+    config, reference = reference_model(torch, transformers, name, "ForSequenceClassification", seed)
+    call = draw_call(FAMILIES[name], config, np.random.default_rng(2000 + seed), seed % 5, batch=64)  # of one alone, the error is luck
+    reference.save_pretrained(tmp_path)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert type(model).__name__ == f"{FAMILIES[name].stem}ForSequenceClassification"
+    assert model.config.num_labels == config["num_labels"]
+    found = model(**call)
+    assert list(found) == ["logits"]
+    assert found[0] is found.logits
+    single = reference_outputs(torch, reference, call)
+    double = reference_outputs(torch, reference.double(), call)
+    check("logits", found.logits, single.logits, double.logits, True)
+    states = model(**call, output_hidden_states=True)
+    assert states.logits.tobytes() == found.logits.tobytes(), "all rows, or only those that the head reads"
+    assert len(states.hidden_states) == len(single.hidden_states)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("task", TASKS)
+def test_saving_and_loading_both_ways(torch, transformers, tmp_path, name, task):
+    _, reference = reference_model(torch, transformers, name, task, 7)
+    reference.save_pretrained(tmp_path / "theirs")
+    ours = getattr(filbert, f"Auto{task if task == 'Model' else 'Model' + task}").from_pretrained(tmp_path / "theirs")
+    expected = {key: value.numpy() for key, value in reference.state_dict().items() if "position_ids" not in key}
+    assert {key: value.tobytes() for key, value in ours.state_dict().items()} == {
+        key: value.tobytes() for key, value in expected.items()
+    }
+    ours.save_pretrained(tmp_path / "ours")
+    again = getattr(transformers, FAMILIES[name].stem + task).from_pretrained(tmp_path / "ours")
+    assert {key: value.numpy().tobytes() for key, value in again.state_dict().items()} == {
+        key: value.numpy().tobytes() for key, value in reference.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_a_row_has_the_same_bits_in_any_batch(name, task, dtype):
+    family = FAMILIES[name]
+    config, model = own_model(name, task, 3, dtype=dtype, num_threads=1)
+    _, other = own_model(name, task, 3, dtype=dtype, num_threads=2)
+    rng = np.random.default_rng(5)
+    padding = config.get("pad_token_id", 0)
+    longest = config["max_position_embeddings"] - padding - 1
+    rows = [rng.integers(padding + 1, config["vocab_size"], int(length)) for length in rng.integers(1, longest, 9)]
+    alone = [model([row.tolist()])[0] for row in rows]
+    for each in (model, other):
+        together = each([row.tolist() for row in rows])
+        for index, row in enumerate(rows):
+            found = together[0][index] if task != "Model" else together[0][index, : len(row)]
+            assert found.tobytes() == alone[index][0].tobytes()
+    # The same with holes: masked tokens are not there, but for the positions of what follows them.
+    width = max(map(len, rows))
+    ids = np.full((len(rows), width), padding)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = row
+    mask = (ids != padding) & (rng.random(ids.shape) < 0.8)
+    mask[:, 0] = True
+    types = {"token_type_ids": np.zeros_like(ids)} if family.types else {}
+    batch = model(ids, attention_mask=mask.astype(int), **types)[0]
+    for index in range(len(rows)):
+        single = other(ids[index : index + 1], attention_mask=mask[index : index + 1].astype(int))[0]
+        assert single[0].tobytes() == batch[index].tobytes()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_low_precision_is_close(name):
+    _, exact = own_model(name, "Model", 11)
+    ids = np.random.default_rng(0).integers(5, 20, (4, 12))
+    expected = exact(ids).last_hidden_state.ravel()
+    for dtype, least in (("bfloat16", 0.999), ("int8", 0.99)):
+        found = own_model(name, "Model", 11, dtype=dtype)[1](ids).last_hidden_state.ravel()
+        assert found @ expected / np.linalg.norm(found) / np.linalg.norm(expected) > least
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_checkpoint_without_the_head_is_an_error(tmp_path, name):
+    _, model = own_model(name, "Model", 0)
+    model.save_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match=r"classifier.*missing(.|\n)*trained for another") as error:
+        AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_base_of_a_classifier_loads(tmp_path, name):
+    config, classifier = own_model(name, "ForSequenceClassification", 0)
+    classifier.save_pretrained(tmp_path)
+    ids = [[5, 6, 7, 8]]
+    base = AutoModel.from_pretrained(tmp_path)
+    states = classifier(ids, output_hidden_states=True).hidden_states
+    assert base(ids).last_hidden_state.tobytes() == states[-1].tobytes()
+    assert config["num_labels"] == base.config.num_labels
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.pads])
+def test_positions_are_counted_from_the_ids(name):
+    config, model = own_model(name, "Model", 2)
+    padding = config["pad_token_id"]
+    ids = [[padding, 9, padding, 10, 11, padding]]
+    expected = model(ids, position_ids=[[padding, padding + 1, padding, padding + 2, padding + 3, padding]])
+    assert model(ids).last_hidden_state.tobytes() == expected.last_hidden_state.tobytes()
+    longest = config["max_position_embeddings"] - padding - 1
+    model([[9] * longest + [padding] * 5])
+    with pytest.raises(InputError, match=f"has {longest + 1} tokens, but the model has {longest} positions"):
+        model([[9] * (longest + 1)])
