@@ -40,7 +40,7 @@ class FilbertEngine(Engine):
 
     def run(self) -> np.ndarray:
         batch = self._batch
-        return self._model._engine.embed(batch.ids[batch.mask], batch.cu_seqlens, "mean", True)
+        return self._model.embed(batch.ids[batch.mask], batch.cu_seqlens, "mean", True)
 
     def token_vectors(self) -> np.ndarray:
         batch = self._batch

@@ -1,4 +1,4 @@
-"""Bar charts, or the table of the README, of a result of compare.py.
+"""Bar charts, or the table of bench/README.md, of a result of compare.py.
 
 python bench/plots.py bench/results/DATE-cpu.json            # docs/cpu-float32.png and so on
 python bench/plots.py bench/results/DATE-cpu.json --readme   # the table, as Markdown
@@ -26,7 +26,7 @@ HIGHEST = 2.5  # bars end here; what they reach is written on them
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("result", type=Path)
-    parser.add_argument("--readme", action="store_true", help="print the README's table and draw nothing")
+    parser.add_argument("--readme", action="store_true", help="print the table of bench/README.md and draw nothing")
     parser.add_argument("--output", type=Path, default=DOCS, help="the folder of the charts (default: docs)")
     args = parser.parse_args()
     record = json.loads(args.result.read_text())

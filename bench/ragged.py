@@ -57,7 +57,7 @@ def main() -> None:
         runs[name] = lambda name=name: encodes[name](texts)
         for title, sequences in ((", model alone", ids), (", equal lengths", even_ids)):
             batches = packed_batches(sequences)
-            runs[name + title] = lambda engine=encoder.model._engine, batches=batches: run_packed(engine, batches)
+            runs[name + title] = lambda model=encoder.model, batches=batches: run_packed(model, batches)
 
     accuracy = {name: agreement(name, encode, encodes[PEER], texts) for name, encode in encodes.items()}
     peaks: Peaks = measure_peaks(args.bench_ops, args.threads) if args.bench_ops else {}

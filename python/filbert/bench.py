@@ -75,9 +75,9 @@ def packed_batches(sequences: list[Integers]) -> list[tuple[Integers, Integers]]
     return [(np.concatenate(batch), np.cumsum([0, *map(len, batch)], dtype=np.int64)) for batch in batches]
 
 
-def run_packed(engine: _core.Model, batches: list[tuple[Integers, Integers]]) -> list[Floats]:
+def run_packed(model: EncoderModel, batches: list[tuple[Integers, Integers]]) -> list[Floats]:
     """The means of the token vectors of every sequence, normalised, batch by batch."""
-    return [engine.embed(ids, cu_seqlens, "mean", True) for ids, cu_seqlens in batches]
+    return [model.embed(ids, cu_seqlens, "mean", True) for ids, cu_seqlens in batches]
 
 
 def choose_cases(batch: int | None, length: int | None, positions: int) -> list[tuple[int, int]]:
@@ -99,8 +99,7 @@ def measure(
     neither, the cases of CASES that fit the model, and the ragged set. Shows a progress bar on a terminal.
     Raises InputError and MemoryError.
     """
-    engine = model._engine
-    cases = choose_cases(batch, length, engine.max_positions)
+    cases = choose_cases(batch, length, model.max_positions)
     jobs: list[tuple[str, int, int, Callable[[], object]]] = []
     generator = np.random.default_rng(0)
     vocabulary = model.config.to_dict()["vocab_size"]
@@ -108,9 +107,9 @@ def measure(
         ids = generator.integers(0, vocabulary, (sequences, tokens))
         jobs.append((f"{sequences}x{tokens}", sequences, sequences * tokens, lambda ids=ids: model(ids)))  # type: ignore[misc]
     if batch is None and length is None:
-        lengths = ragged_lengths(min(RAGGED_LONGEST, engine.max_positions))
+        lengths = ragged_lengths(min(RAGGED_LONGEST, model.max_positions))
         batches = packed_batches([generator.integers(0, vocabulary, each) for each in lengths])
-        jobs.append(("ragged", len(lengths), int(lengths.sum()), lambda: run_packed(engine, batches)))
+        jobs.append(("ragged", len(lengths), int(lengths.sum()), lambda: run_packed(model, batches)))
     return list(_timings(jobs, seconds))
 
 
@@ -147,17 +146,16 @@ def table(timings: list[Timing]) -> list[str]:
 
 def report(model: EncoderModel, timings: list[Timing]) -> dict[str, Any]:
     """What `filbert bench --json` writes."""
-    engine = model._engine
-    description = next((each.description for each in _core.devices() if each.name == engine.device), "")
+    description = next((each.description for each in _core.devices() if each.name == model.device), "")
     return {
         "filbert": _core.__version__,
         "model": model.name_or_path,
         "parameters": model.num_parameters(),
         "dtype": model.dtype,
-        "device": engine.device,
+        "device": model.device,
         "processor": description,
-        "isa": engine.isa,
-        "threads": engine.threads,
+        "isa": model.isa,
+        "threads": model.num_threads,
         "results": [asdict(each) for each in timings],
     }
 
@@ -181,10 +179,9 @@ def run(
 
     with nullcontext() if json_place is None else Output(json_place) as output:
         model = AutoModel.from_pretrained(name, dtype=dtype, add_pooling_layer=False, **where)
-        engine = model._engine
         timings = measure(model, batch=batch, length=length, seconds=seconds)
-        threads = f"{engine.threads} thread{'' if engine.threads == 1 else 's'}"
-        heading = f"{model.name_or_path} on {engine.device} ({engine.isa}, {threads}), {model.dtype}"
+        threads = f"{model.num_threads} thread{'' if model.num_threads == 1 else 's'}"
+        heading = f"{model.name_or_path} on {model.device} ({model.isa}, {threads}), {model.dtype}"
         print(heading, "", *table(timings), sep="\n", file=sys.stderr if output and output.is_stdout else sys.stdout)
         if output:
             output.write((json.dumps(report(model, timings), indent=1) + "\n").encode())

@@ -158,25 +158,12 @@ class PretrainedConfig:
             ).get("config.json")
         config = cls.from_json_file(path)
         config.name_or_path = os.fspath(pretrained_model_name_or_path)
-        unused = config._override(overrides)
+        unused = override(config, overrides)
         if return_unused_kwargs:
             return config, unused
         if unused:
             raise TypeError(f"from_pretrained() got unexpected keyword arguments: {', '.join(sorted(unused))}")
         return config
-
-    def _override(self, overrides: dict[str, Any]) -> dict[str, Any]:
-        """Replaces attributes, and gives back the entries that name none."""
-        unused = {}
-        for key, value in overrides.items():
-            key = "dtype" if key == "torch_dtype" else key
-            if key in _DROPPED or (key == "dtype" and value == "auto"):
-                continue
-            if hasattr(self, key) and not callable(getattr(self, key)):
-                setattr(self, key, value)
-            else:
-                unused[key] = value
-        return unused
 
     def update(self, config_dict: dict[str, Any]) -> None:
         """Sets attributes."""
@@ -277,3 +264,17 @@ def _integer_keys(labels: Any) -> dict[int, str]:
         return {int(key): label for key, label in labels.items()}
     except (AttributeError, TypeError, ValueError):
         raise ConfigError(f"id2label: found {labels!r:.200}, expected an object with integers as keys") from None
+
+
+def override(config: PretrainedConfig, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Replaces attributes, and gives back the entries that name none."""
+    unused = {}
+    for key, value in overrides.items():
+        key = "dtype" if key == "torch_dtype" else key
+        if key in _DROPPED or (key == "dtype" and value == "auto"):
+            continue
+        if hasattr(config, key) and not callable(getattr(config, key)):
+            setattr(config, key, value)
+        else:
+            unused[key] = value
+    return unused

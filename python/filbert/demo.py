@@ -30,9 +30,9 @@ def run(device: str = "cpu", threads: int | None = None, seconds: float = 3.0) -
     begin = time.perf_counter()
     encoder = SentenceEncoder.from_pretrained(get_model_path(), device=device, num_threads=threads)
     loaded = time.perf_counter() - begin
-    engine = encoder.model._engine
+    model = encoder.model
     print("all-MiniLM-L6-v2: sentences to vectors of 384 numbers, read from the files of the Hugging Face hub")
-    print(f"loaded in {loaded:.2f} s on {engine.device} ({engine.isa}, {_count(engine.threads, 'thread')}), float32\n")
+    print(f"loaded in {loaded:.2f} s on {model.device} ({model.isa}, {_count(model.num_threads, 'thread')}), float32\n")
 
     print("How alike are they? (cosine)\n")
     vectors = encoder.encode(SENTENCES)

@@ -3,41 +3,28 @@
 import copy
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _core
 from .atomic import FileSet
-from .checks import integer, optional_count
-from .configuration import PretrainedConfig
+from .checks import optional_count
+from .configuration import PretrainedConfig, override
 from .errors import DeviceError, InputError
+from .habits import ModuleHabits
 from .hub import Source
 from .interop import prepare
 from .libraries import Like, like
 from .model_settings import load_config
-from .outputs import BaseModelOutputWithPooling, ModelOutput
+from .outputs import ModelOutput
 from .weights import Entry, as_array, open_weights, random_weights, remove_stale_weights, save_weights
 
 Model = TypeVar("Model", bound="EncoderModel")
 
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
-_NO_TRAINING = "filbert runs models and does not train them"
-_NO_MODULES = "the layers live in C++ and are not Python modules; state_dict() gives the weights as arrays"
-# What people call by habit and filbert does not have: raised as the message of the AttributeError.
-_ABSENT = {
-    **dict.fromkeys(("parameters", "named_parameters", "buffers", "modules", "children", "apply"), _NO_MODULES),
-    **dict.fromkeys(("encoder", "embeddings", "pooler", "get_input_embeddings"), _NO_MODULES),
-    **dict.fromkeys(("requires_grad_", "zero_grad", "gradient_checkpointing_enable"), _NO_TRAINING),
-    **dict.fromkeys(
-        ("load_state_dict", "set_input_embeddings", "resize_token_embeddings"),
-        "weights are fixed once loaded; change the files and load them with from_pretrained",
-    ),
-    "generate": "filbert runs encoders, which do not generate text",
-    "push_to_hub": "save_pretrained, then upload the folder with huggingface_hub",
-}
 # Arguments of BertModel.forward in transformers that filbert cannot honour.
 _REFUSED_INPUTS = {
     "inputs_embeds": "only input_ids are taken",
@@ -49,7 +36,7 @@ _REFUSED_INPUTS = {
 }
 
 
-class EncoderModel:
+class EncoderModel(ModuleHabits):
     """An encoder with the interface of `transformers.PreTrainedModel`, for inference.
 
     Immutable apart from `to`, and safe to call from many threads. A subclass sets `config_class`, and `task` to the
@@ -58,6 +45,7 @@ class EncoderModel:
 
     config_class: ClassVar[type[PretrainedConfig]]
     task: ClassVar[str]
+    auto_class: ClassVar[str]  # what chooses among the classes of the task
     main_input_name: ClassVar[str] = "input_ids"
     training: ClassVar[bool] = False
 
@@ -131,13 +119,13 @@ class EncoderModel:
         )
         dtype = config_overrides.pop("torch_dtype", None) if dtype is None else dtype
         if config is None:
-            config = load_config(cls.config_class, source, f"Auto{_auto_name(cls.task)}")
+            config = load_config(cls.config_class, source, cls.auto_class)
         elif isinstance(config, cls.config_class):
             config = copy.deepcopy(config)
         else:
             raise TypeError(f"{cls.__name__} takes a {cls.config_class.__name__}, found {type(config).__name__}")
         config.name_or_path = source.name
-        unknown = config._override(config_overrides)
+        unknown = override(config, config_overrides)
         if unknown:
             raise TypeError(f"from_pretrained() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
         path = source.weights()
@@ -303,16 +291,6 @@ class EncoderModel:
             if not (exclude_embeddings and name.endswith("_embeddings.weight"))
         )
 
-    def eval(self: Model) -> Model:
-        """Returns the model: it is always in this mode."""
-        return self
-
-    def train(self: Model, mode: bool = True) -> Model:
-        """Raises NotImplementedError, unless `mode` is false."""
-        if mode:
-            raise NotImplementedError(_NO_TRAINING)
-        return self
-
     def to(self: Model, *args: Any, device: Any = None, dtype: Any = None) -> Model:
         """Moves the model to a device, or to another dtype, in either order. Raises DeviceError and InputError."""
         for argument in args:
@@ -327,21 +305,34 @@ class EncoderModel:
             self._start(new_dtype, new_device)
         return self
 
-    def cpu(self: Model) -> Model:
-        return self.to("cpu")
+    def embed(
+        self, ids: Any, cu_seqlens: Any, pooling: str = "mean", normalize: bool = False
+    ) -> npt.NDArray[np.float32]:
+        """One vector a sequence of a packed batch, pooled from the last hidden state: [sequences, hidden].
 
-    def cuda(self: Model, device: int | str | None = None) -> Model:
-        """Moves the model to a GPU. Raises DeviceError if that cannot be."""
-        return self.to("cuda" if device is None else f"cuda:{device}" if integer(device) is not None else device)
+        ids: int64 [tokens]. cu_seqlens: int64 [sequences + 1], from 0 to the number of tokens. pooling: "cls", "mean"
+        or "max". normalize: to length 1. An empty sequence gives zeros. Raises InputError and MemoryError.
+        """
+        return self._engine.embed(ids, cu_seqlens, pooling, normalize)
 
-    def float(self: Model) -> Model:
-        return self.to(dtype="float32")
+    @property
+    def hidden_size(self) -> int:
+        """Numbers of a token vector."""
+        return self._engine.hidden_size
 
-    def half(self: Model) -> Model:
-        return self.to(dtype="float16")
+    @property
+    def max_positions(self) -> int:
+        """Tokens of the longest sequence."""
+        return self._engine.max_positions
 
-    def bfloat16(self: Model) -> Model:
-        return self.to(dtype="bfloat16")
+    @property
+    def isa(self) -> str:
+        """The instruction set, or compute capability, in use."""
+        return self._engine.isa
+
+    @property
+    def num_threads(self) -> int:
+        return self._engine.threads
 
     @property
     def dtype(self) -> str:
@@ -356,12 +347,6 @@ class EncoderModel:
     def name_or_path(self) -> str:
         return self.config.name_or_path
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            reason = f": {_ABSENT[name]}" if name in _ABSENT else ""
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{reason}")
-
     def __copy__(self: Model) -> Model:
         twin = type(self).__new__(type(self))
         twin.__dict__.update(self.__dict__)
@@ -371,11 +356,6 @@ class EncoderModel:
         twin = copy.copy(self)
         twin.config = copy.deepcopy(self.config, memo)
         return twin
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"a {type(self).__name__} cannot be pickled: save_pretrained(folder) here and from_pretrained(folder) there"
-        )
 
     def _head_text(self) -> str:
         width = self._engine.head_width
@@ -390,19 +370,6 @@ class EncoderModel:
             f"{_count(self.num_parameters())} parameters, {self._head_text()}, {self.dtype}, "
             f"{engine.device} {engine.isa}, {engine.threads} thread{'s' if engine.threads != 1 else ''})"
         )
-
-
-class BaseModel(EncoderModel):
-    """An encoder without a head of a task."""
-
-    task: ClassVar[str] = "model"
-
-    def _output(self, last: Any, head: Any, states: Any, attentions: Any) -> BaseModelOutputWithPooling:
-        return BaseModelOutputWithPooling(last, head, states, attentions)
-
-
-def _auto_name(task: str) -> str:
-    return {"model": "Model", "sequence-classification": "ModelForSequenceClassification"}[task]
 
 
 def _dtype_name(dtype: Any, stored: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from .auto import AutoConfig, AutoModel
 from .checks import count, optional_count
-from .configuration import PretrainedConfig
+from .configuration import PretrainedConfig, override
 from .encoder import EncoderModel
 from .errors import ConfigError, InputError
 from .hub import Source
@@ -42,7 +42,7 @@ class SentenceEncoder:
         self.model = model
         self.tokenizer = tokenizer
         self._modules = modules or SentenceModules()
-        self._hidden = model._engine.hidden_size
+        self._hidden = model.hidden_size
         self._vocabulary: int = vars(model.config)["vocab_size"]
         self.prompts = self._modules.prompts
         self.default_prompt_name = self._modules.default_prompt_name
@@ -104,7 +104,7 @@ class SentenceEncoder:
             lowercase_first(tokenizer.backend_tokenizer)
         if modules.max_seq_length is not None and "model_max_length" not in modules.tokenizer_settings:
             tokenizer.model_max_length = modules.max_seq_length
-        tokenizer.model_max_length = min(tokenizer.model_max_length, model._engine.max_positions)
+        tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_positions)
         if truncate_dim is not None:
             modules.truncate_dim = truncate_dim
         return cls(model, tokenizer, modules)
@@ -175,7 +175,7 @@ class SentenceEncoder:
 
     @max_seq_length.setter
     def max_seq_length(self, tokens: int) -> None:
-        self.tokenizer.model_max_length = count("max_seq_length", tokens, self.model._engine.max_positions)
+        self.tokenizer.model_max_length = count("max_seq_length", tokens, self.model.max_positions)
 
     @property
     def device(self) -> str:
@@ -212,19 +212,14 @@ class SentenceEncoder:
         with _Bar(len(texts), show) as bar:
             for start in range(0, len(order), _CHUNK):
                 chunk = order[start : start + _CHUNK]
-                tokens = [
-                    encoding.ids
-                    for encoding in self.tokenizer._encode(
-                        [prefix + texts[index] for index in chunk], True, "longest_first", self.max_seq_length, False
-                    )
-                ]
+                tokens = self.tokenizer.truncated_ids([prefix + texts[index] for index in chunk], self.max_seq_length)
                 for batch in _batches(list(map(len, tokens)), batch_size):
                     rows = [tokens[index] for index in batch]
                     lengths = np.cumsum([0, *map(len, rows)], dtype=np.int64)
                     ids = np.fromiter(itertools.chain.from_iterable(rows), np.int64, lengths[-1])
                     if len(ids) and ids.max() >= self._vocabulary:
                         raise self._unknown_token([chunk[index] for index in batch], rows)
-                    packed = self.model._engine.embed(ids, lengths, self._modules.pooling, scale)
+                    packed = self.model.embed(ids, lengths, self._modules.pooling, scale)
                     vectors[[chunk[index] for index in batch]] = packed
                     bar.update(len(batch))
         return vectors
@@ -243,7 +238,7 @@ def _configured(source: Source, modules: SentenceModules, where: dict[str, Any])
     if not modules.config_settings:
         return None
     config: PretrainedConfig = load_config(AutoConfig, Source(source.name, **where))
-    if unknown := config._override(modules.config_settings):
+    if unknown := override(config, modules.config_settings):
         raise ConfigError(
             f"{source.name}: config_kwargs of the Transformer module: found {', '.join(unknown)}, which "
             f"{type(config).__name__} does not have"

@@ -13,6 +13,7 @@ class ForSequenceClassification(EncoderModel):
     """
 
     task: ClassVar[str] = "sequence-classification"
+    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
 
     def _output(self, last: Any, head: Any, states: Any, attentions: Any) -> SequenceClassifierOutput:
         return SequenceClassifierOutput(head, states, attentions)

@@ -135,7 +135,7 @@ def test_the_ragged_set_is_always_the_same():
 
 
 def test_packed_batches_hold_every_token_and_give_the_vectors_of_single_sequences(tiny_folder):
-    engine = AutoModel.from_pretrained(tiny_folder, add_pooling_layer=False)._engine
+    model = AutoModel.from_pretrained(tiny_folder, add_pooling_layer=False)
     generator = np.random.default_rng(0)
     sequences = [generator.integers(0, checkpoints.TINY["vocab_size"], length) for length in [*range(1, 25)] * 30]
     batches = packed_batches(sequences)
@@ -143,8 +143,8 @@ def test_packed_batches_hold_every_token_and_give_the_vectors_of_single_sequence
     assert all(cu_seqlens[-1] == len(ids) <= 8192 for ids, cu_seqlens in batches)
     assert sum(len(ids) for ids, _ in batches) == sum(map(len, sequences))
     longest_first = sorted(sequences, key=len, reverse=True)
-    alone = [run_packed(engine, packed_batches([each]))[0] for each in longest_first]
-    assert np.concatenate(run_packed(engine, batches)).tobytes() == np.concatenate(alone).tobytes()
+    alone = [run_packed(model, packed_batches([each]))[0] for each in longest_first]
+    assert np.concatenate(run_packed(model, batches)).tobytes() == np.concatenate(alone).tobytes()
 
 
 def test_work_and_floors():

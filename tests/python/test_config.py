@@ -126,7 +126,7 @@ def test_the_wrong_class():
         BertConfig.from_dict({"model_type": "roberta"})
 
 
-@pytest.mark.parametrize("key", ["to_dict", "__class__", "__dict__", "num_labels_", "_override", "from_pretrained"])
+@pytest.mark.parametrize("key", ["to_dict", "__class__", "__dict__", "num_labels_", "update", "from_pretrained"])
 def test_keys_cannot_replace_methods(key):
     if key == "num_labels_":
         assert BertConfig(num_labels_=1).num_labels_ == 1

@@ -63,7 +63,9 @@ def test_the_base_model(torch, transformers, tmp_path, name, seed):
 @pytest.mark.parametrize("seed", range(CASES))
 def test_sequence_classification(torch, transformers, tmp_path, name, seed):
     config, reference = reference_model(torch, transformers, name, "ForSequenceClassification", seed)
-    call = draw_call(FAMILIES[name], config, np.random.default_rng(2000 + seed), seed % 5, batch=64)  # of one alone, the error is luck
+    call = draw_call(
+        FAMILIES[name], config, np.random.default_rng(2000 + seed), seed % 5, batch=64
+    )  # of one alone, the error is luck
     reference.save_pretrained(tmp_path)
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
     assert type(model).__name__ == f"{FAMILIES[name].stem}ForSequenceClassification"

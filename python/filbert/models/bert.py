@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..base_model import BaseModel
 from ..configuration import PretrainedConfig
-from ..encoder import BaseModel
 from ..sequence_classification import ForSequenceClassification
 
 

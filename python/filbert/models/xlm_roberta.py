@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..encoder import BaseModel
+from ..base_model import BaseModel
 from ..sequence_classification import ForSequenceClassification
 from .roberta import RobertaConfig
 
