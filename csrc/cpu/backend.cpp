@@ -50,7 +50,21 @@ const LinearKernel* linear_kernel(const Kernels& kernels, filbert_dtype dtype) {
   return nullptr;
 }
 
-filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_context** out) {
+// What describe() says that does not depend on what is open.
+void describe_processor(const Kernels& kernels, filbert_dtype dtype, int threads, filbert_device_description* out) {
+  std::string isas;
+  for (const Kernels& each : available_kernels()) isas += (isas.empty() ? "" : ",") + std::string(each.isa);
+  std::snprintf(out->name, sizeof(out->name), "%s", processor_name().c_str());
+  std::snprintf(out->isa, sizeof(out->isa), "%s", kernels.isa);
+  std::snprintf(out->isas, sizeof(out->isas), "%s", isas.c_str());
+  const bool widened = dtype == FILBERT_BF16 && !kernels.multiplies_bf16;
+  std::snprintf(out->note, sizeof(out->note), "%s",
+                widened ? "this processor does not multiply bfloat16: it is widened to float32" : "");
+  out->threads = threads;
+}
+
+// The kernels and the number of threads that a device is opened with.
+filbert_status choose(int device_index, int& threads, const Kernels*& kernels) {
   if (device_index != 0) return fail(FILBERT_UNAVAILABLE, "there is one cpu device, cpu");
   const char* bad_variable = nullptr;
   if (threads == 0) threads = default_threads(&bad_variable);
@@ -61,8 +75,22 @@ filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_
     return fail(FILBERT_INVALID_ARGUMENT, "num_threads=" + std::to_string(threads) + ": expected 1 to " +
                                               std::to_string(kMaxThreads) + ", or 0 for the default");
   std::string error;
-  const Kernels* kernels = select_kernels(error);
-  if (!kernels) return fail(FILBERT_UNAVAILABLE, error);
+  kernels = select_kernels(error);
+  return kernels ? FILBERT_OK : fail(FILBERT_UNAVAILABLE, error);
+}
+
+filbert_status probe(int device_index, filbert_device_description* out) {
+  int threads = 0;
+  const Kernels* kernels = nullptr;
+  const filbert_status status = choose(device_index, threads, kernels);
+  if (status == FILBERT_OK) describe_processor(*kernels, FILBERT_BF16, threads, out);
+  return status;
+}
+
+filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_context** out) {
+  const Kernels* kernels = nullptr;
+  const filbert_status status = choose(device_index, threads, kernels);
+  if (status != FILBERT_OK) return status;
   const LinearKernel* linear = linear_kernel(*kernels, dtype);
   if (!linear)
     return fail(FILBERT_UNAVAILABLE, std::string("it does not compute in ") +
@@ -79,15 +107,7 @@ void close(filbert_context* context) { delete context; }
 constexpr std::size_t kTokensPerPass = 1536;
 
 void describe(filbert_context* context, filbert_device_description* out) {
-  std::string isas;
-  for (const Kernels& kernels : available_kernels()) isas += (isas.empty() ? "" : ",") + std::string(kernels.isa);
-  std::snprintf(out->name, sizeof(out->name), "%s", processor_name().c_str());
-  std::snprintf(out->isa, sizeof(out->isa), "%s", context->kernels.isa);
-  std::snprintf(out->isas, sizeof(out->isas), "%s", isas.c_str());
-  const bool widened = context->dtype == FILBERT_BF16 && !context->kernels.multiplies_bf16;
-  std::snprintf(out->note, sizeof(out->note), "%s",
-                widened ? "this processor does not multiply bfloat16: it is widened to float32" : "");
-  out->threads = context->pool.threads();
+  describe_processor(context->kernels, context->dtype, context->pool.threads(), out);
   out->tokens_per_pass = kTokensPerPass;
   out->tokens_to_record = 0;
   out->activation_bytes = sizeof(float);
@@ -220,6 +240,7 @@ const filbert_backend* backend() {
   static constexpr filbert_backend table = {
       .abi = FILBERT_BACKEND_ABI,
       .name = "cpu",
+      .probe = probe,
       .open = open,
       .close = close,
       .describe = describe,

@@ -107,13 +107,23 @@ filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_
 // With more, a kernel of BERT-base takes longer than the host takes to launch it.
 constexpr std::size_t kTokensToRecord = 8192;
 
-void describe(filbert_context* context, filbert_device_description* out) {
-  const cudaDeviceProp& properties = context->device.properties();
+void describe_gpu(const cudaDeviceProp& properties, filbert_device_description* out) {
   std::snprintf(out->name, sizeof(out->name), "%.127s", properties.name);
   std::snprintf(out->isa, sizeof(out->isa), "sm_%d%d", properties.major, properties.minor);
   out->isas[0] = '\0';
   out->note[0] = '\0';
   out->threads = 1;
+}
+
+filbert_status probe(int device_index, filbert_device_description* out) {
+  cudaDeviceProp properties = {};
+  const filbert_status status = Device::find(device_index, properties);
+  if (status == FILBERT_OK) describe_gpu(properties, out);
+  return status;
+}
+
+void describe(filbert_context* context, filbert_device_description* out) {
+  describe_gpu(context->device.properties(), out);
   out->activation_bytes = size_of(context->type);
   out->activations_on_host = 0;
   out->tokens_per_pass = std::size_t{1} << 16;
@@ -277,6 +287,7 @@ const filbert_backend* backend() {
   static constexpr filbert_backend table = {
       .abi = FILBERT_BACKEND_ABI,
       .name = "cuda",
+      .probe = probe,
       .open = open,
       .close = close,
       .describe = describe,

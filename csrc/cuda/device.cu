@@ -15,22 +15,23 @@ constexpr int kOldestMajor = 8;
 std::string version(int number) { return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10); }
 
 // Why there is no count of devices.
-std::string reason_of(cudaError_t error) {
+filbert_status fail_to_count(cudaError_t error) {
+  cudaGetLastError();  // else the next launch would report it again
   int driver = 0, runtime = 0;
+  if (error == cudaErrorNoDevice) return fail(FILBERT_UNAVAILABLE, cudaGetErrorString(error));
   if (error != cudaErrorInsufficientDriver || cudaDriverGetVersion(&driver) != cudaSuccess)
-    return cudaGetErrorString(error);
-  if (driver == 0) return "there is no NVIDIA driver";
+    return fail(FILBERT_FAILED, cudaGetErrorString(error));
+  if (driver == 0) return fail(FILBERT_UNAVAILABLE, "there is no NVIDIA driver");
   cudaRuntimeGetVersion(&runtime);
-  return "the NVIDIA driver is for CUDA " + version(driver) + ", this plug-in needs " + version(runtime);
+  return fail(FILBERT_FAILED,
+              "the NVIDIA driver is for CUDA " + version(driver) + ", this plug-in needs " + version(runtime));
 }
 
-filbert_status find(int index, cudaDeviceProp& properties) {
+}  // namespace
+
+filbert_status Device::find(int index, cudaDeviceProp& properties) {
   int count = 0;
-  if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess) {
-    const std::string reason = reason_of(error);
-    cudaGetLastError();
-    return fail(FILBERT_UNAVAILABLE, reason);
-  }
+  if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess) return fail_to_count(error);
   if (count == 0) return fail(FILBERT_UNAVAILABLE, "there is no CUDA device");
   if (index < 0 || index >= count)
     return fail(FILBERT_UNAVAILABLE, "there is no device cuda:" + std::to_string(index) +
@@ -44,8 +45,6 @@ filbert_status find(int index, cudaDeviceProp& properties) {
                                          ", the least is " + std::to_string(kOldestMajor) + ".0");
   return FILBERT_OK;
 }
-
-}  // namespace
 
 const char* error_message() { return message; }
 

@@ -21,7 +21,9 @@ filbert_status check(cudaError_t error, const char* doing);
 // One device in use by this process.
 class Device {
  public:
-  // Makes the device current. FILBERT_UNAVAILABLE: no such device, no driver, or the GPU is too old.
+  // Asks for its properties, without a context. FILBERT_UNAVAILABLE: no such device, no driver, or the GPU is too old.
+  static filbert_status find(int index, cudaDeviceProp& properties);
+  // Finds it, and makes it current.
   static filbert_status open(int index, Device& out);
 
   // Makes it current for the calling thread. Fails in a process that was forked after opening it.

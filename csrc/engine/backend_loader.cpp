@@ -15,24 +15,12 @@ const filbert_backend* backend();
 namespace filbert {
 namespace {
 
-struct Plugin {
-  const filbert_backend* table = nullptr;
-  std::string reason;
-};
-
-Plugin find_cuda_plugin() {
-  Plugin found;
-  const std::string folder = plugin_folder(found.reason);
-  if (!folder.empty()) found.table = open_plugin(folder, "cuda", found.reason);
-  return found;
-}
-
 // Looked for once. Without a lock that a fork could leave locked, and never destroyed: threads may still run while the
 // process ends.
 const Plugin& cuda_plugin() {
   static std::atomic<const Plugin*> known{nullptr};
   if (const Plugin* plugin = known.load(std::memory_order_acquire)) return *plugin;
-  auto made = std::make_unique<const Plugin>(find_cuda_plugin());
+  auto made = std::make_unique<const Plugin>(find_plugin("cuda"));
   const Plugin* first = nullptr;
   return known.compare_exchange_strong(first, made.get()) ? *made.release() : *first;
 }
@@ -57,10 +45,22 @@ int cuda_index(const std::string& name) {
   return error == std::errc() && stop == end && name[5] != '-' ? index : -1;
 }
 
-DeviceInfo describe(const OpenedDevice& device) {
-  const filbert_device_description& found = device.ops->device();
+// Whether there is a GPU to use. Throws DeviceError if there might be one, but for a fault.
+bool is_there_cuda() {
+  const Plugin& plugin = cuda_plugin();
+  if (!plugin.table) {
+    if (plugin.is_fault) throw DeviceError("cuda: " + plugin.reason);
+    return false;
+  }
+  filbert_device_description found = {};
+  const filbert_status status = plugin.table->probe(0, &found);
+  if (status == FILBERT_OK || status == FILBERT_UNAVAILABLE) return status == FILBERT_OK;
+  throw DeviceError("cuda: " + std::string(plugin.table->error_message()));
+}
+
+DeviceInfo describe(const std::string& name, const filbert_device_description& found) {
   DeviceInfo info;
-  info.name = device.name;
+  info.name = name;
   info.available = true;
   info.description = std::string(found.name) + ", " + found.isa;
   info.bf16_note = found.note;
@@ -70,10 +70,10 @@ DeviceInfo describe(const OpenedDevice& device) {
   return info;
 }
 
-DeviceInfo unavailable(const char* name, const Error& error) {
+DeviceInfo unavailable(const char* name, const std::string& reason) {
   DeviceInfo info;
   info.name = name;
-  info.reason = error.what();
+  info.reason = std::string(name) + ": " + reason;
   return info;
 }
 
@@ -81,30 +81,23 @@ DeviceInfo unavailable(const char* name, const Error& error) {
 
 OpenedDevice open_device(const std::string& name, int threads, DType dtype) {
   if (name == "cpu") return open_cpu(threads, dtype);
-  if (name == "auto") {
-    try {
-      return open_cuda(0, threads, dtype);
-    } catch (const DeviceError&) {
-      return open_cpu(threads, dtype);
-    }
-  }
+  if (name == "auto") return is_there_cuda() ? open_cuda(0, threads, dtype) : open_cpu(threads, dtype);
   if (const int index = cuda_index(name); index >= 0) return open_cuda(index, threads, dtype);
   throw DeviceError("device \"" + name + "\" is unknown; expected \"cpu\", \"auto\", \"cuda\" or \"cuda:N\"");
 }
 
 std::vector<DeviceInfo> devices() {
-  std::vector<DeviceInfo> found;
-  try {
-    found.push_back(describe(open_cpu(0, DType::bf16)));
-  } catch (const Error& error) {
-    found.push_back(unavailable("cpu", error));
-  }
-  try {
-    for (int index = 0;; ++index) found.push_back(describe(open_cuda(index, 0, DType::bf16)));
-  } catch (const DeviceError& error) {  // of the first index that is not there
-    if (found.size() == 1) found.push_back(unavailable("cuda", error));
-  }
-  return found;
+  std::vector<DeviceInfo> result;
+  filbert_device_description found = {};
+  const filbert_backend* cpu = cpu::backend();
+  result.push_back(cpu->probe(0, &found) == FILBERT_OK ? describe("cpu", found)
+                                                       : unavailable("cpu", cpu->error_message()));
+  const Plugin& plugin = cuda_plugin();
+  int index = 0;
+  while (plugin.table && plugin.table->probe(index, &found) == FILBERT_OK)
+    result.push_back(describe("cuda:" + std::to_string(index++), found));
+  if (index == 0) result.push_back(unavailable("cuda", plugin.table ? plugin.table->error_message() : plugin.reason));
+  return result;
 }
 
 }  // namespace filbert

@@ -7,10 +7,16 @@
 
 namespace filbert {
 
-// Opens libfilbert_NAME.so in a folder and returns its op table, or null and why. An opened library stays open.
-const filbert_backend* open_plugin(const std::string& folder, const std::string& name, std::string& reason);
+struct Plugin {
+  const filbert_backend* table = nullptr;
+  std::string reason;     // why there is none
+  bool is_fault = false;  // that is not as it should be: more than that there is no such plug-in
+};
 
-// Where plug-ins are looked for. Empty, and why, if FILBERT_BACKEND_DIR is not an absolute path.
-std::string plugin_folder(std::string& reason);
+// Opens libfilbert_NAME.so in a folder. An opened library stays open.
+Plugin open_plugin(const std::string& folder, const std::string& name);
+
+// The same in FILBERT_BACKEND_DIR, an absolute path, or else beside libfilbert.
+Plugin find_plugin(const std::string& name);
 
 }  // namespace filbert

@@ -14,9 +14,10 @@ using namespace filbert::testing;
 namespace {
 
 std::string reason_of(const std::string& folder, const std::string& name) {
-  std::string reason;
-  CHECK(open_plugin(folder, name, reason) == nullptr);
-  return reason;
+  const Plugin plugin = open_plugin(folder, name);
+  CHECK(plugin.table == nullptr);
+  CHECK(plugin.is_fault == (name != "absent"));
+  return plugin.reason;
 }
 
 }  // namespace
@@ -36,15 +37,15 @@ TEST_CASE("plugin: absent, of another version, something else, broken") {
 }
 
 TEST_CASE("plugin: where they are looked for") {
-  std::string reason;
-  const std::string beside = plugin_folder(reason);
-  CHECK(beside.front() == '/');
-  CHECK(reason.empty());
+  const Plugin beside = find_plugin("absent");
+  CHECK(contains(beside.reason, "this filbert was built without it: there is no /"));
+  CHECK_FALSE(beside.is_fault);
   setenv("FILBERT_BACKEND_DIR", "relative/folder", 1);
-  CHECK(plugin_folder(reason).empty());
-  CHECK(reason == "FILBERT_BACKEND_DIR=relative/folder: expected an absolute path");
+  const Plugin relative = find_plugin("absent");
+  CHECK(relative.reason == "FILBERT_BACKEND_DIR=relative/folder: expected an absolute path");
+  CHECK(relative.is_fault);
   setenv("FILBERT_BACKEND_DIR", "/absolute/folder", 1);
-  CHECK(plugin_folder(reason) == "/absolute/folder");
+  CHECK(contains(find_plugin("absent").reason, "there is no /absolute/folder/libfilbert_absent.so"));
   unsetenv("FILBERT_BACKEND_DIR");
 }
 

@@ -66,6 +66,27 @@ TEST_CASE("backend: why there is no device") {
   CHECK_THROWS_WITH_AS(open(), "cuda: the NVIDIA driver is for CUDA 11.4, this plug-in needs 13.0", DeviceError);
 }
 
+TEST_CASE("backend: a look at a device opens nothing, and tells none from one with a fault") {
+  const Restore restore;
+  filbert_device_description found = {};
+  const auto probe = [&](int index) { return cuda::backend()->probe(index, &found); };
+  machine().calls_until_failure = 2;  // the count and the properties; a third call would fail
+  CHECK(probe(0) == FILBERT_OK);
+  CHECK(std::string(found.name) == "CUDA on CPU");
+  CHECK(std::string(found.isa) == "sm_86");
+  machine().calls_until_failure = 0;
+  machine().failure = cudaErrorUnknown;
+  CHECK(probe(0) == FILBERT_FAILED);
+  machine().calls_until_failure = 1;
+  CHECK(probe(0) == FILBERT_FAILED);
+  machine().calls_until_failure = -1;
+  CHECK(probe(1) == FILBERT_UNAVAILABLE);
+  machine().devices = 0;
+  CHECK(probe(0) == FILBERT_UNAVAILABLE);
+  machine().driver = cudaErrorInsufficientDriver;  // there is one, and it is too old
+  CHECK(probe(0) == FILBERT_FAILED);
+}
+
 TEST_CASE("backend: out of memory says how much, and a smaller request works") {
   const Restore restore;
   machine().memory = 64 << 20;

@@ -12,6 +12,7 @@ import fake_cupy
 import numpy as np
 import pytest
 from checkpoints import TINY
+from families import FAMILIES
 from text_models import SENTENCES, minilm_folder
 
 import filbert
@@ -74,6 +75,20 @@ def test_every_output_is_that_of_the_cpu(name, dtype):
     assert cosine(found.last_hidden_state, expected.last_hidden_state) > 0.9999
     assert model.device == "cuda:0"
     assert model.dtype == dtype
+
+
+@pytest.mark.parametrize("task", ["Model", "ForSequenceClassification"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_and_head(name, task):
+    family = FAMILIES[name]
+    config = getattr(filbert, f"{family.stem}Config")(**family.draw(np.random.default_rng(4)))
+    make = getattr(filbert, family.stem + task)
+    rows = ragged([1, 9, 17, 5], 20, seed=3)
+    for dtype in DTYPES:
+        found = make(config, seed=0, dtype=dtype, device="cuda")(rows)
+        for left, right in zip(found.to_tuple(), make(config, seed=0)(rows).to_tuple(), strict=True):
+            assert left.shape == right.shape
+            np.testing.assert_allclose(left, right, rtol=0, atol=ERRORS[dtype] * max(1, np.abs(right).max()))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
