@@ -9,15 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from . import _core
 from .atomic import Output
+from .batching import Integers, batches, packed
 from .encoder import EncoderModel
 from .errors import InputError
-from .vectors import Floats
+from .sentence.vectors import Floats
 
-Integers = npt.NDArray[np.int64]
 Milliseconds = list[float]
 
 # (sequences, tokens in each): a query, a sentence, a passage, the longest input, and two batches of passages.
@@ -31,8 +30,6 @@ _RAGGED_MEDIAN, _RAGGED_SIGMA = 32, 0.8
 
 _BATCH, _LENGTH = 1, 128
 _FEWEST_RUNS = 3
-# Tokens in one forward of the ragged set, as SentenceEncoder has them.
-_TOKEN_BUDGET = 8192
 _BAR_DELAY = 1.0
 
 
@@ -64,15 +61,7 @@ def ragged_lengths(longest: int = RAGGED_LONGEST) -> Integers:
 
 def packed_batches(sequences: list[Integers]) -> list[tuple[Integers, Integers]]:
     """(ids, cu_seqlens) of as many forwards as it takes, the longest sequences first."""
-    batches: list[list[Integers]] = [[]]
-    tokens = 0
-    for sequence in sorted(sequences, key=len, reverse=True):
-        if batches[-1] and tokens + len(sequence) > _TOKEN_BUDGET:
-            batches.append([])
-            tokens = 0
-        batches[-1].append(sequence)
-        tokens += len(sequence)
-    return [(np.concatenate(batch), np.cumsum([0, *map(len, batch)], dtype=np.int64)) for batch in batches]
+    return [packed([sequences[index] for index in batch]) for batch in batches(list(map(len, sequences)))]
 
 
 def run_packed(model: EncoderModel, batches: list[tuple[Integers, Integers]]) -> list[Floats]:
@@ -108,8 +97,8 @@ def measure(
         jobs.append((f"{sequences}x{tokens}", sequences, sequences * tokens, lambda ids=ids: model(ids)))  # type: ignore[misc]
     if batch is None and length is None:
         lengths = ragged_lengths(min(RAGGED_LONGEST, model.max_positions))
-        batches = packed_batches([generator.integers(0, vocabulary, each) for each in lengths])
-        jobs.append(("ragged", len(lengths), int(lengths.sum()), lambda: run_packed(model, batches)))
+        ragged = packed_batches([generator.integers(0, vocabulary, each) for each in lengths])
+        jobs.append(("ragged", len(lengths), int(lengths.sum()), lambda: run_packed(model, ragged)))
     return list(_timings(jobs, seconds))
 
 

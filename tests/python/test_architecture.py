@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 CSRC = ROOT / "csrc"
 SOURCES = sorted(path for path in CSRC.rglob("*") if path.suffix in {".cpp", ".h", ".cu"})
-MODULES = sorted((ROOT / "python/filbert").glob("*.py"))
+MODULES = sorted((ROOT / "python/filbert").rglob("*.py"))
 
 # What the files of a folder may include, with quotes or as <filbert/...>. Only model.cpp sees both engine and registry.
 ALLOWED = {

@@ -13,7 +13,7 @@ import test_hub
 from text_models import COSINES, ODD_TEXTS, SENTENCES, VOCABULARY, minilm_folder, sentence_folder, write_json
 
 from filbert import ConfigError, InputError, SentenceEncoder
-from filbert.sentence import _TOKEN_BUDGET, _batches
+from filbert.batching import TOKEN_BUDGET, batches
 
 hub = test_hub.hub  # the fixture
 
@@ -199,12 +199,12 @@ def test_threads(encoder):
 
 def test_batches():
     lengths = [5, 3000, 9000, 1, 3000, 3000, 0]
-    batches = list(_batches(lengths, None))
-    assert batches == [[2], [1, 4], [5, 0, 3, 6]]
-    assert sorted(itertools.chain(*batches)) == list(range(len(lengths)))
-    assert all(len(batch) == 1 or sum(lengths[i] for i in batch) <= _TOKEN_BUDGET for batch in batches)
-    assert list(_batches([1, 1, 1], 2)) == [[0, 1], [2]]
-    assert list(_batches([], 2)) == []
+    cut = list(batches(lengths, None))
+    assert cut == [[2], [1, 4], [5, 0, 3, 6]]
+    assert sorted(itertools.chain(*cut)) == list(range(len(lengths)))
+    assert all(len(batch) == 1 or sum(lengths[i] for i in batch) <= TOKEN_BUDGET for batch in cut)
+    assert list(batches([1, 1, 1], 2)) == [[0, 1], [2]]
+    assert list(batches([], 2)) == []
 
 
 def test_max_seq_length(encoder):

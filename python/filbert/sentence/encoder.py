@@ -1,29 +1,27 @@
 """Sentence vectors, with the interface of sentence-transformers."""
 
-import itertools
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from .auto import AutoConfig, AutoModel
-from .checks import count, optional_count
-from .configuration import PretrainedConfig, override
-from .encoder import EncoderModel
-from .errors import ConfigError, InputError
-from .hub import Source
-from .model_settings import load_config
-from .sentence_modules import SentenceModules, read_modules
-from .texts import as_texts
-from .tokenization import AutoTokenizer, Tokenizer
-from .tokenizer_files import lowercase_first
+from ..auto import AutoConfig, AutoModel
+from ..batching import batches, packed
+from ..checks import count, optional_count
+from ..configuration import PretrainedConfig, override
+from ..encoder import EncoderModel
+from ..errors import ConfigError, InputError
+from ..hub import Source
+from ..model_settings import load_config
+from ..texts import as_texts
+from ..tokenization import AutoTokenizer, Tokenizer
+from ..tokenizer_files import lowercase_first
+from .modules import SentenceModules, read_modules
 from .vectors import Floats, normalize, quantize, similarity
 
-# Tokens in one forward: enough to keep every core busy, few enough for an interrupt and the progress bar.
-_TOKEN_BUDGET = 8192
 # Texts tokenised at a time.
 _CHUNK = 4096
 # Seconds before an automatic progress bar shows.
@@ -129,7 +127,7 @@ class SentenceEncoder:
 
         batch_size: texts in one forward at most; None lets a budget of tokens alone decide.
         normalize_embeddings: scale vectors to length 1; None and False leave them as the model makes them.
-        precision: "float32", "int8", "uint8", "binary" or "ubinary"; see `filbert.vectors.quantize`.
+        precision: "float32", "int8", "uint8", "binary" or "ubinary"; see `filbert.sentence.vectors.quantize`.
         truncate_dim: keep the first numbers of each vector. None: as the model says.
         prompt, prompt_name: a text, or the name of one of `prompts`, put before every input.
         show_progress_bar: None shows one on a terminal if it takes over a second.
@@ -213,14 +211,13 @@ class SentenceEncoder:
             for start in range(0, len(order), _CHUNK):
                 chunk = order[start : start + _CHUNK]
                 tokens = self.tokenizer.truncated_ids([prefix + texts[index] for index in chunk], self.max_seq_length)
-                for batch in _batches(list(map(len, tokens)), batch_size):
+                for batch in batches(list(map(len, tokens)), batch_size):
                     rows = [tokens[index] for index in batch]
-                    lengths = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-                    ids = np.fromiter(itertools.chain.from_iterable(rows), np.int64, lengths[-1])
+                    ids, bounds = packed(rows)
                     if len(ids) and ids.max() >= self._vocabulary:
                         raise self._unknown_token([chunk[index] for index in batch], rows)
-                    packed = self.model.embed(ids, lengths, self._modules.pooling, scale)
-                    vectors[[chunk[index] for index in batch]] = packed
+                    found = self.model.embed(ids, bounds, self._modules.pooling, scale)
+                    vectors[[chunk[index] for index in batch]] = found
                     bar.update(len(batch))
         return vectors
 
@@ -244,20 +241,6 @@ def _configured(source: Source, modules: SentenceModules, where: dict[str, Any])
             f"{type(config).__name__} does not have"
         )
     return config
-
-
-def _batches(lengths: list[int], batch_size: int | None) -> Iterator[list[int]]:
-    """Indices in groups of at most `batch_size`, the longest first, within the token budget or one by one."""
-    batch: list[int] = []
-    total = 0
-    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        if batch and (total + lengths[index] > _TOKEN_BUDGET or len(batch) == batch_size):
-            yield batch
-            batch, total = [], 0
-        batch.append(index)
-        total += lengths[index]
-    if batch:
-        yield batch
 
 
 class _Bar:

@@ -5,10 +5,10 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import ConfigError
-from .hub import Source
-from .jsonfile import read_json, read_object
-from .settings import warn_about_unknown
+from ..errors import ConfigError
+from ..hub import Source
+from ..jsonfile import read_json, read_object
+from ..settings import warn_about_unknown
 
 # pooling_mode as the engine names it.
 POOLINGS = {"cls": "cls", "mean": "mean", "max": "max"}

@@ -1,0 +1,3 @@
+"""Sentence vectors."""
+
+from .encoder import SentenceEncoder as SentenceEncoder
