@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/tensor_match.h"
+
 namespace filbert {
 
 extern const Family kBert, kRoberta, kXlmRoberta, kCamembert, kDistilbert;
@@ -13,7 +14,7 @@ namespace {
 
 const Family* const kFamilies[] = {&kBert, &kRoberta, &kXlmRoberta, &kCamembert, &kDistilbert};
 
-// What no architecture computes: weights that the file holds quantised, and attention without some of its heads.
+// What no family computes: weights that the file holds quantised, and attention without some of its heads.
 void refuse_unsupported(const ConfigReader& config) {
   if (config.has("quantization_config"))
     config.fail("quantization_config",
@@ -55,9 +56,9 @@ Specs declare(const Family& family, const ConfigReader& config, Task task) {
 }
 
 const char* hint(Task task) {
-  return task == Task::model
-             ? "\nThe weights have no pooler; Task::encoder (add_pooling_layer=False) loads without one."
-             : "\nThe weights have no head for this task: the checkpoint was trained for another one.";
+  return task == Task::model ? "\nThe weights have nothing of the base model's head; Task::encoder "
+                               "(add_pooling_layer=False) loads without it."
+                             : "\nThe weights have no head for this task: the checkpoint was trained for another one.";
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ from .errors import DeviceError, InputError
 from .habits import ModuleHabits
 from .hub import Source
 from .interop import prepare
-from .libraries import Like, like
+from .libraries import like
 from .model_settings import load_config
 from .outputs import ModelOutput
 from .weights import Entry, as_array, open_weights, random_weights, remove_stale_weights, save_weights
@@ -67,7 +67,7 @@ class EncoderModel(ModuleHabits):
         device: "cpu", "cuda", "cuda:1" or "auto". num_threads: None for FILBERT_NUM_THREADS or all usable cores.
         Raises ConfigError, DeviceError and MemoryError.
         """
-        if not isinstance(config, self.config_class):
+        if not self._is_own(config):
             raise TypeError(
                 f"{type(self).__name__} takes a {self.config_class.__name__}, found {type(config).__name__}; "
                 f"use {type(self).__name__}.from_pretrained(name) to load weights"
@@ -120,7 +120,7 @@ class EncoderModel(ModuleHabits):
         dtype = config_overrides.pop("torch_dtype", None) if dtype is None else dtype
         if config is None:
             config = load_config(cls.config_class, source, cls.auto_class)
-        elif isinstance(config, cls.config_class):
+        elif cls._is_own(config):
             config = copy.deepcopy(config)
         else:
             raise TypeError(f"{cls.__name__} takes a {cls.config_class.__name__}, found {type(config).__name__}")
@@ -134,6 +134,11 @@ class EncoderModel(ModuleHabits):
         model._open(config, open_weights(path, mmap), dtype, device, num_threads)
         model._warn_about_tensors(add_pooling_layer)
         return model
+
+    @classmethod
+    def _is_own(cls, config: Any) -> bool:
+        # A family's configuration may derive from another's, as RoBERTa's from BERT's.
+        return isinstance(config, cls.config_class) and config.model_type == cls.config_class.model_type
 
     def _choose_head(self, add_pooling_layer: bool | None) -> None:
         self._task, self._require_head = self.task, True
@@ -243,7 +248,7 @@ class EncoderModel(ModuleHabits):
             last, head, None if states is None else tuple(states), None if attentions is None else tuple(attentions)
         )
         if pattern is not None and allocate is None:
-            output = _from_numpy(pattern, output)
+            output = output.map(pattern.from_numpy)
         return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     forward = __call__
@@ -380,15 +385,6 @@ def _dtype_name(dtype: Any, stored: str) -> str:
         dtype = np.dtype(dtype)
     name = str(dtype).removeprefix("torch.")
     return stored if name == "auto" else name
-
-
-def _from_numpy(pattern: Like, output: ModelOutput) -> ModelOutput:
-    """The output with every array as one of the library of `pattern`."""
-
-    def convert(value: Any) -> Any:
-        return tuple(map(convert, value)) if isinstance(value, tuple) else pattern.from_numpy(value)
-
-    return type(output)(**{name: convert(value) for name, value in output.items()})
 
 
 def _count(number: int) -> str:

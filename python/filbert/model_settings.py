@@ -26,7 +26,15 @@ _HARMLESS = frozenset().union(
     {"encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "output_scores", "prefix", "suffix"},
     {"return_dict_in_generate", "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values"},
     {"exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens", "decoder_start_token_id"},
-    {"cross_attention_hidden_size", "tie_encoder_decoder", "output_past", "sep_token_id", "decoder", "encoder"},
+    {
+        "cross_attention_hidden_size",
+        "tie_encoder_decoder",
+        "tie_weights_",
+        "output_past",
+        "sep_token_id",
+        "decoder",
+        "encoder",
+    },
     # Of the tokenizer, of heads and of the library that encodes sentences: read where they matter.
     {"tokenizer_class", "cls_token_id", "mask_token_id", "unk_token_id", "num_labels", "_num_labels"},
     {"sentence_transformers", "sbert_ce_default_activation_function", "emb_pooler"},

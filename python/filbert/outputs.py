@@ -38,6 +38,14 @@ class ModelOutput(dict[str, Any]):
 
     __delitem__ = pop = popitem = setdefault = update = clear = _no_removal
 
+    def map(self, convert: Callable[[Any], Any]) -> "ModelOutput":
+        """The same outputs with every array, those in tuples too, as `convert` gives it."""
+
+        def each(value: Any) -> Any:
+            return tuple(map(convert, value)) if isinstance(value, tuple) else convert(value)
+
+        return type(self)(**{name: each(value) for name, value in self.items()})
+
     def to_tuple(self) -> tuple[Any, ...]:
         """The values that are not None, in the order of the fields."""
         return tuple(value for name in self._names() if (value := getattr(self, name)) is not None)

@@ -170,3 +170,12 @@ def test_positions_are_counted_from_the_ids(name):
     model([[9] * longest + [padding] * 5])
     with pytest.raises(InputError, match=f"has {longest + 1} tokens, but the model has {longest} positions"):
         model([[9] * (longest + 1)])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_configuration_of_another_family_is_refused(name):
+    for other, family in FAMILIES.items():
+        config = getattr(filbert, f"{family.stem}Config")()
+        if other != name:
+            with pytest.raises(TypeError, match=f"takes a {FAMILIES[name].stem}Config"):
+                getattr(filbert, f"{FAMILIES[name].stem}Model")(config)
