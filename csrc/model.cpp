@@ -121,7 +121,8 @@ struct Model::Impl {
       computed.rows = wanted.rows == Rows::first
                           ? computed.last
                           : pool(session, batch, computed.last, wanted.pooling, wanted.normalize);
-    if (wanted.head) computed.rows = head->forward(run, first(), batch.sequences);
+    if (wanted.head && head->reads() == Rows::first) computed.rows = head->forward(run, first(), batch.sequences);
+    if (wanted.head && head->reads() == Rows::all) computed.rows = head->forward(run, computed.last, batch.tokens);
     return computed;
   }
 
@@ -130,8 +131,8 @@ struct Model::Impl {
     if (out.on_device && !out.attentions.empty()) throw InputError("attentions are written to host memory only");
     clear_unwritten(out, session.packed, layout, size, info.head_width);
     const bool traced = !out.hidden_states.empty() || !out.attentions.empty();
-    const Wanted wanted = {.rows = out.last_hidden_state || traced ? Rows::all : Rows::first,
-                           .head = out.head != nullptr};
+    const bool all = out.last_hidden_state || traced || (out.head && head->reads() == Rows::all);
+    const Wanted wanted = {.rows = all ? Rows::all : Rows::first, .head = out.head != nullptr};
     for_each_pass(session, options, [&](const Pass& pass, const Batch& batch) {
       OutputWriter writer(*ops, session, pass, layout, out, size);
       const auto run = [&] { return compute(session, batch, writer, wanted); };

@@ -16,8 +16,8 @@ struct OpenedDevice {
   std::unique_ptr<Ops> ops;
 };
 
-// "cpu", "cuda" (the first one), "cuda:N", or "auto": CUDA where it works, else the CPU. A named device that is not
-// there is a DeviceError with the reason, never another device.
+// "cpu", "cuda" (the first one), "cuda:N", or "auto": CUDA, or the CPU where there is no GPU to use. A named device
+// that is not there is a DeviceError with the reason, never another device.
 OpenedDevice open_device(const std::string& name, int threads, DType dtype);
 
 }  // namespace filbert

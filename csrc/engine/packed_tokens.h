@@ -34,14 +34,14 @@ struct PackedTokens {
   // One record a sequence that is not empty.
   std::vector<std::size_t> cu_seqlens;    // [sequences + 1]
   std::vector<std::size_t> sequence_row;  // of the outputs
-  std::vector<std::uint8_t> asks_first;   // its first token is masked: it only asks, for the pooler
+  std::vector<std::uint8_t> asks_first;   // its first token is masked: it only asks, for a head
 
   std::size_t tokens() const { return ids.size(); }
   std::size_t sequences() const { return sequence_row.size(); }
   std::size_t length(std::size_t sequence) const { return cu_seqlens[sequence + 1] - cu_seqlens[sequence]; }
 
   // Both throw InputError naming sequence and position (row and column). With `first_tokens`, a masked first column of
-  // a row that is not fully masked is kept as a token that only asks: transformers' pooler reads it.
+  // a row that is not fully masked is kept as a token that only asks: transformers reads it.
   void pack(const TokenBatch& batch, const InputRules& rules);
   void pack(const PaddedBatch& batch, const InputRules& rules, bool first_tokens);
 

@@ -44,6 +44,11 @@ const JsonValue* ConfigReader::find(std::string_view field) const {
   return value == nullptr || value->is_null() ? nullptr : value;
 }
 
+bool ConfigReader::is_null(std::string_view field) const {
+  const JsonValue* value = object_->find(field);
+  return value != nullptr && value->is_null();
+}
+
 void ConfigReader::fail(std::string_view field, std::string_view expected) const {
   const JsonValue* value = object_->find(field);
   if (value == nullptr) fail_missing(field, expected);

@@ -38,6 +38,7 @@ class ConfigReader {
 
   const std::string& source() const { return source_; }
   const JsonValue* find(std::string_view field) const;  // nullptr if absent or null
+  bool is_null(std::string_view field) const;           // there, and null
   bool has(std::string_view field) const { return find(field) != nullptr; }
 
   std::int64_t positive_int(std::string_view field, std::int64_t max) const;

@@ -55,6 +55,7 @@ Size read_bert(const ConfigReader& config, std::int64_t vocabulary = 30522) {
 
 Size read_roberta(const ConfigReader& config, std::int64_t vocabulary) {
   Size found = read_bert(config, vocabulary);
+  if (config.is_null("pad_token_id")) config.fail("pad_token_id", "an integer: positions are counted from it on");
   found.padding_id = config.non_negative_int("pad_token_id", 1, kVocabulary);
   if (size(found.padding_id) + 1 >= found.positions)
     config.fail("pad_token_id", "less than max_position_embeddings - 1 (" + std::to_string(found.positions - 1) +
@@ -63,14 +64,21 @@ Size read_roberta(const ConfigReader& config, std::int64_t vocabulary) {
 }
 
 Size read_distilbert(const ConfigReader& config) {
-  const std::int64_t hidden = config.positive_int("dim", 768, kHiddenSize);
-  const std::int64_t heads = config.positive_int("n_heads", 12, kHeads);
-  config.require_divisible("dim", hidden, "n_heads", heads);
+  // transformers takes the usual names for these, too.
+  const auto name = [&](const char* own, const char* usual) {
+    if (config.has(own) && config.has(usual)) config.fail(usual, "no second name beside " + std::string(own));
+    return config.has(usual) ? usual : own;
+  };
+  const char* const dim = name("dim", "hidden_size");
+  const char* const n_heads = name("n_heads", "num_attention_heads");
+  const std::int64_t hidden = config.positive_int(dim, 768, kHiddenSize);
+  const std::int64_t heads = config.positive_int(n_heads, 12, kHeads);
+  config.require_divisible(dim, hidden, n_heads, heads);
   refuse_decoders(config);
   return {
       .vocabulary = size(config.positive_int("vocab_size", 30522, kVocabulary)),
       .hidden = size(hidden),
-      .layers = size(config.positive_int("n_layers", 6, kLayers)),
+      .layers = size(config.positive_int(name("n_layers", "num_hidden_layers"), 6, kLayers)),
       .heads = size(heads),
       .intermediate = size(config.positive_int("hidden_dim", 3072, kIntermediateSize)),
       .positions = size(config.positive_int("max_position_embeddings", 512, kPositions)),

@@ -9,7 +9,7 @@ namespace {
 class FirstTokenHead : public Head {
  public:
   FirstTokenHead(Tensors& tensors, std::size_t hidden, std::size_t width, const std::vector<HeadLayer>& layers)
-      : hidden_(hidden), width_(width) {
+      : width_(width) {
     for (const HeadLayer& layer : layers) {
       const std::size_t out = &layer == &layers.back() ? width : hidden;
       layers_.push_back({make_linear(tensors, {layer.name}, out, hidden, nullptr, layer.owner), layer.activation, out});
@@ -35,7 +35,7 @@ class FirstTokenHead : public Head {
     filbert_activation activation;
     std::size_t out;
   };
-  std::size_t hidden_, width_;
+  std::size_t width_;
   std::vector<Layer> layers_;
 };
 
@@ -43,12 +43,18 @@ class FirstTokenHead : public Head {
 std::size_t labels(const ConfigReader& config) {
   const JsonValue* names = config.find("id2label");
   if (names == nullptr) return static_cast<std::size_t>(config.positive_int("num_labels", 2, config_limits::kLabels));
-  if (names->object() == nullptr || names->object()->members().empty())
-    config.fail("id2label", "an object with a name for each label");
+  if (names->object() == nullptr) config.fail("id2label", "an object with a name for each label");
+  if (names->object()->members().empty()) config.fail_with("id2label: found no labels, expected a name for each label");
   return names->object()->members().size();
 }
 
 }  // namespace
+
+const char* missing_head(Task task) {
+  return task == Task::model
+             ? "\nThe weights have no pooler; add_pooling_layer=False (in C++ Task::encoder) loads without one."
+             : "\nThe weights have no head for this task.";
+}
 
 std::unique_ptr<Head> pooler(Tensors& tensors, std::size_t hidden) {
   const std::vector<HeadLayer> layers = {{"pooler.dense", FILBERT_TANH, Tensors::Owner::base}};

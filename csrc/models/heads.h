@@ -15,6 +15,9 @@ struct HeadLayer {
   Tensors::Owner owner = Tensors::Owner::head;
 };
 
+// What to say where a checkpoint lacks the head for a task.
+const char* missing_head(Task task);
+
 // BERT's pooler (https://arxiv.org/abs/1810.04805): tanh(W x + b) of the first token.
 std::unique_ptr<Head> pooler(Tensors& tensors, std::size_t hidden);
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/tensor_match.h"
+#include "models/heads.h"
 
 namespace filbert {
 
@@ -55,12 +56,6 @@ Specs declare(const Family& family, const ConfigReader& config, Task task) {
   return {std::move(base.list), std::move(head.list)};
 }
 
-const char* hint(Task task) {
-  return task == Task::model ? "\nThe weights have nothing of the base model's head; Task::encoder "
-                               "(add_pooling_layer=False) loads without it."
-                             : "\nThe weights have no head for this task: the checkpoint was trained for another one.";
-}
-
 }  // namespace
 
 void validate_config(const ConfigReader& config) { declare(find_family(config), config, Task::encoder); }
@@ -84,7 +79,7 @@ TensorMatch match_tensors(const Family& family, const ConfigReader& config, cons
   const Specs specs = declare(family, config, task);
   const bool has_task = task != Task::encoder && task != Task::model;
   TensorMatch result =
-      match(specs.base, specs.head, std::string(family.prefix), require_head || has_task, hint(task), weights);
+      match(specs.base, specs.head, std::string(family.prefix), require_head || has_task, missing_head(task), weights);
   for (MatchedTensor& tensor : result.tensors) {
     const bool prefixed = has_task && tensor.spec.owner == TensorSpec::Owner::base;
     tensor.saved_name = (prefixed ? std::string(family.prefix) : "") + tensor.spec.name;

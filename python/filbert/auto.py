@@ -60,8 +60,6 @@ class _AutoModel:
     @classmethod
     def from_config(cls, config: PretrainedConfig, **kwargs: Any) -> Any:
         """A model with random weights; the keywords are those of the class (`seed`, `dtype`, `device`...)."""
-        if not isinstance(config, PretrainedConfig):
-            raise TypeError(f"{cls.__name__}.from_config takes a configuration, found {type(config).__name__}")
         return cls._class_for(config)(config, **kwargs)
 
     @classmethod
@@ -79,6 +77,8 @@ class _AutoModel:
 
     @classmethod
     def _class_for(cls, config: PretrainedConfig) -> type[EncoderModel]:
+        if not isinstance(config, PretrainedConfig):
+            raise TypeError(f"{cls.__name__} takes a configuration, found {type(config).__name__}")
         model_class: type[EncoderModel] | None = class_of(config.model_type, cls.kind)
         if model_class is None:
             raise TypeError(

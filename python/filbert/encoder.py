@@ -17,7 +17,7 @@ from .habits import ModuleHabits
 from .hub import Source
 from .interop import prepare
 from .libraries import like
-from .model_settings import load_config
+from .model_settings import load_config, refuse_adapter
 from .outputs import ModelOutput
 from .weights import Entry, as_array, open_weights, random_weights, remove_stale_weights, save_weights
 
@@ -46,6 +46,7 @@ class EncoderModel(ModuleHabits):
     config_class: ClassVar[type[PretrainedConfig]]
     task: ClassVar[str]
     auto_class: ClassVar[str]  # what chooses among the classes of the task
+    refused_inputs: ClassVar[dict[str, str]] = _REFUSED_INPUTS
     main_input_name: ClassVar[str] = "input_ids"
     training: ClassVar[bool] = False
 
@@ -128,6 +129,7 @@ class EncoderModel(ModuleHabits):
         unknown = override(config, config_overrides)
         if unknown:
             raise TypeError(f"from_pretrained() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
+        refuse_adapter(source)
         path = source.weights()
         model = cls.__new__(cls)
         model._choose_head(add_pooling_layer)
@@ -228,10 +230,10 @@ class EncoderModel(ModuleHabits):
         and MemoryError.
         """
         for name, value in others.items():
-            if name not in _REFUSED_INPUTS:
+            if name not in self.refused_inputs:
                 raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {name!r}")
             if value is not None and value is not False:
-                raise InputError(f"{name}: {_REFUSED_INPUTS[name]}")
+                raise InputError(f"{name}: {self.refused_inputs[name]}")
         config = self.config
         with_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         with_attentions = config.output_attentions if output_attentions is None else output_attentions

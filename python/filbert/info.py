@@ -13,14 +13,15 @@ from .jsonfile import read_json
 from .tokenization import NO_LIMIT, AutoTokenizer
 from .weights import open_weights, shard_names
 
+# By the names that families have for them.
 _SIZES = {
-    "layers": "num_hidden_layers",
-    "hidden size": "hidden_size",
-    "heads": "num_attention_heads",
-    "feed-forward size": "intermediate_size",
-    "activation": "hidden_act",
-    "positions": "max_position_embeddings",
-    "vocabulary": "vocab_size",
+    "layers": ("num_hidden_layers",),
+    "hidden size": ("hidden_size",),
+    "heads": ("num_attention_heads",),
+    "feed-forward size": ("intermediate_size", "hidden_dim"),
+    "activation": ("hidden_act", "activation"),
+    "positions": ("max_position_embeddings",),
+    "vocabulary": ("vocab_size",),
 }
 
 
@@ -33,10 +34,8 @@ def describe(name: str, **where: Any) -> Iterator[str]:
     config = AutoConfig.from_json_file(source.get("config.json"))
     yield _row("model", name)
     yield _row("architecture", ", ".join([config.model_type, *(config.architectures or [])]))
-    for title, key in _SIZES.items():
-        value = getattr(config, key, None)
-        if value is None:
-            continue
+    for title, keys in _SIZES.items():
+        value = next(getattr(config, key) for key in keys if hasattr(config, key))
         yield _row(title, f"{value:,}" if isinstance(value, int) else str(value))
 
     path = source.weights()

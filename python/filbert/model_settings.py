@@ -56,16 +56,20 @@ def load_config(config_class: type[Config] | Any, source: Source, task: str = "A
     except ConfigError as error:
         raise ConfigError(f"{error}{_reason(path, task)}") from None
     config.name_or_path = source.name
+    known = {field.name for field in dataclasses.fields(config)} | config.checked_by_engine | _HARMLESS | {"auto_map"}
+    warn_about_unknown(path, vars(config), known)
+    _warn_about_code(path, config, task)
+    return config
+
+
+def refuse_adapter(source: Source) -> None:
+    """Raises ConfigError if the weights are to be changed by an adapter beside them."""
     adapter = source.find("adapter_config.json")
     if adapter is not None:
         raise ConfigError(
             f"{adapter}: the folder holds an adapter, which filbert does not apply; merge it into the weights "
             "(peft: model.merge_and_unload()), save the model and load that"
         )
-    known = {field.name for field in dataclasses.fields(config)} | config.checked_by_engine | _HARMLESS | {"auto_map"}
-    warn_about_unknown(path, vars(config), known)
-    _warn_about_code(path, config, task)
-    return config
 
 
 def _reason(path: str, task: str) -> str:

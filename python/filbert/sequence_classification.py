@@ -15,5 +15,10 @@ class ForSequenceClassification(EncoderModel):
     task: ClassVar[str] = "sequence-classification"
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
 
+    refused_inputs: ClassVar[dict[str, str]] = {
+        **EncoderModel.refused_inputs,
+        "labels": "a loss is for training, and filbert runs models",
+    }
+
     def _output(self, last: Any, head: Any, states: Any, attentions: Any) -> SequenceClassifierOutput:
         return SequenceClassifierOutput(head, states, attentions)

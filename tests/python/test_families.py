@@ -1,12 +1,14 @@
 """Every family of the table: numbers beside transformers, bits alone and in a batch, saving and loading both ways."""
 
+import json
+
 import numpy as np
 import pytest
 from families import FAMILIES, draw_call
 from test_parity import check, reference_outputs
 
 import filbert
-from filbert import AutoModel, AutoModelForSequenceClassification, InputError, WeightsError
+from filbert import AutoModel, AutoModelForSequenceClassification, ConfigError, InputError, WeightsError
 from filbert.models import FAMILIES as REGISTERED
 
 CASES = 30
@@ -143,7 +145,7 @@ def test_low_precision_is_close(name):
 def test_a_checkpoint_without_the_head_is_an_error(tmp_path, name):
     _, model = own_model(name, "Model", 0)
     model.save_pretrained(tmp_path)
-    with pytest.raises(WeightsError, match=r"classifier.*missing(.|\n)*trained for another") as error:
+    with pytest.raises(WeightsError, match=r"classifier.*missing(.|\n)*no head for this task") as error:
         AutoModelForSequenceClassification.from_pretrained(tmp_path)
     assert str(tmp_path) in str(error.value)
 
@@ -179,3 +181,37 @@ def test_a_configuration_of_another_family_is_refused(name):
         if other != name:
             with pytest.raises(TypeError, match=f"takes a {FAMILIES[name].stem}Config"):
                 getattr(filbert, f"{FAMILIES[name].stem}Model")(config)
+
+
+def test_types_of_a_model_without_types_are_ignored():
+    _, model = own_model("distilbert", "Model", 0)
+    pair = {"input_ids": [[5, 6, 7, 8]], "token_type_ids": [[0, 0, 1, 1]]}
+    assert model(**pair).last_hidden_state.tobytes() == model([[5, 6, 7, 8]]).last_hidden_state.tobytes()
+
+
+def test_the_usual_names_of_distilbert_sizes(tmp_path):
+    config, model = own_model("distilbert", "Model", 0)
+    model.save_pretrained(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    usual = {"dim": "hidden_size", "n_heads": "num_attention_heads", "n_layers": "num_hidden_layers"}
+    renamed = {usual.get(key, key): value for key, value in values.items()}
+    (tmp_path / "config.json").write_text(json.dumps(renamed))
+    again = AutoModel.from_pretrained(tmp_path)
+    assert again([[5, 6]]).last_hidden_state.tobytes() == model([[5, 6]]).last_hidden_state.tobytes()
+    assert again.config.hidden_size == again.config.dim == config["dim"]
+    (tmp_path / "config.json").write_text(json.dumps({**renamed, "n_heads": 1}))
+    with pytest.raises(ConfigError, match=r"num_attention_heads: found .* no second name beside n_heads"):
+        AutoModel.from_pretrained(tmp_path)
+
+
+def test_positions_need_a_padding_id():
+    with pytest.raises(ConfigError, match="pad_token_id: found null, expected an integer"):
+        filbert.RobertaModel(filbert.RobertaConfig(pad_token_id=None))
+
+
+def test_a_classifier_has_labels_and_computes_no_loss():
+    _, model = own_model("roberta", "ForSequenceClassification", 0)
+    with pytest.raises(InputError, match="labels: a loss is for training"):
+        model([[5, 6]], labels=[1])
+    with pytest.raises(ConfigError, match="id2label: found no labels"):
+        filbert.BertForSequenceClassification(filbert.BertConfig(num_hidden_layers=1, num_labels=0))

@@ -24,7 +24,7 @@ struct ForwardOptions {
   bool head = true;  // ignored by a model without one
   bool hidden_states = false;
   bool attentions = false;
-  // Called between micro-batches; returning true abandons the call with Interrupted.
+  // Called between passes; returning true abandons the call with Interrupted.
   std::function<bool()> interrupted;
 };
 
