@@ -88,7 +88,7 @@ def sentences() -> list[str]:
 
 
 def docstrings(name: str) -> Iterator[str]:
-    """Of a module and of the classes, methods and functions that it defines; none where Python no longer has it."""
+    """The docstrings of a module and of what it defines; none where Python no longer has it."""
     try:
         module = importlib.import_module(name)
     except ImportError:

@@ -59,7 +59,7 @@ class Case:
 
     @classmethod
     def parse(cls, text: str) -> "Case":
-        """Of "8x128", or "8x128-half"."""
+        """The case that "8x128", or "8x128-half", stands for."""
         return cls(*parse_case(text.removesuffix(_HALF)), text.endswith(_HALF))
 
     @property

@@ -134,7 +134,7 @@ def _random(*shape: int) -> torch.Tensor:
 
 
 def _graph_ms(body: Callable[[], object]) -> float:
-    """Of what body() launches, as one CUDA graph."""
+    """The time of what body() launches, as one CUDA graph."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):

@@ -18,7 +18,7 @@ void check(cudaError_t error) {
   std::exit(1);
 }
 
-// Of a kernel that was launched as dependent: until the one before it is done.
+// A kernel that was launched as dependent waits until the one before it is done.
 __global__ void __launch_bounds__(kThreads) touch(float* number) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   cudaGridDependencySynchronize();

@@ -128,7 +128,7 @@ inline void copy_block(std::size_t rows, std::size_t columns, const float* from,
     });
 }
 
-// Of attention; linear ops go through TiledLinear (isa_amx.cpp), which blocks for L1.
+// For attention; linear ops go through TiledLinear (isa_amx.cpp), which blocks for L1.
 template <>
 inline void multiply_panel<Bf16>(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t,
                                  const std::uint32_t* panel, float* c, std::size_t ldc, std::size_t columns) {

@@ -40,7 +40,7 @@ void run_rows(const RowKernels& kernels, const filbert_token_op& op, std::size_t
                      begin, end);
 }
 
-// Of up to `rows` rows, in floats: a packed operand, what one layer hands to the next, and what the kernel needs.
+// What up to `rows` rows need, in floats: a packed operand, what one layer hands to the next, and the kernel's own.
 struct ScratchSizes {
   std::size_t operand = 0, handed = 0, kernel = 0;
 

@@ -9,7 +9,7 @@ namespace filbert::cuda {
 // Queries of a block of the 16-bit kernel. Either gives the same bits: a query's sums depend on its keys alone.
 enum class QueryTile { t64, t128 };
 
-// Of 16-bit types. Head sizes above 64 have tiles of 64 queries only.
+// For 16-bit types. Head sizes above 64 have tiles of 64 queries only.
 cudaError_t attention_16bit(Type, QueryTile, const Attention&, cudaStream_t);
 cudaError_t attention_f32(const Attention&, cudaStream_t);
 cudaError_t attention_probabilities(Type, const Attention&, cudaStream_t);

@@ -10,7 +10,7 @@ namespace filbert::cuda {
 
 inline bool is_relative(const Attention& task) { return task.window > 0 || task.bias; }
 
-// Of one head.
+// What relates queries to keys by their distance, for one head.
 struct Relation {
   const float* bias;  // of distance 0, or null
   int reach, window;

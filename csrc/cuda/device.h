@@ -28,7 +28,7 @@ class Device {
 
   // Makes it current for the calling thread. Fails in a process that was forked after opening it.
   filbert_status use() const;
-  // Of a process that did not open it, which must leave the device's memory alone.
+  // Whether another process opened it: this one must leave the device's memory alone.
   bool is_foreign() const;
 
   filbert_status alloc(std::size_t bytes, void** out) const;

@@ -15,7 +15,7 @@ inline constexpr GemmTile kGemmTiles[] = {GemmTile::t16x16, GemmTile::t32x64, Ge
 // The fastest by estimate for a product of this size.
 GemmTile choose_gemm_tile(std::size_t tokens, std::size_t n, const Chip&);
 
-// Of 16-bit types. Where k or a pointer is not a multiple of 16 bytes, another tile may serve.
+// For 16-bit types. Where k or a pointer is not a multiple of 16 bytes, another tile may serve.
 cudaError_t linear_16bit(Type, GemmTile, const Linear&, cudaStream_t);
 
 // Numbers a thread computes in each dimension; a block of 16 x 16 threads computes 16 times as many.

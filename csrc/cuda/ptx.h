@@ -80,7 +80,7 @@ __device__ __forceinline__ float exp2_approx(float value) {
   return result;
 }
 
-// Of the block; its size is that of the launch. Aligned to 128 bytes.
+// The block's; its size is that of the launch. Aligned to 128 bytes.
 __device__ __forceinline__ std::byte* shared_memory() {
   extern __shared__ __align__(128) unsigned char filbert_shared_memory[];
   return reinterpret_cast<std::byte*>(filbert_shared_memory);

@@ -1,4 +1,4 @@
-# Of the plug-in, and of its double in tests/cuda_on_cpu.
+# The sources of the plug-in, and of its double in tests/cuda_on_cpu.
 set(cuda_sources
   ${CMAKE_CURRENT_LIST_DIR}/attention.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_f32.cu

@@ -5,7 +5,7 @@
 namespace filbert::cuda {
 namespace {
 
-// Of one upload: the mapped file is read in pieces, so that loading needs little more than the weights themselves.
+// One upload: the mapped file is read in pieces, so that loading needs little more than the weights themselves.
 constexpr std::size_t kPieceBytes = std::size_t{32} << 20;
 
 constexpr std::size_t size_of(filbert_dtype dtype) { return dtype == FILBERT_F64 ? 8 : dtype == FILBERT_F32 ? 4 : 2; }

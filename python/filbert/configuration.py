@@ -14,7 +14,7 @@ from .files import read_file
 # Far above any real config.json; keeps a wrong file from being read whole.
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
 
-# Of transformers' own making, and of no meaning here; transformers does not write them either.
+# Keys that transformers makes for itself, which mean nothing here; it does not write them either.
 _DROPPED = frozenset(
     {
         "_attn_implementation_internal",

@@ -8,7 +8,7 @@ from .sentence import SentenceEncoder
 
 SENTENCES = ("The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium.")
 
-# Of everyday length and of a paragraph's, as search indexes hold them.
+# Texts of everyday length and of a paragraph's, as search indexes hold them.
 _PARAGRAPH = (
     "The hazel is a shrub of woods and hedges whose catkins open before its leaves do. Its nuts ripen in September and "
     "are known as filberts after a saint whose day falls when they are ready. Most of the crop of the world grows on "

@@ -60,7 +60,7 @@ _HARMLESS = frozenset().union(
     # What tokenizer.json says in full, and what the tokenizers package does not need.
     {"add_bos_token", "add_eos_token", "trim_offsets", "sp_model_kwargs", "errors", "vocab_size", "vocab_type"},
     {"unk_id", "keep_accents", "remove_space", "split_by_punct", "language", "fix_mistral_regex"},
-    # Of BERT's tokenizer in Python; the fast one, which wrote and reads these files, has never had them.
+    # Settings of BERT's tokenizer in Python; the fast one, which wrote and reads these files, has never had them.
     {"do_basic_tokenize", "never_split", "wordpieces_prefix", "clean_text", "basic_tokenizer"},
     # What a call pads and truncates to is the caller's to say.
     {"max_length", "stride", "truncation_strategy", "pad_to_multiple_of", "padding", "truncation", "truncate_to"},

@@ -59,7 +59,7 @@ class Truncation:
             return self._cut(first, limit, side), second
         if strategy == "only_second":
             return first, self._cut(second, limit, side)
-        # Of an odd number of tokens the longer text gets one more, so which one is longer must not change.
+        # The longer text gets the odd token, so which one is longer must not change.
         if self._count(first) <= self._count(second):
             first = self._cut(first, limit, side)
             return first, self._cut(second, max(limit, self._count(first)), side)

@@ -84,7 +84,7 @@ class LinearLayer {
         weight_(load(ops, FILBERT_MATRIX, data.weight, data.out, data.in)),
         bias_(load(ops, FILBERT_VECTOR, data.bias, data.out)) {}
 
-  // Of the first rows of the data.
+  // On the first rows of the data.
   std::vector<float> run(std::size_t rows, bool bias = true, bool residual = true,
                          filbert_activation activation = FILBERT_IDENTITY) const {
     std::vector<float> result(rows * data_.out, NAN);

@@ -26,7 +26,7 @@ constexpr bool kAllocatorHangs = true;
 constexpr bool kAllocatorHangs = false;
 #endif
 
-// Of one short text, so that locks are held as often as can be.
+// One short text, so that locks are held as often as can be.
 std::vector<float> embed(const Model& model) {
   Texts texts;
   texts.add({5, 6});

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kMostRows = 200;
 
-// Of each row [k], the largest magnitude after the rotation.
+// The largest magnitude of each row [k] after the rotation.
 std::vector<double> tops_of(std::vector<float> rows, std::size_t k) {
   std::vector<double> tops;
   for (std::size_t begin = 0; begin < rows.size(); begin += k) {

@@ -56,7 +56,7 @@ std::string error_of(const std::vector<Held>& tensors, bool require = true) {
   return message_of<WeightsError>([&] { match_bert(tensors, require); });
 }
 
-// Of a base model without a head.
+// For a base model without a head.
 TensorMatch match_all(const std::vector<TensorSpec>& specs, const Weights& weights) {
   return match(specs, {}, "bert.", false, "", weights);
 }

@@ -60,7 +60,7 @@ struct Layer {
     return values;
   }
 
-  // Of `count` rows from `first` on; no tile: the public function, which chooses.
+  // `count` rows from `first` on; no tile: the public function, which chooses.
   std::vector<float> run(std::optional<int> tile, std::size_t first, std::size_t count, bool with_bias = true,
                          bool with_residual = true, filbert_activation activation = FILBERT_IDENTITY) const {
     const std::size_t size = size_of(type);

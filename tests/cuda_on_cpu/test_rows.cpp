@@ -20,8 +20,9 @@ namespace {
 constexpr float kEps = 1e-12f;
 constexpr double kUlp = 0x1p-24;
 
-// Of a float32 sum over a row, in units of kUlp of the mean magnitude: a thread adds 78 numbers at most (20,001 among
-// 256 threads), then come 5 shuffles and 8 warps, and the same once more for the variance, whose root halves it.
+// The error of a float32 sum over a row, in units of kUlp of the mean magnitude: a thread adds 78 numbers at most
+// (20,001 among 256 threads), then come 5 shuffles and 8 warps, and the same once more for the variance, whose root
+// halves it.
 constexpr double kRowError = 150 * kUlp;
 
 constexpr std::size_t kNormWidths[] = {1,   7,   8,    31,   32,   33,   128,  384,  512,   516,  768,

@@ -109,7 +109,7 @@ def test_closed_and_full_standard_output(work):
 
 
 def test_a_reader_that_goes_away(work):
-    """Of standard output: as with every command. Of a FIFO: the vectors are nowhere, and that is an error."""
+    """For standard output it is as with every command; for a FIFO the vectors are nowhere, and that is an error."""
     run = shell("set -o pipefail; filbert encode model texts.txt -o - | true")
     assert run.returncode == 0
     os.mkfifo("fifo")

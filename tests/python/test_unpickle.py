@@ -293,7 +293,7 @@ def test_24_tar_files(read):
         (tf.tensor(tf.storage("0", "Float", -1), 0, (0,), (1,)), "storage '0' has -1 elements"),
         (tf.tensor(tf.storage("1", "Float", 12), 0, (1,), (1,)), "'1' has no record"),
         (tf.tensor(tf.storage("../../x", "Float", 12), 0, (1,), (1,)), "has no record"),
-        # Of storages of bytes: the bounds count elements of the tensor's dtype.
+        # For storages of bytes the bounds count elements of the tensor's dtype.
         (tf.tensor_v3(tf.storage("0", "Untyped", 48), 0, (25,), (1,), "uint16"), "which has 24 elements"),
         (tf.tensor_v3(tf.storage("0", "Untyped", 48), 23, (2,), (1,), "uint16"), "does not fit"),
         (tf.tensor_v3(tf.storage("0", "Untyped", 48), 0, (7,), (1,), "uint64"), "which has 6 elements"),

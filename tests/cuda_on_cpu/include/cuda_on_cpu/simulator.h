@@ -33,7 +33,7 @@ void simulate(const Launch&);
 
 inline constexpr unsigned kWarp = 32;
 
-// Of each lane what it brought along, which holds what it gets too.
+// What each lane brought along, which holds what it gets too.
 using WarpAction = void (*)(void* const (&lanes)[kWarp]);
 
 // Returns once every lane of the warp has called it with this action, which then ran once.
