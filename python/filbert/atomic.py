@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -92,7 +91,7 @@ class Output:
     def _open_beside(self, target: str, mode: int) -> BufferedWriter:
         folder, name = os.path.split(target)
         # As much of the name as leaves room for the rest, in bytes.
-        temporary = os.path.join(folder, f".{name[:50]}.{secrets.token_hex(4)}.tmp")
+        temporary = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.tmp")
         file = os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
         self._pending = (temporary, target)
         return file
