@@ -113,15 +113,12 @@ struct Model::Impl {
     Run run = {*ops, batch, session.arena, trace, wanted.rows};
     Computed computed;
     computed.last = encoder->forward(run);
-    const auto first = [&] {
-      return wanted.rows == Rows::first ? computed.last
-                                        : pool(session, batch, computed.last, FILBERT_POOL_FIRST, false);
+    const auto pooled = [&](filbert_pooling pooling, bool normalize) {
+      return wanted.rows == Rows::first ? computed.last : pool(session, batch, computed.last, pooling, normalize);
     };
-    if (wanted.pooled)
-      computed.rows = wanted.rows == Rows::first
-                          ? computed.last
-                          : pool(session, batch, computed.last, wanted.pooling, wanted.normalize);
-    if (wanted.head && head->reads() == Rows::first) computed.rows = head->forward(run, first(), batch.sequences);
+    if (wanted.pooled) computed.rows = pooled(wanted.pooling, wanted.normalize);
+    if (wanted.head && head->reads() == Rows::first)
+      computed.rows = head->forward(run, pooled(FILBERT_POOL_FIRST, false), batch.sequences);
     if (wanted.head && head->reads() == Rows::all) computed.rows = head->forward(run, computed.last, batch.tokens);
     return computed;
   }
