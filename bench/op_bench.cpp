@@ -131,10 +131,17 @@ double OpBench::attention(std::size_t sequences, std::size_t length, std::size_t
   const Buffer qkv = random_activations(*ops_, tokens * 3 * hidden);
   const Buffer out = result(*ops_, tokens * hidden);
   const Buffer bounds = equal_sequences(*ops_, sequences, length);
-  const double time = median_time([&](std::size_t) {
-    ops_->attention({qkv.data(), bounds.numbers(), nullptr, sequences, length, heads, head_size, 0.17f, 0, out.data(),
-                     nullptr, nullptr});
-  });
+  const filbert_batch batch = {bounds.numbers(), nullptr, nullptr, sequences, length};
+  filbert_attention_args args = {};
+  args.batch = &batch;
+  args.q = {qkv.data(), 3 * hidden, 0};
+  args.k = {qkv.data(), 3 * hidden, hidden};
+  args.v = {qkv.data(), 3 * hidden, 2 * hidden};
+  args.heads = args.kv_heads = heads;
+  args.head_size = head_size;
+  args.scale = 0.17f;
+  args.out = out.data();
+  const double time = median_time([&](std::size_t) { ops_->attention(args); });
   const double rate = 4.0 * static_cast<double>(tokens * length * hidden) / time / 1e9;
   std::printf("%-8s attention %3zu of %3zu, %2zu heads %2zu %6.1f us %8.1f GFLOP/s  %.2f ns a score", dtype_.name,
               sequences, length, heads, head_size, time * 1e6, rate,
@@ -148,7 +155,8 @@ double OpBench::norm(std::size_t tokens, std::size_t width) const {
   const Buffer out = result(*ops_, tokens * width);
   const RandomWeight gamma(*ops_, FILBERT_VECTOR, width);
   const double time = median_time([&](std::size_t) {
-    ops_->token_ops({filbert::norm({x.data(), gamma[0], gamma[0], 1e-12f, width, out.data()})}, tokens);
+    ops_->token_ops({filbert::norm({FILBERT_LAYER_NORM, x.data(), gamma[0], gamma[0], 1e-12f, width, out.data()})},
+                    tokens);
   });
   return print_bandwidth("norm", tokens, width, 2 * activation_bytes(tokens * width), time);
 }
@@ -162,13 +170,15 @@ double OpBench::embed_norm(std::size_t tokens, std::size_t width) const {
   const Buffer word_ids = indices(*ops_, words);
   const Buffer type_ids = indices(*ops_, std::vector<std::int32_t>(tokens));
   const Buffer position_ids = indices(*ops_, positions);
-  const Buffer out = result(*ops_, tokens * width);
+  const Buffer sum = result(*ops_, tokens * width), out = result(*ops_, tokens * width);
   const RandomWeight word(*ops_, FILBERT_TABLE, kWords, width), type(*ops_, FILBERT_TABLE, kTypes, width),
       position(*ops_, FILBERT_TABLE, kPositions, width);
   const RandomWeight gamma(*ops_, FILBERT_VECTOR, width);
   const double time = median_time([&](std::size_t) {
-    ops_->token_ops({filbert::embed_norm({word_ids.numbers(), type_ids.numbers(), position_ids.numbers(), word[0],
-                                          type[0], position[0], gamma[0], gamma[0], 1e-12f, width, out.data()})},
+    ops_->token_ops({filbert::embed({word_ids.numbers(), type_ids.numbers(), position_ids.numbers(), word[0], type[0],
+                                     position[0], width, sum.data()},
+                                    FILBERT_NEXT_ALONE),
+                     filbert::norm({FILBERT_LAYER_NORM, sum.data(), gamma[0], gamma[0], 1e-12f, width, out.data()})},
                     tokens);
   });
   // The other two tables are small enough for a cache.
@@ -180,9 +190,9 @@ double OpBench::pool(std::size_t sequences, std::size_t length, std::size_t widt
   const Buffer x = random_activations(*ops_, sequences * length * width);
   const Buffer out = result(*ops_, sequences * width);
   const Buffer bounds = equal_sequences(*ops_, sequences, length);
-  const double time = median_time([&](std::size_t) {
-    ops_->pool({x.data(), bounds.numbers(), sequences, width, FILBERT_POOL_MEAN, 1, out.data()});
-  });
+  const filbert_batch batch = {bounds.numbers(), nullptr, nullptr, sequences, length};
+  const double time =
+      median_time([&](std::size_t) { ops_->pool({&batch, x.data(), width, FILBERT_POOL_MEAN, 1, out.data()}); });
   return print_bandwidth("pool", sequences * length, width, activation_bytes(sequences * (length + 1) * width), time);
 }
 

@@ -36,8 +36,17 @@ filbert_pooling pooling_op(Pooling pooling) {
       return FILBERT_POOL_MEAN;
     case Pooling::max:
       return FILBERT_POOL_MAX;
+    case Pooling::last:
+      return FILBERT_POOL_LAST;
   }
   throw InputError("unknown pooling");
+}
+
+// The rows that a pooled result needs no others than.
+Rows rows_of(filbert_pooling pooling, bool normalize) {
+  if (pooling == FILBERT_POOL_FIRST && !normalize) return Rows::first;
+  if (pooling == FILBERT_POOL_LAST && !normalize) return Rows::last;
+  return Rows::all;
 }
 
 void check_interrupted(const ForwardOptions& options) {
@@ -105,7 +114,7 @@ struct Model::Impl {
   // [sequences, hidden], in the arena
   const void* pool(Session& session, const Batch& batch, const void* x, filbert_pooling pooling, bool normalize) {
     void* rows = session.arena.activations(batch.sequences, size.hidden);
-    ops->pool({x, batch.cu_seqlens, batch.sequences, size.hidden, pooling, normalize, rows});
+    ops->pool({&batch, x, size.hidden, pooling, normalize, rows});
     return rows;
   }
 
@@ -114,12 +123,14 @@ struct Model::Impl {
     Computed computed;
     computed.last = encoder->forward(run);
     const auto pooled = [&](filbert_pooling pooling, bool normalize) {
-      return wanted.rows == Rows::first ? computed.last : pool(session, batch, computed.last, pooling, normalize);
+      return wanted.rows == Rows::all ? pool(session, batch, computed.last, pooling, normalize) : computed.last;
     };
     if (wanted.pooled) computed.rows = pooled(wanted.pooling, wanted.normalize);
-    if (wanted.head && head->reads() == Rows::first)
-      computed.rows = head->forward(run, pooled(FILBERT_POOL_FIRST, false), batch.sequences);
     if (wanted.head && head->reads() == Rows::all) computed.rows = head->forward(run, computed.last, batch.tokens);
+    if (wanted.head && head->reads() != Rows::all) {
+      const filbert_pooling one = head->reads() == Rows::first ? FILBERT_POOL_FIRST : FILBERT_POOL_LAST;
+      computed.rows = head->forward(run, pooled(one, false), batch.sequences);
+    }
     return computed;
   }
 
@@ -128,8 +139,8 @@ struct Model::Impl {
     if (out.on_device && !out.attentions.empty()) throw InputError("attentions are written to host memory only");
     clear_unwritten(out, session.packed, layout, size, info.head_width);
     const bool traced = !out.hidden_states.empty() || !out.attentions.empty();
-    const bool all = out.last_hidden_state || traced || (out.head && head->reads() == Rows::all);
-    const Wanted wanted = {.rows = all ? Rows::all : Rows::first, .head = out.head != nullptr};
+    const bool all = out.last_hidden_state || traced || !out.head;
+    const Wanted wanted = {.rows = all ? Rows::all : head->reads(), .head = out.head != nullptr};
     for_each_pass(session, options, [&](const Pass& pass, const Batch& batch) {
       OutputWriter writer(*ops, session, pass, layout, out, size);
       const auto run = [&] { return compute(session, batch, writer, wanted); };
@@ -166,7 +177,8 @@ void Model::forward(const TokenBatch& batch, const OutputBuffers& out, const For
 
 void Model::forward(const PaddedBatch& batch, const OutputBuffers& out, const ForwardOptions& options) const {
   Lease session(*impl_->sessions);
-  (*session).packed.pack(batch, impl_->size.inputs, out.head != nullptr);
+  const bool first_tokens = out.head && impl_->head && impl_->head->reads() == Rows::first;
+  (*session).packed.pack(batch, impl_->size.inputs, first_tokens);
   impl_->forward(*session, {batch.rows * batch.columns, batch.columns, batch.rows}, out, options);
 }
 
@@ -208,10 +220,7 @@ void Model::embed(const TokenBatch& batch, Pooling pooling, bool normalize, floa
   const Layout layout = {session.packed.tokens(), 0, batch.sequences};
   clear_sequence_rows(out, session.packed, layout, impl.size.hidden);
   const OutputBuffers nothing;
-  const Wanted wanted = {.rows = op == FILBERT_POOL_FIRST && !normalize ? Rows::first : Rows::all,
-                         .pooled = true,
-                         .pooling = op,
-                         .normalize = normalize};
+  const Wanted wanted = {.rows = rows_of(op, normalize), .pooled = true, .pooling = op, .normalize = normalize};
   impl.for_each_pass(session, options, [&](const Pass& pass, const Batch& packed) {
     OutputWriter writer(*impl.ops, session, pass, layout, nothing, impl.size);
     const auto run = [&] { return impl.compute(session, packed, writer, wanted); };

@@ -30,7 +30,9 @@ filbert::DType dtype_of(const std::string& name) {
 
 filbert::Pooling pooling_of(const std::string& name) {
   using filbert::Pooling;
-  return named<Pooling>("pooling", name, {{"cls", Pooling::cls}, {"mean", Pooling::mean}, {"max", Pooling::max}});
+  return named<Pooling>(
+      "pooling", name,
+      {{"cls", Pooling::cls}, {"mean", Pooling::mean}, {"max", Pooling::max}, {"lasttoken", Pooling::last}});
 }
 
 FloatArray make_array(std::vector<py::ssize_t> shape) { return FloatArray(std::move(shape)); }

@@ -26,6 +26,7 @@ struct Bf16 {
   using Word = std::uint32_t;
   using Cell = std::uint32_t;
   static constexpr bool kIntegers = false;
+  static std::size_t block(std::size_t words) { return words; }
 };
 struct I8 : I8Operand {
   using Layout = Tiled;
@@ -131,7 +132,8 @@ inline void copy_block(std::size_t rows, std::size_t columns, const float* from,
 // For attention; linear ops go through TiledLinear (isa_amx.cpp), which blocks for L1.
 template <>
 inline void multiply_panel<Bf16>(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t,
-                                 const std::uint32_t* panel, float* c, std::size_t ldc, std::size_t columns) {
+                                 const std::uint32_t* panel, float* c, std::size_t ldc, std::size_t columns,
+                                 std::size_t) {
   __asm__ volatile("" ::: "memory");  // GCC's tile loads do not say that they read memory
   const std::size_t width = round_up(columns, kSide);
   Prefetcher nothing(panel, 0, 1);

@@ -1,8 +1,9 @@
-// softmax(scale q k^T) v for one head of one sequence. K is packed transposed and V as it is, both into panels, then a
-// few queries at a time: scores against all keys, softmax in place, weighted sum. A query's result depends on its own
-// row and on the keys from the first one on, never on the queries beside it.
+// softmax(scale q k^T + bias) v for heads of one sequence that share their keys. K is packed transposed and V as it is,
+// both into panels, then a few queries at a time: scores against the keys that they see, softmax in place, weighted
+// sum. A query's result depends on its own row and on the keys from the first one on, never on the queries beside it.
 #pragma once
 
+#include "cpu/attention_relative_impl.h"
 #include "cpu/bf16_impl.h"
 
 namespace filbert::cpu::FILBERT_ISA {
@@ -31,6 +32,8 @@ struct F32Attention {
   using Operand = F32;
   static constexpr std::size_t kQueries = kTileRows;
   static std::size_t words(std::size_t k) { return k; }
+  // Of keys that are summed, where only some of all are seen.
+  static std::size_t seen_block(std::size_t) { return kKeyBlock; }
   static std::size_t row_scratch(std::size_t) { return 0; }
   static std::size_t key_scratch(std::size_t, std::size_t) { return 0; }
 
@@ -57,6 +60,7 @@ struct Bf16Attention {
   using Operand = T;
   static constexpr std::size_t kQueries = Queries;
   static std::size_t words(std::size_t k) { return bf16_words(k); }
+  static std::size_t seen_block(std::size_t words) { return words; }
   static std::size_t row_scratch(std::size_t k) { return T::Layout::size(Queries, bf16_words(k)); }
   static std::size_t key_scratch(std::size_t keys, std::size_t d) { return keys * bf16_words(d); }
 
@@ -145,37 +149,111 @@ inline std::size_t attention_scratch(std::size_t keys, std::size_t head_size) {
   return AttentionScratch<A>(keys, head_size).total();
 }
 
+// Of a task: keys [begin, end), packed.
+template <typename A>
+class PackedKeys {
+ public:
+  using T = typename A::Operand;
+  using Cell = typename T::Cell;
+
+  PackedKeys(const AttentionTask& task, const KeyRange& range, const AttentionScratch<A>& sizes)
+      : d_(task.head_size),
+        range_(range),
+        words_(A::words(range.end - range.begin)),
+        block_(task.relative ? A::seen_block(words_) : T::block(words_)) {
+    float* const keys = task.scratch;
+    float* const values = keys + sizes.keys;
+    const std::size_t count = range.end - range.begin;
+    A::pack_keys(task.k.data + range.begin * task.k.stride, task.k.stride, count, d_, values + sizes.values, keys);
+    A::pack_values(task.v.data + range.begin * task.v.stride, task.v.stride, count, d_, values);
+    keys_ = reinterpret_cast<const Cell*>(keys);
+    values_ = reinterpret_cast<const Cell*>(values);
+  }
+
+  // scores [rows, keys of `seen`] = q k^T
+  void score(const KeyRange& seen, std::size_t rows, const typename T::Word* q, std::size_t q_stride, float* scores,
+             std::size_t stride) const {
+    const Cell* const panels = keys_ + (seen.begin - range_.begin) * A::words(d_);
+    multiply<T>(rows, A::words(d_), q, q_stride, panels, seen.end - seen.begin, scores, stride);
+  }
+
+  // out [rows, head_size] = p v, p [rows, keys of `seen`]
+  void weigh(const KeyRange& seen, std::size_t rows, const typename T::Word* p, std::size_t p_stride, float* out,
+             std::size_t stride) const {
+    const std::size_t first = A::words(seen.begin - range_.begin);
+    const std::size_t words = A::words(seen.end - seen.begin);
+    for (std::size_t panel = 0; panel * kPanelWidth < d_; ++panel) {
+      const std::size_t column = panel * kPanelWidth;
+      const std::size_t columns = panel_columns(d_, panel);
+      const Cell* const rows_of = values_ + column * words_ + first * round_up(columns, kWidth);
+      multiply_panel<T>(rows, words, p, p_stride, rows_of, out + column, stride, columns, block_);
+    }
+  }
+
+ private:
+  std::size_t d_;
+  KeyRange range_;
+  std::size_t words_, block_;  // of all values in their panels; of a sum over them
+  const Cell* keys_;
+  const Cell* values_;
+};
+
+// Scores of a query against the keys of `seen` become numerators of the softmax; returns their sum's inverse.
+inline float soften(const AttentionTask& task, const float* bias, std::size_t query, const KeyRange& seen,
+                    float* scores) {
+  const std::size_t count = seen.end - seen.begin;
+  if (!task.relative) return 1.0f / softmax_numerators(scores, count, task.scale);
+  const KeyRange own = keys_of(task, query);
+  if (own.begin >= own.end) {
+    clear(scores, count);
+    return 0.0f;
+  }
+  float* const row = scores + (own.begin - seen.begin);
+  const std::size_t n = own.end - own.begin;
+  if (bias) add_bias(row, n, task.scale, bias, task.reach, task.query_columns[query], task.key_columns + own.begin);
+  const float sum = softmax_numerators(row, n, bias ? 1.0f : task.scale);
+  clear(scores, own.begin - seen.begin);
+  clear(row + n, seen.end - own.end);
+  return 1.0f / sum;
+}
+
 template <typename A>
 inline void attention(const AttentionTask& task) {
-  using T = typename A::Operand;
   const std::size_t d = task.head_size;
-  const AttentionScratch<A> sizes(task.keys, d);
-  float* const keys = task.scratch;
-  float* const values = keys + sizes.keys;
-  float* const scores = values + sizes.values;
+  const KeyRange range = blocks_of(task, 0, task.queries - 1);
+  const AttentionScratch<A> sizes(range.end - range.begin, d);
+  float* const scores = task.scratch + sizes.keys + sizes.values;
   float* const packed = scores + sizes.scores;
-  const std::size_t stride = score_stride(task.keys);
-  A::pack_keys(task.k, task.stride, task.keys, d, scores, keys);
-  A::pack_values(task.v, task.stride, task.keys, d, values);
-  const auto* key_panels = reinterpret_cast<const typename T::Cell*>(keys);
-  const auto* value_panels = reinterpret_cast<const typename T::Cell*>(values);
-  for (std::size_t query = 0; query < task.queries; query += A::kQueries) {
-    const std::size_t rows = task.queries - query < A::kQueries ? task.queries - query : A::kQueries;
-    float* out = task.out + query * task.out_stride;
-    float inverse[A::kQueries];
-    std::size_t q_stride = task.stride;
-    const auto* q = A::rows(task.q + query * task.stride, q_stride, rows, d, packed);
-    multiply<T>(rows, A::words(d), q, q_stride, key_panels, task.keys, scores, stride);
-    for (std::size_t r = 0; r < rows; ++r)
-      inverse[r] = 1.0f / softmax_numerators(scores + r * stride, task.keys, task.scale);
-    std::size_t p_stride = stride;
-    const auto* p = A::rows(scores, p_stride, rows, task.keys, packed);
-    multiply<T>(rows, A::words(task.keys), p, p_stride, value_panels, d, out, task.out_stride);
-    for (std::size_t r = 0; r < rows; ++r) {
-      scale_row(out + r * task.out_stride, d, inverse[r], out + r * task.out_stride);
-      if (task.probabilities)
-        scale_row(scores + r * stride, task.keys, inverse[r],
-                  task.probabilities + (query + r) * task.probability_stride);
+  const std::size_t stride = score_stride(range.end - range.begin);
+  const PackedKeys<A> keys(task, range, sizes);
+  for (std::size_t head = 0; head < task.heads; ++head) {
+    const float* const bias = task.bias ? task.bias + head * static_cast<std::size_t>(2 * task.reach + 1) : nullptr;
+    for (std::size_t query = 0; query < task.queries; query += A::kQueries) {
+      const std::size_t rows = task.queries - query < A::kQueries ? task.queries - query : A::kQueries;
+      const KeyRange seen = blocks_of(task, query, query + rows - 1);
+      const std::size_t count = seen.end - seen.begin;
+      float* const out = task.out.data + query * task.out.stride + head * d;
+      float inverse[A::kQueries];
+      std::size_t q_stride = task.q.stride;
+      const auto* q = A::rows(task.q.data + query * q_stride + head * d, q_stride, rows, d, packed);
+      keys.score(seen, rows, q, q_stride, scores, stride);
+      for (std::size_t r = 0; r < rows; ++r) inverse[r] = soften(task, bias, query + r, seen, scores + r * stride);
+      std::size_t p_stride = stride;
+      const auto* p = A::rows(scores, p_stride, rows, count, packed);
+      if (count > 0) keys.weigh(seen, rows, p, p_stride, out, task.out.stride);
+      for (std::size_t r = 0; r < rows; ++r) {
+        float* const row = out + r * task.out.stride;
+        if (inverse[r] == 0.0f)
+          clear(row, d);
+        else
+          scale_row(row, d, inverse[r], row);
+        if (!task.probabilities) continue;
+        float* const line =
+            task.probabilities + head * task.probability_head_stride + (query + r) * task.probability_stride;
+        clear(line, seen.begin);
+        scale_row(scores + r * stride, count, inverse[r], line + seen.begin);
+        clear(line + seen.end, task.keys - seen.end);
+      }
     }
   }
 }

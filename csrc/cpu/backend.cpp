@@ -7,6 +7,7 @@
 #include <new>
 #include <string>
 
+#include "cpu/attention.h"
 #include "cpu/context.h"
 #include "cpu/dispatch.h"
 #include "cpu/token_ops.h"
@@ -140,7 +141,8 @@ constexpr std::size_t kMostInt8Columns = 65536;
 
 filbert_status load_weight(filbert_context* context, filbert_weight_kind kind, const filbert_host_tensor* parts,
                            std::size_t count, const filbert_host_tensor* input_norm, filbert_weight** out) {
-  if (context->dtype == FILBERT_I8 && kind == FILBERT_MATRIX && parts[0].cols > kMostInt8Columns)
+  const bool is_matrix = kind == FILBERT_MATRIX || kind == FILBERT_GATED_MATRIX;
+  if (context->dtype == FILBERT_I8 && is_matrix && parts[0].cols > kMostInt8Columns)
     return fail(FILBERT_UNAVAILABLE, "int8 sums at most " + std::to_string(kMostInt8Columns) + " products, not the " +
                                          std::to_string(parts[0].cols) + " of this layer");
   return guarded([&] {
@@ -154,79 +156,25 @@ filbert_status token_ops(filbert_context* context, const filbert_token_op* ops, 
   return guarded([&] { run_token_ops(*context, ops, count, tokens); });
 }
 
-// Queries of one share. Its keys and values are packed once, so more is cheaper; fewer balances better.
-constexpr std::size_t kAttentionQueries = 128;
-
-// Queries [begin, end), tokens of sequence s, by one head.
-void attend(const filbert_context& context, const filbert_attention_args& args, std::size_t head, std::size_t s,
-            std::size_t begin, std::size_t end, float* scratch) {
-  const std::size_t hidden = args.heads * args.head_size;
-  const std::size_t column = head * args.head_size;
-  const auto first = static_cast<std::size_t>(args.cu_seqlens[s]);
-  const auto stop = static_cast<std::size_t>(args.cu_seqlens[s + 1]);
-  const auto key = args.key_begin ? static_cast<std::size_t>(args.key_begin[s]) : first;
-  AttentionTask task = {};
-  task.stride = 3 * hidden;
-  const auto* qkv = static_cast<const float*>(args.qkv);
-  task.q = qkv + begin * task.stride + column;
-  task.k = qkv + key * task.stride + hidden + column;
-  task.v = task.k + hidden;
-  task.queries = end - begin;
-  task.keys = stop - key;
-  task.head_size = args.head_size;
-  task.scale = args.scale;
-  task.out = static_cast<float*>(args.out) + (args.first_only ? s : begin) * hidden + column;
-  task.out_stride = hidden;
-  task.scratch = scratch;
-  if (args.probabilities) {
-    const std::size_t length = stop - first;
-    const std::size_t row = head * length + begin - first;
-    task.probabilities = args.probabilities + args.probability_offsets[s] + row * length + (key - first);
-    task.probability_stride = length;
-  }
-  context.attention.run(task);
-}
-
-// One head of the queries among tokens [begin, end), which may touch several sequences.
-void attend_tokens(const filbert_context& context, const filbert_attention_args& args, std::size_t head,
-                   std::size_t begin, std::size_t end, float* scratch) {
-  const std::int32_t* last = args.cu_seqlens + args.sequences;
-  const std::int32_t* bound = std::upper_bound(args.cu_seqlens, last, static_cast<std::int32_t>(begin));
-  for (std::size_t s = static_cast<std::size_t>(bound - args.cu_seqlens) - 1; begin < end; ++s) {
-    const std::size_t stop = std::min(end, static_cast<std::size_t>(args.cu_seqlens[s + 1]));
-    attend(context, args, head, s, begin, stop, scratch);
-    begin = stop;
-  }
-}
-
 filbert_status attention(filbert_context* context, const filbert_attention_args* args) {
-  return guarded([&] {
-    const std::size_t scratch = context->attention.scratch(args->max_length, args->head_size);
-    if (args->first_only) {
-      context->pool.run(args->sequences * args->heads, scratch, [&](std::size_t task, float* own) {
-        const std::size_t s = task / args->heads;
-        const auto first = static_cast<std::size_t>(args->cu_seqlens[s]);
-        if (args->cu_seqlens[s + 1] > args->cu_seqlens[s])
-          attend(*context, *args, task % args->heads, s, first, first + 1, own);
-      });
-      return;
-    }
-    const auto tokens = static_cast<std::size_t>(args->cu_seqlens[args->sequences]);
-    const std::size_t shares = (tokens + kAttentionQueries - 1) / kAttentionQueries;
-    context->pool.run(shares * args->heads, scratch, [&](std::size_t task, float* own) {
-      const std::size_t begin = task / args->heads * kAttentionQueries;
-      attend_tokens(*context, *args, task % args->heads, begin, std::min(tokens, begin + kAttentionQueries), own);
-    });
-  });
+  return guarded([&] { run_attention(*context, *args); });
+}
+
+filbert_status gather(filbert_context*, const filbert_gather_args* args) {
+  const auto* x = static_cast<const float*>(args->x);
+  auto* out = static_cast<float*>(args->out);
+  for (std::size_t i = 0; i < args->count; ++i)
+    std::copy_n(x + static_cast<std::size_t>(args->rows[i]) * args->width, args->width, out + i * args->width);
+  return FILBERT_OK;
 }
 
 filbert_status pool(filbert_context* context, const filbert_pool_args* args) {
   return guarded([&] {
     const auto* x = static_cast<const float*>(args->x);
     auto* out = static_cast<float*>(args->out);
-    context->pool.run(args->sequences, 0, [&](std::size_t s, float*) {
-      const auto first = static_cast<std::size_t>(args->cu_seqlens[s]);
-      const auto tokens = static_cast<std::size_t>(args->cu_seqlens[s + 1]) - first;
+    context->pool.run(args->batch->sequences, 0, [&](std::size_t s, float*) {
+      const auto first = static_cast<std::size_t>(args->batch->cu_seqlens[s]);
+      const auto tokens = static_cast<std::size_t>(args->batch->cu_seqlens[s + 1]) - first;
       if (tokens == 0) return;
       context->kernels.rows.pool(x + first * args->width, tokens, args->width, args->pooling, args->normalize != 0,
                                  out + s * args->width);
@@ -256,6 +204,7 @@ const filbert_backend* backend() {
       .free_weight = free_weight,
       .token_ops = token_ops,
       .attention = attention,
+      .gather = gather,
       .pool = pool,
       .record_begin = nullptr,
       .record_end = nullptr,

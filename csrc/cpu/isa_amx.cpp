@@ -25,7 +25,7 @@ std::size_t block_words(std::size_t words) { return round_up(blocks_of(words, bl
 template <typename Rows>
 class TiledLinear {
  public:
-  static std::size_t scratch(std::size_t rows, std::size_t k) {
+  static std::size_t scratch(std::size_t rows, std::size_t k, bool) {
     return Rows::words(k) > kMostWords ? round_up(rows, kTwo) * kPanelWidth : 0;
   }
 

@@ -19,7 +19,7 @@ constexpr Kernels kernels_of(const char* isa) {
       .i8 = linear_kernel<I8Rows<I8>>(),
       .attention = attention_kernel<F32Attention>(),
       .fast_attention = attention_kernel<F32Attention>(),
-      .rows = {norm, embed_norm, pool},
+      .rows = {norm, embed, rope, pool},
       .multiplies_bf16 = false,
   };
 }

@@ -10,9 +10,10 @@ namespace filbert::cpu {
 
 // How a matrix product wants its weights [n, k]: panels of `panel_width` columns of the transpose, n rounded up to
 // `vector_width`, k to `k_multiple`, both by zeros. Panel p is [k / group, columns of p, group]: the instruction sums
-// `group` neighbours along k, so a kernel reads a panel front to back.
+// `group` neighbours along k, so a kernel reads a panel front to back. Of a gated weight, `vector_width` columns of the
+// gate and as many of what it multiplies take turns, so that the epilogue has both at hand.
 struct MatrixFormat {
-  std::size_t panel_width;
+  std::size_t panel_width;  // 1, or a multiple of 2 vector_width
   std::size_t vector_width;
   std::size_t k_multiple;
   std::size_t group;
@@ -21,8 +22,9 @@ struct MatrixFormat {
 
 struct PackedMatrix {
   const void* panels;  // float, bfloat16 or int8
-  std::size_t n;
+  std::size_t n;       // columns in the panels
   std::size_t k;
+  std::size_t outputs;          // n, or of a gated weight some half of it
   const float* scales;          // [n], int8 only: a weight is scales[column] times its integer
   const std::int32_t* offsets;  // [n], int8 only: what the activations' zero point adds to a sum
   const float* factors;         // [k] or null, int8 only: activations are multiplied by them first
@@ -33,33 +35,51 @@ struct LinearTask {
   std::size_t rows;
   const void* operand;  // [rows, k], as LinearKernel::pack made it, or as it came where there is no pack
   PackedMatrix weight;
+  bool gated;             // activation(gate) times the other, without a residual
   const float* bias;      // [n] or null
-  const float* residual;  // [rows, n] or null
+  const float* residual;  // [rows, outputs] or null
   filbert_activation activation;
-  void* out;        // [rows, n] of floats
+  void* out;        // [rows, outputs] of floats
   bool out_packed;  // out is an operand instead: the next layer's
 };
 
-// Queries of one head of one sequence, against all its keys.
-struct AttentionTask {
-  const float* q;  // first query of the task; rows are `stride` apart
-  const float* k;  // first key of the sequence
-  const float* v;
+// Rows of heads, `stride` apart.
+template <typename T>
+struct Heads {
+  T* data;
   std::size_t stride;
+};
+
+// Queries of some heads of one sequence that have their keys and values in common.
+struct AttentionTask {
+  Heads<const float> q;  // from the first query of the task on; each head follows the one before it
+  Heads<const float> k;  // from the first key of the sequence on
+  Heads<const float> v;
+  std::size_t heads;
   std::size_t queries;
   std::size_t keys;
   std::size_t head_size;
   float scale;
-  float* out;  // [queries, head_size], rows `out_stride` apart
-  std::size_t out_stride;
-  float* probabilities;  // or null: [queries, keys], rows `probability_stride` apart
+  Heads<float> out;      // as q
+  float* probabilities;  // or null: [queries, keys] of the first head, rows `probability_stride` apart
   std::size_t probability_stride;
+  std::size_t probability_head_stride;
   float* scratch;  // attention.scratch(keys, head_size) floats, aligned to 64 bytes
+  // Where a query does not see every key alike:
+  bool relative;
+  bool causal;
+  std::ptrdiff_t first_query;         // its place among the keys; negative before the first one
+  const std::int32_t* query_columns;  // [queries]
+  const std::int32_t* key_columns;    // [keys]
+  std::int64_t window;                // columns
+  const float* bias;  // or null: of the first head and no distance; the next head's is 2 reach + 1 behind
+  std::int64_t reach;
 };
 
 struct NormTask {
+  filbert_norm_kind kind;
   const float* gamma;
-  const float* beta;
+  const float* beta;  // or null
   float eps;
   std::size_t width;
 };
@@ -71,8 +91,15 @@ struct EmbedTask {
   const float* word;
   const float* type;      // or null
   const float* position;  // or null
-  NormTask norm;
-  float* out;
+  std::size_t width;
+};
+
+struct RopeTask {
+  const std::int32_t* positions;
+  const float* frequencies;  // [half]
+  std::size_t half;
+  std::size_t heads;
+  std::size_t head_size;
 };
 
 struct LinearKernel {
@@ -84,18 +111,25 @@ struct LinearKernel {
   // Rows [begin, end) of x [rows, k] into their place in the operand, aligned to 64 bytes. Null: x is read as it is.
   void (*pack)(const float* x, std::size_t begin, std::size_t end, std::size_t rows, const PackedMatrix&,
                float* operand);
-  std::size_t (*scratch)(std::size_t rows, std::size_t k);  // floats that run needs, aligned to 64 bytes
+  std::size_t (*scratch)(std::size_t rows, std::size_t k, bool gated);  // floats that run needs, aligned to 64 bytes
   void (*run)(const LinearTask&, std::size_t panel_begin, std::size_t panel_end, float* scratch);
 };
 
 struct AttentionKernel {
-  std::size_t (*scratch)(std::size_t keys, std::size_t head_size);
+  std::size_t (*scratch)(std::size_t keys, std::size_t head_size);  // for as many keys as a task's queries see
   void (*run)(const AttentionTask&);
 };
 
+// Keys are seen in blocks of so many, counted from the first one, where not all of them are: the order of a query's
+// sums then depends on the query alone.
+constexpr std::size_t kKeyBlock = 64;
+
 struct RowKernels {
-  void (*norm)(const NormTask&, const float* x, std::size_t row_begin, std::size_t row_end, float* out);
-  void (*embed_norm)(const EmbedTask&, std::size_t row_begin, std::size_t row_end);
+  void (*norm)(const NormTask&, const float* x, std::size_t rows, float* out);  // may be in place
+  // Rows [begin, end) of the arrays, to out.
+  void (*embed)(const EmbedTask&, std::size_t begin, std::size_t end, float* out);
+  // Of rows `stride` apart; the positions are theirs.
+  void (*rope)(const RopeTask&, std::size_t rows, std::size_t stride, float* x);
   void (*pool)(const float* x, std::size_t tokens, std::size_t width, filbert_pooling, bool normalize, float* out);
 };
 

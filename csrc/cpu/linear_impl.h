@@ -20,6 +20,7 @@ struct Epilogue {
   std::size_t stride;
   std::uint32_t* packed;  // or an operand of rows of `words` words, of which these are from `row` and `column` on
   std::size_t words, row, column;
+  std::size_t outputs;  // of a gated layer: results that there are from these columns on
 };
 
 template <typename Rows>
@@ -53,40 +54,66 @@ inline void finish(const Epilogue& e, std::size_t rows, std::size_t columns) {
   });
 }
 
+// Of pairs of vectors, a gate and what it multiplies.
+template <filbert_activation A, typename Rows>
+inline void finish_gated(const Epilogue& e, std::size_t rows, std::size_t columns) {
+  for (std::size_t j = 0; j < columns; j += 2 * kWidth) {
+    const std::size_t to = j / 2;
+    const std::size_t lanes = e.outputs - to < kWidth ? e.outputs - to : kWidth;
+    const auto value = [&](std::size_t r, std::size_t column) {
+      const Vec bias = e.bias ? load(e.bias + column) : set(0.0f);
+      const float* const sums = e.sums + r * e.sum_stride + column;
+      if constexpr (Rows::kIntegers)
+        return unshift(sums, e.offsets + column, kWidth) * (set(e.row_scales[r]) * load(e.scales + column)) + bias;
+      else
+        return load(sums) + bias;
+    };
+    for (std::size_t r = 0; r < rows; ++r) {
+      const Vec gate = activate<A, Rows::kShort>(value(r, j));
+      store_result<Rows>(e, r, to, gate * value(r, j + kWidth), lanes);
+    }
+  }
+}
+
 using Finish = void (*)(const Epilogue&, std::size_t rows, std::size_t columns);
 
+template <filbert_activation A, typename Rows>
+inline Finish finish_as(bool gated) {
+  return gated ? finish_gated<A, Rows> : finish<A, Rows>;
+}
+
 template <typename Rows>
-inline Finish finish_of(filbert_activation activation) {
+inline Finish finish_of(filbert_activation activation, bool gated) {
   switch (activation) {
     case FILBERT_GELU_ERF:
-      return finish<FILBERT_GELU_ERF, Rows>;
+      return finish_as<FILBERT_GELU_ERF, Rows>(gated);
     case FILBERT_GELU_TANH:
-      return finish<FILBERT_GELU_TANH, Rows>;
+      return finish_as<FILBERT_GELU_TANH, Rows>(gated);
     case FILBERT_GELU_ERF_CLIP:
-      return finish<FILBERT_GELU_ERF_CLIP, Rows>;
+      return finish_as<FILBERT_GELU_ERF_CLIP, Rows>(gated);
     case FILBERT_QUICK_GELU:
-      return finish<FILBERT_QUICK_GELU, Rows>;
+      return finish_as<FILBERT_QUICK_GELU, Rows>(gated);
     case FILBERT_RELU:
-      return finish<FILBERT_RELU, Rows>;
+      return finish_as<FILBERT_RELU, Rows>(gated);
     case FILBERT_RELU2:
-      return finish<FILBERT_RELU2, Rows>;
+      return finish_as<FILBERT_RELU2, Rows>(gated);
     case FILBERT_RELU6:
-      return finish<FILBERT_RELU6, Rows>;
+      return finish_as<FILBERT_RELU6, Rows>(gated);
     case FILBERT_SILU:
-      return finish<FILBERT_SILU, Rows>;
+      return finish_as<FILBERT_SILU, Rows>(gated);
     case FILBERT_TANH:
-      return finish<FILBERT_TANH, Rows>;
+      return finish_as<FILBERT_TANH, Rows>(gated);
     case FILBERT_SIGMOID:
-      return finish<FILBERT_SIGMOID, Rows>;
+      return finish_as<FILBERT_SIGMOID, Rows>(gated);
     case FILBERT_LEAKY_RELU:
-      return finish<FILBERT_LEAKY_RELU, Rows>;
+      return finish_as<FILBERT_LEAKY_RELU, Rows>(gated);
     case FILBERT_MISH:
-      return finish<FILBERT_MISH, Rows>;
+      return finish_as<FILBERT_MISH, Rows>(gated);
     case FILBERT_IDENTITY:
     case FILBERT_ACTIVATIONS:
       break;
   }
-  return finish<FILBERT_IDENTITY, Rows>;
+  return finish_as<FILBERT_IDENTITY, Rows>(gated);
 }
 
 // How a linear layer reads its rows: float32 as they come, the others packed.
@@ -157,13 +184,14 @@ struct I8Rows {
   const float* scales;
 };
 
-// Finishes rows [row, row + rows) and columns [column, column + columns).
+// Finishes rows [row, row + rows) and columns [column, column + columns) of the panels.
 template <typename Rows>
 inline void finish_rows(const LinearTask& task, const Rows& a, std::size_t row, std::size_t rows, std::size_t column,
                         std::size_t columns, const float* sums, std::size_t sum_stride) {
   const auto from_column = [column](const auto* values) { return values ? values + column : nullptr; };
   const PackedMatrix& w = task.weight;
-  const std::size_t index = row * w.n + column;
+  const std::size_t result = task.gated ? column / 2 : column;
+  const std::size_t index = row * w.outputs + result;
   Epilogue e = {};
   e.sums = sums;
   e.sum_stride = sum_stride;
@@ -174,19 +202,20 @@ inline void finish_rows(const LinearTask& task, const Rows& a, std::size_t row, 
     e.scales = w.scales + column;
     e.offsets = w.offsets + column;
   }
-  e.stride = w.n;
+  e.stride = w.outputs;
+  e.outputs = w.outputs - result;
   if (task.out_packed) {
     e.packed = static_cast<std::uint32_t*>(task.out);
-    e.words = w.n / 2;
+    e.words = w.outputs / 2;
     e.row = row;
-    e.column = column;
+    e.column = result;
   } else {
     e.out = static_cast<float*>(task.out) + index;
   }
-  finish_of<Rows>(task.activation)(e, rows, columns);
+  finish_of<Rows>(task.activation, task.gated)(e, rows, columns);
 }
 
-// Sums lie where the results will, if those are floats, else in the scratch.
+// Sums lie where the results will, if those are floats and as many, else in the scratch.
 template <typename Rows>
 inline void linear(const LinearTask& task, std::size_t panel_begin, std::size_t panel_end, float* scratch) {
   using T = typename Rows::Operand;
@@ -194,19 +223,21 @@ inline void linear(const LinearTask& task, std::size_t panel_begin, std::size_t 
   const std::size_t words = Rows::words(w.k);
   const Rows a(task);
   const auto* panels = static_cast<const typename T::Cell*>(w.panels);
-  const std::size_t stride = task.out_packed ? kPanelWidth : w.n;
+  const bool aside = task.out_packed || task.gated;
+  const std::size_t stride = aside ? kPanelWidth : w.n;
   for (std::size_t panel = panel_begin; panel < panel_end; ++panel) {
     const std::size_t column = panel * kPanelWidth;
     const std::size_t columns = panel_columns(w.n, panel);
-    float* const sums = task.out_packed ? scratch : static_cast<float*>(task.out) + column;
-    multiply_panel<T>(task.rows, words, a.data, a.stride, panels + column * words, sums, stride, columns);
+    float* const sums = aside ? scratch : static_cast<float*>(task.out) + column;
+    multiply_panel<T>(task.rows, words, a.data, a.stride, panels + column * words, sums, stride, columns,
+                      T::block(words));
     finish_rows(task, a, 0, task.rows, column, columns, sums, stride);
   }
 }
 
 template <typename Rows>
-inline std::size_t linear_scratch(std::size_t rows, std::size_t) {
-  return Rows::kPacksResults ? rows * kPanelWidth : 0;
+inline std::size_t linear_scratch(std::size_t rows, std::size_t, bool gated) {
+  return Rows::kPacksResults || gated ? rows * kPanelWidth : 0;
 }
 
 template <typename Rows>

@@ -125,12 +125,13 @@ inline void tile_vectors(std::size_t vectors, std::size_t rows, std::size_t word
   tile_rows<T, Most>(rows, words, a, lda, b, accumulate, c, ldc, columns);
 }
 
-// c[rows, columns of the panel] = a[rows, words] b[words, panel]; int32 sums of integer operands, as they are.
+// c[rows, columns of the panel] = a[rows, words] b[words, panel]; int32 sums of integer operands, as they are. Sums are
+// taken in blocks of so many words.
 template <typename T>
 inline void multiply_panel(std::size_t rows, std::size_t words, const typename T::Word* a, std::size_t lda,
-                           const typename T::Cell* panel, float* c, std::size_t ldc, std::size_t columns) {
+                           const typename T::Cell* panel, float* c, std::size_t ldc, std::size_t columns,
+                           std::size_t block) {
   const std::size_t vectors = (columns + kWidth - 1) / kWidth;
-  const std::size_t block = T::block(words);
   for (std::size_t begin = 0; begin < words; begin += block) {
     const std::size_t length = begin + block < words ? block : words - begin;
     const typename T::Cell* b = panel + begin * vectors * kWidth;
@@ -144,7 +145,8 @@ inline void multiply(std::size_t rows, std::size_t words, const typename T::Word
                      const typename T::Cell* panels, std::size_t n, float* c, std::size_t ldc) {
   for (std::size_t panel = 0; panel * kPanelWidth < n; ++panel) {
     const std::size_t column = panel * kPanelWidth;
-    multiply_panel<T>(rows, words, a, lda, panels + column * words, c + column, ldc, panel_columns(n, panel));
+    multiply_panel<T>(rows, words, a, lda, panels + column * words, c + column, ldc, panel_columns(n, panel),
+                      T::block(words));
   }
 }
 

@@ -111,17 +111,22 @@ void pack(const float* x, std::size_t begin, std::size_t end, std::size_t, const
   for (std::size_t row = begin; row < end; ++row) Operand::pack(x + row * w.k, w, operand + row * Operand::size(w.k));
 }
 
+// Of a gated weight, the columns of the gate are the even ones.
 template <typename Operand>
 void linear(const LinearTask& task, std::size_t panel_begin, std::size_t panel_end, float*) {
-  const std::size_t n = task.weight.n;
+  const PackedMatrix& w = task.weight;
   for (std::size_t row = 0; row < task.rows; ++row) {
-    const float* x = static_cast<const float*>(task.operand) + row * Operand::size(task.weight.k);
+    const float* x = static_cast<const float*>(task.operand) + row * Operand::size(w.k);
+    float* out = static_cast<float*>(task.out) + row * w.outputs;
+    const auto sum = [&](std::size_t column) {
+      const float product = Operand::product(x, w, column);
+      return task.bias ? product + task.bias[column] : product;
+    };
     for (std::size_t column = panel_begin; column < panel_end; ++column) {
-      float sum = Operand::product(x, task.weight, column);
-      if (task.bias) sum += task.bias[column];
-      sum = activate(task.activation, sum);
-      if (task.residual) sum += task.residual[row * n + column];
-      static_cast<float*>(task.out)[row * n + column] = sum;
+      if (task.gated && column % 2 == 0) out[column / 2] = activate(task.activation, sum(column)) * sum(column + 1);
+      if (task.gated) continue;
+      const float result = activate(task.activation, sum(column));
+      out[column] = task.residual ? result + task.residual[row * w.outputs + column] : result;
     }
   }
 }
@@ -135,72 +140,109 @@ constexpr LinearKernel kernel(decltype(LinearKernel::pack) pack) {
       .packs_results = false,
       .operand = operand_size<Operand>,
       .pack = pack,
-      .scratch = [](std::size_t, std::size_t) -> std::size_t { return 0; },
+      .scratch = [](std::size_t, std::size_t, bool) -> std::size_t { return 0; },
       .run = linear<Operand>,
   };
 }
 
 std::size_t attention_scratch(std::size_t keys, std::size_t) { return keys; }
 
-void attention(const AttentionTask& task) {
-  float* p = task.scratch;
-  for (std::size_t query = 0; query < task.queries; ++query) {
-    const float* q = task.q + query * task.stride;
-    float top = -INFINITY;
-    for (std::size_t key = 0; key < task.keys; ++key) {
-      p[key] = task.scale * dot(q, task.k + key * task.stride, task.head_size);
-      top = std::fmax(top, p[key]);
-    }
-    float sum = 0;
-    for (std::size_t key = 0; key < task.keys; ++key) {
-      p[key] = std::exp(p[key] - top);
-      sum += p[key];
-    }
-    for (std::size_t key = 0; key < task.keys; ++key) {
-      p[key] /= sum;
-      if (task.probabilities) task.probabilities[query * task.probability_stride + key] = p[key];
-    }
-    for (std::size_t j = 0; j < task.head_size; ++j) {
-      float total = 0;
-      for (std::size_t key = 0; key < task.keys; ++key) total += p[key] * task.v[key * task.stride + j];
-      task.out[query * task.out_stride + j] = total;
-    }
-  }
+bool sees(const AttentionTask& task, std::size_t query, std::size_t key) {
+  if (!task.relative) return true;
+  const auto place = static_cast<std::ptrdiff_t>(key);
+  if (task.causal && place > task.first_query + static_cast<std::ptrdiff_t>(query)) return false;
+  if (task.window == 0) return true;
+  return std::abs(std::int64_t{task.key_columns[key]} - task.query_columns[query]) <= task.window;
 }
 
-void norm(const NormTask& task, const float* x, std::size_t row_begin, std::size_t row_end, float* out) {
+float bias_of(const AttentionTask& task, std::size_t head, std::size_t query, std::size_t key) {
+  const std::int64_t distance = std::int64_t{task.key_columns[key]} - task.query_columns[query];
+  const std::int64_t begin = static_cast<std::int64_t>(head) * (2 * task.reach + 1);
+  return task.bias[begin + std::clamp(distance, -task.reach, task.reach)];
+}
+
+void attend(const AttentionTask& task, std::size_t head, std::size_t query) {
+  float* p = task.scratch;
+  const std::size_t d = task.head_size;
+  const float* q = task.q.data + query * task.q.stride + head * d;
+  float* out = task.out.data + query * task.out.stride + head * d;
+  std::size_t begin = 0, end = task.keys;  // columns grow, so what a query sees is a range
+  while (begin < end && !sees(task, query, begin)) ++begin;
+  while (begin < end && !sees(task, query, end - 1)) --end;
+  float top = -INFINITY;
+  for (std::size_t key = begin; key < end; ++key) {
+    float& score = p[key - begin];
+    score = task.scale * dot(q, task.k.data + key * task.k.stride, d);
+    if (task.bias) score += bias_of(task, head, query, key);
+    top = std::fmax(top, score);
+  }
+  float sum = 0;
+  for (std::size_t i = 0; i < end - begin; ++i) {
+    p[i] = std::exp(p[i] - top);
+    sum += p[i];
+  }
+  for (std::size_t i = 0; i < end - begin; ++i) p[i] /= sum;
+  for (std::size_t j = 0; j < d; ++j) {
+    float total = 0;
+    for (std::size_t key = begin; key < end; ++key) total += p[key - begin] * task.v.data[key * task.v.stride + j];
+    out[j] = total;
+  }
+  if (!task.probabilities) return;
+  float* line = task.probabilities + head * task.probability_head_stride + query * task.probability_stride;
+  for (std::size_t key = 0; key < task.keys; ++key) line[key] = key >= begin && key < end ? p[key - begin] : 0.0f;
+}
+
+void attention(const AttentionTask& task) {
+  for (std::size_t head = 0; head < task.heads; ++head)
+    for (std::size_t query = 0; query < task.queries; ++query) attend(task, head, query);
+}
+
+void norm(const NormTask& task, const float* x, std::size_t rows, float* out) {
   const float count = static_cast<float>(task.width);
-  for (std::size_t row = row_begin; row < row_end; ++row) {
+  for (std::size_t row = 0; row < rows; ++row) {
     const float* in = x + row * task.width;
     float mean = 0;
-    for (std::size_t j = 0; j < task.width; ++j) mean += in[j];
+    for (std::size_t j = 0; j < task.width && task.kind == FILBERT_LAYER_NORM; ++j) mean += in[j];
     mean /= count;
     float variance = 0;
     for (std::size_t j = 0; j < task.width; ++j) variance += (in[j] - mean) * (in[j] - mean);
     const float inverse = 1.0f / std::sqrt(variance / count + task.eps);
     for (std::size_t j = 0; j < task.width; ++j)
-      out[row * task.width + j] = (in[j] - mean) * inverse * task.gamma[j] + task.beta[j];
+      out[row * task.width + j] = (in[j] - mean) * inverse * task.gamma[j] + (task.beta ? task.beta[j] : 0.0f);
   }
 }
 
-void embed_norm(const EmbedTask& task, std::size_t row_begin, std::size_t row_end) {
-  const std::size_t n = task.norm.width;
-  for (std::size_t row = row_begin; row < row_end; ++row) {
-    float* out = task.out + row * n;
+void embed(const EmbedTask& task, std::size_t begin, std::size_t end, float* out) {
+  const std::size_t n = task.width;
+  for (std::size_t row = begin; row < end; ++row, out += n)
     for (std::size_t j = 0; j < n; ++j) {
       out[j] = task.word[static_cast<std::size_t>(task.ids[row]) * n + j];
       if (task.type) out[j] += task.type[static_cast<std::size_t>(task.types[row]) * n + j];
       if (task.position) out[j] += task.position[static_cast<std::size_t>(task.positions[row]) * n + j];
     }
-    norm(task.norm, out, 0, 1, out);
-  }
+}
+
+void rope(const RopeTask& task, std::size_t rows, std::size_t stride, float* x) {
+  for (std::size_t row = 0; row < rows; ++row)
+    for (std::size_t head = 0; head < task.heads; ++head)
+      for (std::size_t i = 0; i < task.half; ++i) {
+        const float angle = static_cast<float>(task.positions[row]) * task.frequencies[i];
+        const float cosine = std::cos(angle), sine = std::sin(angle);
+        float& low = x[row * stride + head * task.head_size + i];
+        float& high = x[row * stride + head * task.head_size + task.half + i];
+        const float turned = low * cosine - high * sine;
+        high = high * cosine + low * sine;
+        low = turned;
+      }
 }
 
 void pool(const float* x, std::size_t tokens, std::size_t width, filbert_pooling pooling, bool normalize, float* out) {
+  if (pooling == FILBERT_POOL_LAST) x += (tokens - 1) * width;
+  const bool all = pooling == FILBERT_POOL_MEAN || pooling == FILBERT_POOL_MAX;
   float squares = 0;
   for (std::size_t j = 0; j < width; ++j) {
     float v = x[j];
-    for (std::size_t t = 1; t < tokens && pooling != FILBERT_POOL_FIRST; ++t)
+    for (std::size_t t = 1; t < tokens && all; ++t)
       v = pooling == FILBERT_POOL_MEAN ? v + x[t * width + j] : std::fmax(v, x[t * width + j]);
     if (pooling == FILBERT_POOL_MEAN) v /= static_cast<float>(tokens);
     out[j] = v;
@@ -220,7 +262,7 @@ Kernels scalar_kernels() {
       .i8 = kernel<I8>(pack<I8>),
       .attention = {attention_scratch, attention},
       .fast_attention = {attention_scratch, attention},
-      .rows = {norm, embed_norm, pool},
+      .rows = {norm, embed, rope, pool},
       .multiplies_bf16 = false,
   };
 }

@@ -2,6 +2,8 @@
 #include "cpu/token_ops.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 
 #include "cpu/weight.h"
 
@@ -16,46 +18,99 @@ const float* data_of(const filbert_weight* weight) {
   return weight ? static_cast<const float*>(weight->data) : nullptr;
 }
 
-NormTask norm_task(const filbert_weight* gamma, const filbert_weight* beta, float eps, std::size_t width) {
-  return {data_of(gamma), data_of(beta), eps, width};
-}
-
 PackedMatrix matrix_of(const filbert_weight& w) {
-  return {w.data, w.rows, w.cols, w.scales.data(), w.offsets.data(), w.factors.empty() ? nullptr : w.factors.data()};
+  const float* const factors = w.factors.empty() ? nullptr : w.factors.data();
+  return {w.data, w.columns, w.cols, w.rows, w.scales.data(), w.offsets.data(), factors};
 }
 
 std::size_t panels_of(const LinearKernel& kernel, const filbert_linear_args& args) {
-  return (args.weight->rows + kernel.format.panel_width - 1) / kernel.format.panel_width;
+  return (args.weight->columns + kernel.format.panel_width - 1) / kernel.format.panel_width;
 }
 
-void run_rows(const RowKernels& kernels, const filbert_token_op& op, std::size_t begin, std::size_t end) {
-  if (op.kind == FILBERT_NORM) {
-    const filbert_norm_args& args = op.args.norm;
-    return kernels.norm(norm_task(args.gamma, args.beta, args.eps, args.width), floats(args.x), begin, end,
-                        floats(args.out));
+// The width of what an op reads as its x, and of what it writes to out.
+std::size_t width_of(const filbert_token_op& op) {
+  switch (op.kind) {
+    case FILBERT_EMBED:
+      return op.args.embed.width;
+    case FILBERT_LINEAR:
+      return op.args.linear.weight->rows;
+    case FILBERT_NORM:
+      return op.args.norm.width;
+    case FILBERT_HEAD_NORM:
+    case FILBERT_ROPE:
+      break;
   }
-  const filbert_embed_norm_args& args = op.args.embed_norm;
-  kernels.embed_norm({args.ids, args.types, args.positions, data_of(args.word), data_of(args.type),
-                      data_of(args.position), norm_task(args.gamma, args.beta, args.eps, args.width), floats(args.out)},
-                     begin, end);
+  return 0;
 }
 
-// What up to `rows` rows need, in floats: a packed operand, what one layer hands to the next, and the kernel's own.
+void check(const filbert_token_op* ops, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i)
+    if (ops[i].kind < FILBERT_EMBED || ops[i].kind > FILBERT_ROPE)
+      throw std::invalid_argument("unknown op " + std::to_string(ops[i].kind));
+}
+
+void norm_heads(const RowKernels& kernels, const filbert_head_norm_args& args, std::size_t begin, std::size_t end) {
+  const NormTask task = {args.kind, data_of(args.gamma), data_of(args.beta), args.eps, args.head_size};
+  for (std::size_t row = begin; row < end; ++row) {
+    float* const x = floats(args.heads.x) + row * args.heads.width + args.heads.column;
+    kernels.norm(task, x, args.count, x);
+  }
+}
+
+void turn_heads(const RowKernels& kernels, const filbert_rope_args& args, std::size_t begin, std::size_t end) {
+  const RopeTask task = {args.positions + begin, data_of(args.frequencies), args.rotary / 2, args.count,
+                         args.head_size};
+  kernels.rope(task, end - begin, args.heads.width,
+               floats(args.heads.x) + begin * args.heads.width + args.heads.column);
+}
+
+// Rows [begin, end) of an op other than a linear one; x and out are those of row `begin`.
+void run_rows(const RowKernels& kernels, const filbert_token_op& op, std::size_t begin, std::size_t end, const float* x,
+              float* out) {
+  switch (op.kind) {
+    case FILBERT_EMBED: {
+      const filbert_embed_args& args = op.args.embed;
+      return kernels.embed({args.ids, args.types, args.positions, data_of(args.word), data_of(args.type),
+                            data_of(args.position), args.width},
+                           begin, end, out);
+    }
+    case FILBERT_NORM: {
+      const filbert_norm_args& args = op.args.norm;
+      const NormTask task = {args.kind, data_of(args.gamma), data_of(args.beta), args.eps, args.width};
+      return kernels.norm(task, x, end - begin, out);
+    }
+    case FILBERT_HEAD_NORM:
+      return norm_heads(kernels, op.args.head_norm, begin, end);
+    case FILBERT_ROPE:
+      return turn_heads(kernels, op.args.rope, begin, end);
+    case FILBERT_LINEAR:
+      break;
+  }
+}
+
+const void* x_of(const filbert_token_op& op) { return op.kind == FILBERT_NORM ? op.args.norm.x : nullptr; }
+
+void* out_of(const filbert_token_op& op) {
+  return op.kind == FILBERT_NORM ? op.args.norm.out : op.kind == FILBERT_EMBED ? op.args.embed.out : nullptr;
+}
+
+// What up to `rows` rows need, in floats: a packed operand, what an op hands to the next (twice, for an op reads one
+// while it writes the other), and the kernel's own.
 struct ScratchSizes {
   std::size_t operand = 0, handed = 0, kernel = 0;
 
   ScratchSizes(const LinearKernel& linear, const filbert_token_op* ops, std::size_t count, std::size_t rows) {
     for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t width = width_of(ops[i]);
+      if (ops[i].readers == FILBERT_NEXT_ALONE)
+        handed = std::max(handed, round_up(std::max(rows * width, linear.operand(rows, width)), 16));
       if (ops[i].kind != FILBERT_LINEAR) continue;
-      const filbert_linear_args& args = ops[i].args.linear;
-      const std::size_t k = args.weight->cols;
-      const std::size_t n = args.weight->rows;
-      if (linear.pack) operand = std::max(operand, round_up(linear.operand(rows, k), 16));
-      if (args.transient) handed = std::max(handed, round_up(std::max(rows * n, linear.operand(rows, n)), 16));
-      kernel = std::max(kernel, linear.scratch(rows, k));
+      const filbert_weight& weight = *ops[i].args.linear.weight;
+      if (linear.pack) operand = std::max(operand, round_up(linear.operand(rows, weight.cols), 16));
+      kernel = std::max(kernel, linear.scratch(rows, weight.cols, weight.gated));
     }
   }
-  std::size_t total() const { return operand + handed + kernel; }
+  std::size_t total() const { return operand + 2 * handed + kernel; }
 };
 
 // A few rows that a norm leaves in L1 until the next layer has packed them.
@@ -71,44 +126,54 @@ class RowShare {
         begin_(begin),
         rows_(end - begin),
         operand_(scratch),
-        handed_(operand_ + sizes.operand),
-        scratch_(handed_ + sizes.handed) {}
+        handed_{operand_ + sizes.operand, operand_ + sizes.operand + sizes.handed},
+        scratch_(handed_[1] + sizes.handed) {}
 
   // next: the op after it, or null.
   void run(const filbert_token_op& op, const filbert_token_op* next) {
-    if (op.kind == FILBERT_LINEAR) return linear(op.args.linear, 0, panels_of(kernel_, op.args.linear), true);
-    const bool pack = op.kind == FILBERT_NORM && kernel_.pack && next && next->kind == FILBERT_LINEAR &&
-                      next->args.linear.x == op.args.norm.out;
-    if (!pack) return run_rows(kernels_.rows, op, begin_, begin_ + rows_);
-    const PackedMatrix weight = matrix_of(*next->args.linear.weight);
-    for (std::size_t row = 0; row < rows_; row += kNormRows) {
-      const std::size_t end = std::min(rows_, row + kNormRows);
-      run_rows(kernels_.rows, op, begin_ + row, begin_ + end);
-      kernel_.pack(floats(op.args.norm.out) + begin_ * weight.k, row, end, rows_, weight, operand_);
+    const bool alone = op.readers == FILBERT_NEXT_ALONE;
+    if (op.kind == FILBERT_LINEAR) {
+      linear(op.args.linear, 0, panels_of(kernel_, op.args.linear), alone, next && next->kind == FILBERT_LINEAR);
+      return;
     }
-    ready_ = operand_;
+    const std::size_t width = width_of(op);
+    const float* const x = floats_ ? floats_ : x_of(op) ? floats(x_of(op)) + begin_ * width : nullptr;
+    float* const out = alone ? handed_[turn_] : floats(out_of(op)) + begin_ * width;
+    const bool pack = op.readers != FILBERT_OTHERS && next && next->kind == FILBERT_LINEAR && kernel_.pack;
+    const std::size_t step = pack ? kNormRows : rows_;
+    for (std::size_t row = 0; row < rows_; row += step) {
+      const std::size_t end = std::min(rows_, row + step);
+      run_rows(kernels_.rows, op, begin_ + row, begin_ + end, x + row * width, out + row * width);
+      if (pack) kernel_.pack(out, row, end, rows_, matrix_of(*next->args.linear.weight), operand_);
+    }
+    hand(alone ? out : nullptr, pack ? operand_ : nullptr);
   }
 
-  // hand_over: a transient result stays in the scratch, for the next op.
-  void linear(const filbert_linear_args& args, std::size_t panel_begin, std::size_t panel_end, bool hand_over) {
-    const std::size_t k = args.weight->cols;
-    const std::size_t n = args.weight->rows;
-    const bool transient = hand_over && args.transient;
+  // Panels [panel_begin, panel_end). alone: only the next op reads the result, which stays in the scratch.
+  void linear(const filbert_linear_args& args, std::size_t panel_begin, std::size_t panel_end, bool alone,
+              bool to_linear) {
+    const std::size_t outputs = args.weight->rows;
     LinearTask task = {};
     task.rows = rows_;
     task.weight = matrix_of(*args.weight);
+    task.gated = args.weight->gated;
     task.bias = data_of(args.bias);
-    task.residual = args.residual ? floats(args.residual) + begin_ * n : nullptr;
+    task.residual = args.residual ? floats(args.residual) + begin_ * outputs : nullptr;
     task.activation = args.activation;
-    task.operand = operand(floats(args.x) + begin_ * k, task.weight);
-    task.out_packed = transient && kernel_.packs_results && n % kernel_.format.k_multiple == 0;
-    task.out = transient ? handed_ : floats(args.out) + begin_ * n;
+    task.operand = operand(floats(args.x) + begin_ * task.weight.k, task.weight);
+    task.out_packed = alone && to_linear && kernel_.packs_results && outputs % kernel_.format.k_multiple == 0;
+    task.out = alone ? handed_[turn_] : floats(args.out) + begin_ * outputs;
     kernel_.run(task, panel_begin, panel_end, scratch_);
-    ready_ = task.out_packed ? handed_ : nullptr;
-    floats_ = transient ? handed_ : nullptr;
+    hand(alone ? handed_[turn_] : nullptr, task.out_packed ? handed_[turn_] : nullptr);
   }
 
  private:
+  void hand(const float* as_floats, const void* as_operand) {
+    if (as_floats) turn_ = 1 - turn_;
+    floats_ = as_floats;
+    ready_ = as_operand;
+  }
+
   const void* operand(const float* x, const PackedMatrix& weight) const {
     if (ready_) return ready_;
     if (floats_) x = floats_;
@@ -120,9 +185,10 @@ class RowShare {
   const Kernels& kernels_;
   const LinearKernel& kernel_;
   std::size_t begin_, rows_;
-  float *operand_, *handed_, *scratch_;
-  const float* ready_ = nullptr;   // what the next layer multiplies, or null:
-  const float* floats_ = nullptr;  // what it reads instead of its x, or null
+  float *operand_, *handed_[2], *scratch_;
+  int turn_ = 0;                   // of the two
+  const void* ready_ = nullptr;    // what the next layer multiplies, or null:
+  const float* floats_ = nullptr;  // what the next op reads instead of its x, or null
 };
 
 // The tokens in shares of about share_rows, as many for each thread, and all ops on one share before the next.
@@ -154,7 +220,7 @@ void run_by_columns(filbert_context& context, const filbert_token_op& op, std::s
     const std::size_t row = share / panel_shares;
     const std::size_t column = share % panel_shares;
     RowShare(context.kernels, linear, sizes, row * tokens / row_shares, (row + 1) * tokens / row_shares, scratch)
-        .linear(args, column * panels / panel_shares, (column + 1) * panels / panel_shares, false);
+        .linear(args, column * panels / panel_shares, (column + 1) * panels / panel_shares, false, false);
   });
 }
 
@@ -164,6 +230,7 @@ constexpr std::size_t kRowsPerThread = 48;
 }  // namespace
 
 void run_token_ops(filbert_context& context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
+  check(ops, count);
   if (tokens == 0) return;
   if (tokens >= kRowsPerThread * static_cast<std::size_t>(context.pool.threads()))
     return run_by_rows(context, ops, count, tokens);
@@ -171,7 +238,7 @@ void run_token_ops(filbert_context& context, const filbert_token_op* ops, std::s
     if (ops[i].kind == FILBERT_LINEAR)
       run_by_columns(context, ops[i], tokens);
     else
-      run_rows(context.kernels.rows, ops[i], 0, tokens);
+      run_rows(context.kernels.rows, ops[i], 0, tokens, floats(x_of(ops[i])), floats(out_of(ops[i])));
 }
 
 }  // namespace filbert::cpu

@@ -20,11 +20,41 @@ const char* row_data(const filbert_host_tensor& tensor, std::size_t row) {
   return static_cast<const char*>(tensor.data) + row * tensor.cols * dtype_size(tensor.dtype);
 }
 
-// Row `row` of the parts joined along their rows.
-void copy_row(const filbert_host_tensor* parts, std::size_t row, float* out) {
-  for (; row >= parts->rows; ++parts) row -= parts->rows;
-  to_float(parts->dtype, row_data(*parts, row), parts->cols, out);
-}
+// The rows of the parts, joined or, of a gated weight, `step` of the gate and of the other in turn.
+class Rows {
+ public:
+  Rows(const filbert_host_tensor* parts, std::size_t count, bool gated, std::size_t step)
+      : parts_(parts), gated_(gated), step_(step) {
+    for (std::size_t i = 0; i < count; ++i) stored_ += parts[i].rows;
+  }
+
+  std::size_t stored() const { return stored_; }
+  // How many places there are for rows.
+  std::size_t places() const { return gated_ ? 2 * round_up(parts_[0].rows, step_) : stored_; }
+
+  void copy_stored(std::size_t row, float* out) const {
+    const filbert_host_tensor* part = parts_;
+    for (; row >= part->rows; ++part) row -= part->rows;
+    to_float(part->dtype, row_data(*part, row), part->cols, out);
+  }
+
+  // The row of a place, or zeros where none is.
+  void copy(std::size_t place, float* out) const {
+    if (!gated_) return copy_stored(place, out);
+    const filbert_host_tensor& part = parts_[place / step_ % 2];
+    const std::size_t row = place / (2 * step_) * step_ + place % step_;
+    if (row < part.rows)
+      to_float(part.dtype, row_data(part, row), part.cols, out);
+    else
+      std::fill_n(out, part.cols, 0.0f);
+  }
+
+ private:
+  const filbert_host_tensor* parts_;
+  bool gated_;
+  std::size_t step_;
+  std::size_t stored_ = 0;
+};
 
 // What a row of weights becomes in a panel.
 struct Float32 {
@@ -60,24 +90,24 @@ struct Int8 {
 };
 
 template <typename Type>
-void pack_matrix(const Type& type, filbert_weight& weight, const filbert_host_tensor* parts, const MatrixFormat& format,
+void pack_matrix(const Type& type, filbert_weight& weight, const Rows& rows, const MatrixFormat& format,
                  ThreadPool& pool) {
   using Number = typename Type::Number;
   const std::size_t k = weight.cols;
   const std::size_t padded = round_up(k, format.k_multiple);
-  const std::size_t panels = (weight.rows + format.panel_width - 1) / format.panel_width;
-  allocate(weight, round_up(weight.rows, format.vector_width) * padded * sizeof(Number));
+  const std::size_t panels = (weight.columns + format.panel_width - 1) / format.panel_width;
+  allocate(weight, round_up(weight.columns, format.vector_width) * padded * sizeof(Number));
   auto* const data = reinterpret_cast<Number*>(weight.owned.get());
   pool.run(panels, 2 * padded, [&](std::size_t panel, float* row) {
     const std::size_t first = panel * format.panel_width;
-    const std::size_t columns = std::min(format.panel_width, weight.rows - first);
+    const std::size_t columns = std::min(format.panel_width, weight.columns - first);
     const std::size_t width = round_up(columns, format.vector_width);
     auto* const numbers = reinterpret_cast<Number*>(row + padded);
     std::fill_n(numbers, padded, Number{});
     Number* const out = data + first * padded;
     for (std::size_t j = 0; j < width; ++j) {
       if (j < columns) {
-        copy_row(parts, first + j, row);
+        rows.copy(first + j, row);
         type.convert(weight, first + j, row, k, numbers);
       } else {
         std::fill_n(numbers, padded, Number{});
@@ -89,14 +119,13 @@ void pack_matrix(const Type& type, filbert_weight& weight, const filbert_host_te
 }
 
 // The root of the mean square of each column.
-std::vector<float> column_sizes(const filbert_weight& weight, const filbert_host_tensor* parts, ThreadPool& pool) {
+std::vector<float> column_sizes(const Rows& rows, std::size_t k, ThreadPool& pool) {
   constexpr std::size_t kShares = 16;
-  const std::size_t k = weight.cols;
   std::vector<double> squares(kShares * k);
   pool.run(kShares, k, [&](std::size_t share, float* row) {
     double* const sums = squares.data() + share * k;
-    for (std::size_t r = share * weight.rows / kShares; r < (share + 1) * weight.rows / kShares; ++r) {
-      copy_row(parts, r, row);
+    for (std::size_t r = share * rows.stored() / kShares; r < (share + 1) * rows.stored() / kShares; ++r) {
+      rows.copy_stored(r, row);
       for (std::size_t i = 0; i < k; ++i) sums[i] += static_cast<double>(row[i]) * row[i];
     }
   });
@@ -104,21 +133,19 @@ std::vector<float> column_sizes(const filbert_weight& weight, const filbert_host
   for (std::size_t i = 0; i < k; ++i) {
     double sum = 0;
     for (std::size_t share = 0; share < kShares; ++share) sum += squares[share * k + i];
-    sizes[i] = static_cast<float>(std::sqrt(sum / static_cast<double>(weight.rows)));
+    sizes[i] = static_cast<float>(std::sqrt(sum / static_cast<double>(rows.stored())));
   }
   return sizes;
 }
 
 // Factors for the activations, whose inverses the weights get, so that a column is as large in either: this makes the
-// error of rounding both least, as SmoothQuant (arXiv:2211.10438) has it, but what comes out of a layer norm needs no
-// data to tell its size: the root of gamma^2 + beta^2.
-std::vector<float> balance(const filbert_weight& weight, const filbert_host_tensor* parts,
-                           const filbert_host_tensor* input_norm, ThreadPool& pool) {
-  const std::size_t k = weight.cols;
-  const std::vector<float> sizes = column_sizes(weight, parts, pool);
+// error of rounding both least, as SmoothQuant (arXiv:2211.10438) has it, but what comes out of a norm needs no data to
+// tell its size: the root of gamma^2 + beta^2.
+std::vector<float> balance(const Rows& rows, std::size_t k, const filbert_host_tensor* input_norm, ThreadPool& pool) {
+  const std::vector<float> sizes = column_sizes(rows, k, pool);
   std::vector<float> gamma(k), beta(k), factors(k);
   to_float(input_norm[0].dtype, input_norm[0].data, k, gamma.data());
-  to_float(input_norm[1].dtype, input_norm[1].data, k, beta.data());
+  if (input_norm[1].data) to_float(input_norm[1].dtype, input_norm[1].data, k, beta.data());
   for (std::size_t i = 0; i < k; ++i) {
     const float factor = std::sqrt(sizes[i] / std::hypot(gamma[i], beta[i]));
     factors[i] = factor > 1e-3f && factor < 1e3f ? factor : 1.0f;  // a dead column, or one that is not finite
@@ -126,13 +153,12 @@ std::vector<float> balance(const filbert_weight& weight, const filbert_host_tens
   return factors;
 }
 
-void pack(filbert_weight& weight, const filbert_host_tensor* parts, filbert_dtype dtype, const MatrixFormat& format,
-          ThreadPool& pool) {
-  if (dtype == FILBERT_F32) return pack_matrix(Float32{}, weight, parts, format, pool);
-  if (dtype == FILBERT_BF16) return pack_matrix(Bfloat16{}, weight, parts, format, pool);
-  weight.scales.resize(weight.rows);
-  weight.offsets.resize(weight.rows);
-  pack_matrix(Int8{format.zero_point}, weight, parts, format, pool);
+void pack(filbert_weight& weight, const Rows& rows, filbert_dtype dtype, const MatrixFormat& format, ThreadPool& pool) {
+  if (dtype == FILBERT_F32) return pack_matrix(Float32{}, weight, rows, format, pool);
+  if (dtype == FILBERT_BF16) return pack_matrix(Bfloat16{}, weight, rows, format, pool);
+  weight.scales.resize(weight.columns);
+  weight.offsets.resize(weight.columns);
+  pack_matrix(Int8{format.zero_point}, weight, rows, format, pool);
 }
 
 }  // namespace
@@ -141,18 +167,21 @@ std::unique_ptr<filbert_weight> make_weight(filbert_weight_kind kind, const filb
                                             std::size_t count, const filbert_host_tensor* input_norm,
                                             filbert_dtype dtype, const MatrixFormat& format, ThreadPool& pool) {
   auto weight = std::make_unique<filbert_weight>();
+  weight->gated = kind == FILBERT_GATED_MATRIX || kind == FILBERT_GATED_VECTOR;
+  const Rows rows(parts, count, weight->gated, format.vector_width);
+  weight->rows = weight->gated ? parts[0].rows : rows.stored();
   weight->cols = parts[0].cols;
-  for (std::size_t i = 0; i < count; ++i) weight->rows += parts[i].rows;
+  weight->columns = rows.places();
   const bool aligned = reinterpret_cast<std::uintptr_t>(parts[0].data) % alignof(float) == 0;
-  if (kind == FILBERT_MATRIX) {
-    if (dtype == FILBERT_I8 && input_norm) weight->factors = balance(*weight, parts, input_norm, pool);
-    pack(*weight, parts, dtype, format, pool);
+  if (kind == FILBERT_MATRIX || kind == FILBERT_GATED_MATRIX) {
+    if (dtype == FILBERT_I8 && input_norm) weight->factors = balance(rows, weight->cols, input_norm, pool);
+    pack(*weight, rows, dtype, format, pool);
   } else if (kind == FILBERT_TABLE && count == 1 && parts[0].dtype == FILBERT_F32 && aligned) {
     weight->data = parts[0].data;
   } else {
-    allocate(*weight, weight->rows * weight->cols * sizeof(float));
+    allocate(*weight, rows.places() * weight->cols * sizeof(float));
     auto* const out = reinterpret_cast<float*>(weight->owned.get());
-    for (std::size_t row = 0; row < weight->rows; ++row) copy_row(parts, row, out + row * weight->cols);
+    for (std::size_t row = 0; row < rows.places(); ++row) rows.copy(row, out + row * weight->cols);
   }
   return weight;
 }

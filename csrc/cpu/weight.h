@@ -15,8 +15,10 @@ struct filbert_weight {
   };
 
   const void* data = nullptr;  // panels of a matrix, or rows of floats; `owned`, or the mapped file
-  std::size_t rows = 0;
+  std::size_t rows = 0;        // of a gated one, of either part
   std::size_t cols = 0;
+  std::size_t columns = 0;  // of a matrix, in its panels
+  bool gated = false;
   std::unique_ptr<std::byte[], Free> owned;
   std::vector<float> scales;  // of an int8 matrix, see PackedMatrix
   std::vector<std::int32_t> offsets;
@@ -25,7 +27,7 @@ struct filbert_weight {
 
 namespace filbert::cpu {
 
-// dtype and format: of a matrix; the other kinds are float32.
+// dtype: of a matrix; the other kinds are float32. format: of a matrix, and of the order in which gated ones lie.
 std::unique_ptr<filbert_weight> make_weight(filbert_weight_kind kind, const filbert_host_tensor* parts,
                                             std::size_t count, const filbert_host_tensor* input_norm,
                                             filbert_dtype dtype, const MatrixFormat& format, ThreadPool& pool);

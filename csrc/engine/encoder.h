@@ -16,15 +16,13 @@
 namespace filbert {
 
 // A packed batch in device memory.
-struct Batch {
+struct Batch : filbert_batch {
   std::size_t tokens = 0;
-  std::size_t sequences = 0;
-  std::size_t max_length = 0;
-  const std::int32_t* ids = nullptr;         // [tokens]
-  const std::int32_t* types = nullptr;       // [tokens]
-  const std::int32_t* positions = nullptr;   // [tokens]
-  const std::int32_t* cu_seqlens = nullptr;  // [sequences + 1]
-  const std::int32_t* key_begin = nullptr;   // [sequences], or null (filbert_attention_args)
+  const std::int32_t* ids = nullptr;        // [tokens]
+  const std::int32_t* types = nullptr;      // [tokens]
+  const std::int32_t* positions = nullptr;  // [tokens]
+  const std::int32_t* first = nullptr;      // [sequences] first token of each; 0 of an empty one
+  const std::int32_t* last = nullptr;       // [sequences] last token of each; 0 of an empty one
 };
 
 // Takes what a forward computes on its way, where the caller asked for it.
@@ -33,17 +31,13 @@ class Trace {
   virtual ~Trace() = default;
   // The input of layer 0, then the output of each layer: [tokens, hidden] in device memory.
   virtual void hidden_state(const void* x) = 0;
-  // Where the next layer's attention probabilities go; null members if they are not wanted.
-  struct Probabilities {
-    float* data = nullptr;
-    const std::int64_t* offsets = nullptr;
-  };
-  virtual Probabilities next_attention() = 0;
+  // Before and after each layer's attention: where its probabilities go, if they are wanted.
+  virtual void next_attention(filbert_attention_args& args) = 0;
   virtual void attention_done() = 0;
 };
 
-// Which tokens of the last hidden state are wanted: all, or the first of each sequence.
-enum class Rows { all, first };
+// Which tokens of the last hidden state are wanted: all, or the first or last of each sequence.
+enum class Rows { all, first, last };
 
 // One forward.
 struct Run {
@@ -65,8 +59,8 @@ class Encoder {
  public:
   virtual ~Encoder() = default;
   virtual Dimensions dimensions() const = 0;
-  // The last hidden state of the rows that are wanted, in the arena: [tokens, hidden] or [sequences, hidden]. A row has
-  // the same bits either way.
+  // The last hidden state of the rows that are wanted, in the arena: [tokens, hidden], or [sequences, hidden] of one
+  // row a sequence. A row has the same bits either way.
   virtual void* forward(Run& run) const = 0;
 };
 
@@ -76,7 +70,7 @@ class Head {
   virtual ~Head() = default;
   virtual Rows reads() const = 0;
   virtual std::size_t width() const = 0;
-  // x [rows, hidden] to [rows, width], in the arena.
+  // x [rows, hidden] of the rows that it reads to [sequences, width], in the arena.
   virtual void* forward(Run& run, const void* x, std::size_t rows) const = 0;
 };
 

@@ -31,13 +31,20 @@ inline filbert_dtype backend_dtype(DType dtype) {
   return FILBERT_F32;
 }
 
-inline filbert_token_op embed_norm(const filbert_embed_norm_args& args) {
-  return {.kind = FILBERT_EMBED_NORM, .args = {.embed_norm = args}};
+// The ops of a list; what they write is read by others than the next one unless `readers` says so.
+inline filbert_token_op embed(const filbert_embed_args& args, filbert_readers readers = FILBERT_OTHERS) {
+  return {FILBERT_EMBED, readers, {.embed = args}};
 }
-inline filbert_token_op linear(const filbert_linear_args& args) {
-  return {.kind = FILBERT_LINEAR, .args = {.linear = args}};
+inline filbert_token_op linear(const filbert_linear_args& args, filbert_readers readers = FILBERT_OTHERS) {
+  return {FILBERT_LINEAR, readers, {.linear = args}};
 }
-inline filbert_token_op norm(const filbert_norm_args& args) { return {.kind = FILBERT_NORM, .args = {.norm = args}}; }
+inline filbert_token_op norm(const filbert_norm_args& args, filbert_readers readers = FILBERT_OTHERS) {
+  return {FILBERT_NORM, readers, {.norm = args}};
+}
+inline filbert_token_op head_norm(const filbert_head_norm_args& args) {
+  return {FILBERT_HEAD_NORM, FILBERT_OTHERS, {.head_norm = args}};
+}
+inline filbert_token_op rope(const filbert_rope_args& args) { return {FILBERT_ROPE, FILBERT_OTHERS, {.rope = args}}; }
 
 // A backend opened on one device. The ops are those of filbert/backend.h; a failed one throws.
 class Ops {
@@ -89,6 +96,7 @@ class Ops {
     check(table_->token_ops(context_, ops.begin(), ops.size(), tokens));
   }
   void attention(const filbert_attention_args& args) const { check(table_->attention(context_, &args)); }
+  void gather(const filbert_gather_args& args) const { check(table_->gather(context_, &args)); }
   void pool(const filbert_pool_args& args) const { check(table_->pool(context_, &args)); }
 
   // What body() does with ops, to be done by replay().

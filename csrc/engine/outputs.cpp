@@ -39,7 +39,8 @@ OutputWriter::OutputWriter(const Ops& ops, Session& session, const Pass& pass, c
   }
   std::int64_t* offsets = session.results.take<std::int64_t>(session.offsets.size());
   ops.upload(offsets, session.offsets.data(), session.offsets.size() * sizeof(std::int64_t));
-  probabilities_ = {session.results.take<float>(probability_count_), offsets};
+  probability_offsets_ = offsets;
+  probabilities_ = session.results.take<float>(probability_count_);
 }
 
 template <typename RowOf>
@@ -82,16 +83,20 @@ void OutputWriter::hidden_state(const void* x) {
   if (!out_.hidden_states.empty()) write_rows(x, out_.hidden_states[hidden_states_++]);
 }
 
-Trace::Probabilities OutputWriter::next_attention() { return probabilities_; }
+void OutputWriter::next_attention(filbert_attention_args& args) {
+  args.probabilities = probabilities_;
+  args.probability_offsets = probability_offsets_;
+}
 
 void OutputWriter::attention_done() {
+  if (!probabilities_) return;
   float* to = out_.attentions[attentions_++];
   if (layout_.columns == 0) {
-    ops_.download(to + size_.heads * pass_.squares_before, probabilities_.data, probability_count_);
+    ops_.download(to + size_.heads * pass_.squares_before, probabilities_, probability_count_);
     return;
   }
   session_.staging.resize(probability_count_);
-  ops_.download(session_.staging.data(), probabilities_.data, probability_count_);
+  ops_.download(session_.staging.data(), probabilities_, probability_count_);
   for (std::size_t s = pass_.begin; s < pass_.end; ++s) {
     const auto offset = static_cast<std::size_t>(session_.offsets[s - pass_.begin]);
     write_padded_attention(s, session_.staging.data() + offset, to);

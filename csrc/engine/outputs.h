@@ -26,7 +26,7 @@ class OutputWriter : public Trace {
                const Dimensions& size);
 
   void hidden_state(const void* x) override;
-  Probabilities next_attention() override;
+  void next_attention(filbert_attention_args& args) override;
   void attention_done() override;
 
   void last_hidden_state(const void* x) { write_rows(x, out_.last_hidden_state); }
@@ -50,7 +50,8 @@ class OutputWriter : public Trace {
   std::size_t hidden_states_ = 0;
   std::size_t attentions_ = 0;
   std::size_t probability_count_ = 0;
-  Probabilities probabilities_;
+  float* probabilities_ = nullptr;  // of one layer
+  const std::int64_t* probability_offsets_ = nullptr;
 };
 
 }  // namespace filbert

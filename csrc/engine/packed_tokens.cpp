@@ -40,14 +40,22 @@ std::int32_t checked_type(std::int64_t value, std::size_t limit, const Place& pl
 // The positions of a row, from its first column on.
 class Positions {
  public:
-  explicit Positions(const InputRules& rules) : padding_(rules.padding_id) {}
-  std::size_t next(std::int64_t id) {
-    if (padding_ < 0) return count_++;
-    return static_cast<std::size_t>(padding_) + (id == padding_ ? 0 : ++count_);
+  explicit Positions(const InputRules& rules) : rules_(rules) {}
+  // Of the token in that column, which is `in_row` of the row and `among_tokens` from its first token on.
+  std::size_t next(std::int64_t id, std::size_t in_row, std::size_t among_tokens) {
+    switch (rules_.rule) {
+      case InputRules::Positions::of_row:
+        return in_row;
+      case InputRules::Positions::of_tokens:
+        return among_tokens;
+      case InputRules::Positions::of_ids:
+        break;
+    }
+    return static_cast<std::size_t>(rules_.padding_id) + (id == rules_.padding_id ? 0 : ++count_);
   }
 
  private:
-  std::int64_t padding_;
+  const InputRules& rules_;
   std::size_t count_ = 0;
 };
 
@@ -65,7 +73,7 @@ std::size_t count_tokens(const TokenBatch& batch) {
 }
 
 void PackedTokens::clear() {
-  for (auto* list : {&ids, &types, &positions}) list->clear();
+  for (auto* list : {&ids, &types, &positions, &columns}) list->clear();
   for (auto* list : {&row, &cu_seqlens, &sequence_row}) list->clear();
   asks_first.clear();
   cu_seqlens.push_back(0);
@@ -88,13 +96,14 @@ void PackedTokens::pack(const TokenBatch& batch, const InputRules& rules) {
     for (std::size_t i = 0; i < length; ++i) {
       const Place place = {"sequence", s, "position", i};
       const std::size_t token = begin + i;
-      const std::size_t position = counted.next(batch.ids[token]);
+      const std::size_t position = counted.next(batch.ids[token], i, i);
       if (position >= rules.positions && !batch.position_ids)
         fail_length(length, rules.longest, " " + std::to_string(s));
       ids.push_back(checked(batch.ids[token], rules.vocabulary, "token id", place));
       types.push_back(checked_type(batch.token_type_ids ? batch.token_type_ids[token] : 0, rules.token_types, place));
       positions.push_back(batch.position_ids ? checked(batch.position_ids[token], rules.positions, "position id", place)
                                              : static_cast<std::int32_t>(position));
+      columns.push_back(static_cast<std::int32_t>(i));
       row.push_back(token);
     }
     end_sequence(s, false);
@@ -110,10 +119,13 @@ void PackedTokens::pack(const PaddedBatch& batch, const InputRules& rules, bool 
         batch.columns == 0 || (mask && std::all_of(mask, mask + batch.columns, [](std::uint8_t m) { return m == 0; }));
     if (empty) continue;
     const bool first_only_asks = first_tokens && mask && mask[0] == 0;
+    std::size_t first = 0;
+    while (mask && mask[first] == 0 && !first_only_asks) ++first;
     Positions counted(rules);
     for (std::size_t c = 0; c < batch.columns; ++c) {
       const bool only_asks = c == 0 && first_only_asks;
-      const std::size_t position = counted.next(batch.ids[offset + c]);
+      const std::size_t column = c < first ? 0 : c - first;
+      const std::size_t position = counted.next(batch.ids[offset + c], c, column);
       if (mask && mask[c] == 0 && !only_asks) continue;
       const Place place = {"row", r, "column", c};
       const std::size_t token = offset + c;
@@ -123,6 +135,7 @@ void PackedTokens::pack(const PaddedBatch& batch, const InputRules& rules, bool 
       types.push_back(checked_type(batch.token_type_ids ? batch.token_type_ids[token] : 0, rules.token_types, place));
       positions.push_back(batch.position_ids ? checked(batch.position_ids[token], rules.positions, "position id", place)
                                              : static_cast<std::int32_t>(position));
+      columns.push_back(static_cast<std::int32_t>(column));
       row.push_back(only_asks ? kNowhere : token);
     }
     end_sequence(r, first_only_asks);

@@ -14,13 +14,18 @@ std::size_t count_tokens(const TokenBatch& batch);
 
 // What a model can be asked, for checking inputs before anything is gathered, and how it counts positions.
 struct InputRules {
+  enum class Positions {
+    of_row,    // the column in the row
+    of_ids,    // counts the ids of the row that are not `padding_id`, masked or not, and begins after it; that one has
+               // its own number for a position (RoBERTa, arXiv:1907.11692, as in fairseq)
+    of_tokens  // the column, from the first token of the row on: what is relative has no other beginning
+  };
   std::size_t vocabulary = 0;
   std::size_t token_types = 0;  // 0: the model has none
-  std::size_t positions = 0;    // rows of its table
-  std::size_t longest = 0;      // tokens of a sequence
-  // -1: positions are columns. Else they count the ids of the row that are not this one, masked or not, and begin
-  // after it; this one has its own number for a position (RoBERTa, arXiv:1907.11692, as in fairseq).
-  std::int64_t padding_id = -1;
+  std::size_t positions = 0;    // rows of its table, or how far it can count
+  std::size_t longest = 0;      // tokens of a sequence, as the configuration has it
+  Positions rule = Positions::of_row;
+  std::int64_t padding_id = 0;
 };
 
 // One record a token, in the order of the batch. Kept between calls for its memory.
@@ -30,7 +35,8 @@ struct PackedTokens {
   std::vector<std::int32_t> ids;
   std::vector<std::int32_t> types;
   std::vector<std::int32_t> positions;
-  std::vector<std::size_t> row;  // of the outputs; kNowhere for a token that only asks
+  std::vector<std::int32_t> columns;  // in the row, from its first token on
+  std::vector<std::size_t> row;       // of the outputs; kNowhere for a token that only asks
   // One record a sequence that is not empty.
   std::vector<std::size_t> cu_seqlens;    // [sequences + 1]
   std::vector<std::size_t> sequence_row;  // of the outputs

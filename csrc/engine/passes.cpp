@@ -26,7 +26,9 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
   const PackedTokens& packed = session.packed;
   const std::size_t first = packed.cu_seqlens[pass.begin];
   const std::size_t tokens = packed.cu_seqlens[pass.end] - first;
-  Batch batch = {.tokens = tokens, .sequences = pass.end - pass.begin};
+  Batch batch = {};
+  batch.tokens = tokens;
+  batch.sequences = pass.end - pass.begin;
   for (std::size_t s = pass.begin; s < pass.end; ++s) batch.max_length = std::max(batch.max_length, packed.length(s));
   if (tokens <= ops.device().tokens_to_record) {
     batch.tokens = recorded_size(tokens, 16);
@@ -36,18 +38,21 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
 
   std::vector<std::int32_t>& numbers = session.indices;
   numbers.clear();
-  for (const auto* of_tokens : {&packed.ids, &packed.types, &packed.positions}) {
+  for (const auto* of_tokens : {&packed.ids, &packed.types, &packed.positions, &packed.columns}) {
     numbers.insert(numbers.end(), of_tokens->data() + first, of_tokens->data() + first + tokens);
     numbers.resize(numbers.size() + batch.tokens - tokens);
   }
-  const auto add_sequences = [&](std::size_t count, const auto& begin_of) {
+  const auto add_sequences = [&](std::size_t count, std::size_t of_empty, const auto& token_of) {
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t s = pass.begin + i;
-      numbers.push_back(static_cast<std::int32_t>(s < pass.end ? begin_of(s) - first : tokens));
+      numbers.push_back(static_cast<std::int32_t>(s < pass.end ? token_of(s) - first : of_empty));
     }
   };
-  add_sequences(batch.sequences + 1, [&](std::size_t s) { return packed.cu_seqlens[s]; });
-  add_sequences(batch.sequences, [&](std::size_t s) { return packed.cu_seqlens[s] + packed.asks_first[s]; });
+  const std::vector<std::size_t>& bounds = packed.cu_seqlens;
+  add_sequences(batch.sequences + 1, tokens, [&](std::size_t s) { return bounds[s]; });
+  add_sequences(batch.sequences, 0, [&](std::size_t s) { return bounds[s]; });
+  add_sequences(batch.sequences, 0, [&](std::size_t s) { return bounds[s + 1] - 1; });
+  add_sequences(batch.sequences, tokens, [&](std::size_t s) { return bounds[s] + packed.asks_first[s]; });
   const std::uint8_t* asks = packed.asks_first.data();
   const bool some_ask = std::find(asks + pass.begin, asks + pass.end, 1) != asks + pass.end;
 
@@ -56,8 +61,11 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
   batch.ids = device;
   batch.types = batch.ids + batch.tokens;
   batch.positions = batch.types + batch.tokens;
-  batch.cu_seqlens = batch.positions + batch.tokens;
-  if (some_ask) batch.key_begin = batch.cu_seqlens + batch.sequences + 1;
+  batch.columns = batch.positions + batch.tokens;
+  batch.cu_seqlens = batch.columns + batch.tokens;
+  batch.first = batch.cu_seqlens + batch.sequences + 1;
+  batch.last = batch.first + batch.sequences;
+  if (some_ask) batch.key_begin = batch.last + batch.sequences;
   return batch;
 }
 

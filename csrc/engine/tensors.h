@@ -4,6 +4,7 @@
 
 #include <filbert/weights.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,37 +29,67 @@ class Weight {
   std::unique_ptr<filbert_weight, Free> handle_;
 };
 
-// Names are those of transformers today, without the base prefix. Of one call all are joined along their rows, as
-// query, key and value are.
+// Names are those of transformers today, without the base prefix.
 class Tensors {
  public:
   using Init = TensorSpec::Init;
   using Owner = TensorSpec::Owner;
-  using Names = std::vector<std::string>;
+
+  // Some rows of what is joined along them, as query, key and value are.
+  struct Part {
+    std::string name;
+    std::size_t rows;
+  };
+  using Parts = std::vector<Part>;
+
+  // The tensors of the norm whose output is multiplied, if that is what it is; a norm may have no beta.
+  struct InputNorm {
+    std::string gamma, beta;
+  };
 
   virtual ~Tensors() = default;
 
-  // Each [rows, columns]. input_norm: the layer norm whose output is multiplied, if that is what it is.
-  Weight matrix(const Names& names, std::size_t rows, std::size_t columns, const std::string& input_norm = {},
-                Owner owner = Owner::base) {
-    return take(FILBERT_MATRIX, specs(names, {rows, columns}, Init::normal, owner), input_norm);
+  // Each part [rows, columns].
+  Weight matrix(const Parts& parts, std::size_t columns, const InputNorm& input = {}, Owner owner = Owner::base) {
+    return take(FILBERT_MATRIX, specs(parts, columns, Init::normal, owner), input);
   }
-  // Each [size].
-  Weight vector(const Names& names, std::size_t size, Init init, Owner owner = Owner::base) {
-    return take(FILBERT_VECTOR, specs(names, {size}, init, owner), {});
+  // Each part [rows].
+  Weight vector(const Parts& parts, Init init, Owner owner = Owner::base) {
+    return take(FILBERT_VECTOR, specs(parts, 0, init, owner), {});
+  }
+  // Gate and what it multiplies: two parts, or one whose upper half of rows is the gate.
+  Weight gated_matrix(const Parts& parts, std::size_t columns, const InputNorm& input = {}) {
+    return take(FILBERT_GATED_MATRIX, specs(parts, columns, Init::normal, Owner::base), input);
+  }
+  Weight gated_vector(const Parts& parts, Init init) {
+    return take(FILBERT_GATED_VECTOR, specs(parts, 0, init, Owner::base), {});
   }
   Weight table(const std::string& name, std::size_t rows, std::size_t columns, Init init = Init::normal) {
-    return take(FILBERT_TABLE, specs({name}, {rows, columns}, init, Owner::base), {});
+    return take(FILBERT_TABLE, specs({{name, rows}}, columns, init, Owner::base), {});
+  }
+  // Numbers that the configuration tells, of no file.
+  Weight numbers(const std::vector<float>& values) { return keep(values); }
+  // Numbers that are computed from a tensor [rows, columns], once.
+  Weight computed(const Part& part, std::size_t columns,
+                  const std::function<std::vector<float>(const std::vector<float>&)>& compute) {
+    const std::vector<float> values = read(specs({part}, columns, Init::normal, Owner::base).front());
+    return values.empty() ? Weight() : keep(compute(values));
   }
 
  private:
-  static std::vector<TensorSpec> specs(const Names& names, const std::vector<std::uint64_t>& shape, Init init,
-                                       Owner owner) {
+  // columns: 0 for vectors
+  static std::vector<TensorSpec> specs(const Parts& parts, std::size_t columns, Init init, Owner owner) {
     std::vector<TensorSpec> result;
-    for (const std::string& name : names) result.push_back({name, shape, init, owner});
+    for (const Part& part : parts) {
+      std::vector<std::uint64_t> shape = {part.rows};
+      if (columns > 0) shape.push_back(columns);
+      result.push_back({part.name, std::move(shape), init, owner});
+    }
     return result;
   }
-  virtual Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const std::string& input_norm) = 0;
+  virtual Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input) = 0;
+  virtual Weight keep(const std::vector<float>& values) = 0;
+  virtual std::vector<float> read(TensorSpec spec) = 0;  // or nothing
 };
 
 // Lists them.
@@ -67,8 +98,13 @@ class DeclaredTensors : public Tensors {
   std::vector<TensorSpec> list;
 
  private:
-  Weight take(filbert_weight_kind, std::vector<TensorSpec> parts, const std::string&) override {
+  Weight take(filbert_weight_kind, std::vector<TensorSpec> parts, const InputNorm&) override {
     for (TensorSpec& part : parts) list.push_back(std::move(part));
+    return {};
+  }
+  Weight keep(const std::vector<float>&) override { return {}; }
+  std::vector<float> read(TensorSpec spec) override {
+    list.push_back(std::move(spec));
     return {};
   }
 };
@@ -79,7 +115,9 @@ class LoadedTensors : public Tensors {
   LoadedTensors(const Ops& ops, const Weights& weights, const TensorMatch& match);
 
  private:
-  Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const std::string& input_norm) override;
+  Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input) override;
+  Weight keep(const std::vector<float>& values) override;
+  std::vector<float> read(TensorSpec spec) override;
   filbert_host_tensor host(const std::string& name) const;
 
   const Ops& ops_;

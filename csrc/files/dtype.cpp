@@ -1,5 +1,8 @@
 #include "files/dtype.h"
 
+#include <bit>
+#include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace filbert {
@@ -16,7 +19,44 @@ constexpr DTypeInfo kDTypes[] = {
     {"U64", 64, DType::other},
 };
 
+template <typename Stored, typename Convert>
+std::vector<float> convert_all(const TensorView& tensor, const Convert& convert) {
+  std::vector<float> values(tensor.bytes / sizeof(Stored));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    Stored stored;
+    std::memcpy(&stored, tensor.data + i * sizeof(Stored), sizeof(Stored));
+    values[i] = convert(stored);
+  }
+  return values;
+}
+
+float half_to_float(std::uint16_t bits) {
+  const int exponent = bits >> 10 & 31;
+  const auto fraction = static_cast<float>(bits & 1023);
+  const float magnitude = exponent == 31  ? (fraction == 0 ? INFINITY : NAN)
+                          : exponent == 0 ? std::ldexp(fraction, -24)
+                                          : std::ldexp(1024 + fraction, exponent - 25);
+  return bits & 0x8000 ? -magnitude : magnitude;
+}
+
 }  // namespace
+
+std::vector<float> to_floats(const TensorView& tensor) {
+  switch (tensor.dtype) {
+    case DType::f16:
+      return convert_all<std::uint16_t>(tensor, half_to_float);
+    case DType::bf16:
+      return convert_all<std::uint16_t>(
+          tensor, [](std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); });
+    case DType::f64:
+      return convert_all<double>(tensor, [](double value) { return static_cast<float>(value); });
+    case DType::f32:
+    case DType::i8:
+    case DType::other:  // matching admits no such tensor
+      break;
+  }
+  return convert_all<float>(tensor, [](float value) { return value; });
+}
 
 const DTypeInfo* find_dtype(std::string_view name) {
   for (const DTypeInfo& info : kDTypes) {

@@ -27,4 +27,7 @@ inline constexpr std::size_t kMaxRank = 8;
 std::optional<std::uint64_t> tensor_bytes(const DTypeInfo& dtype, const std::vector<std::uint64_t>& shape,
                                           std::string& problem);
 
+// The numbers of a tensor of a dtype that models are loaded from: exact for F32, F16 and BF16, rounded for F64.
+std::vector<float> to_floats(const TensorView& tensor);
+
 }  // namespace filbert

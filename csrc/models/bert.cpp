@@ -2,6 +2,7 @@
 // XLM-R (arXiv:1911.02116) and CamemBERT (arXiv:1911.03894), which count positions from the padding id on, and
 // DistilBERT (arXiv:1910.01108), which has no token types. Post-norm, learned absolute positions.
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -18,7 +19,7 @@ struct Size {
   std::size_t vocabulary, hidden, layers, heads, intermediate, positions, token_types;
   float eps;
   filbert_activation activation;
-  std::int64_t padding_id = -1;  // where positions are counted from it on
+  std::optional<std::int64_t> padding_id = std::nullopt;  // where positions are counted from it on
 };
 
 // The parts of a layer.
@@ -56,8 +57,9 @@ Size read_bert(const ConfigReader& config, std::int64_t vocabulary = 30522) {
 Size read_roberta(const ConfigReader& config, std::int64_t vocabulary) {
   Size found = read_bert(config, vocabulary);
   if (config.is_null("pad_token_id")) config.fail("pad_token_id", "an integer: positions are counted from it on");
-  found.padding_id = config.non_negative_int("pad_token_id", 1, kVocabulary);
-  if (size(found.padding_id) + 1 >= found.positions)
+  const std::int64_t padding_id = config.non_negative_int("pad_token_id", 1, kVocabulary);
+  found.padding_id = padding_id;
+  if (size(padding_id) + 1 >= found.positions)
     config.fail("pad_token_id", "less than max_position_embeddings - 1 (" + std::to_string(found.positions - 1) +
                                     "): positions are counted from it on");
   return found;
@@ -109,34 +111,39 @@ class Bert : public Encoder {
   Bert(const Size& sizes, const Names& names, Tensors& tensors) : config_(sizes) {
     using Init = Tensors::Init;
     const std::size_t hidden = sizes.hidden;
-    const Init position_init = sizes.padding_id < 0 ? Init::normal : Init::normal_padding_zero;
+    const Init position_init = sizes.padding_id ? Init::normal_padding_zero : Init::normal;
     word_ = tensors.table("embeddings.word_embeddings.weight", sizes.vocabulary, hidden, Init::normal_padding_zero);
     position_ = tensors.table("embeddings.position_embeddings.weight", sizes.positions, hidden, position_init);
     if (sizes.token_types > 0)
       type_ = tensors.table("embeddings.token_type_embeddings.weight", sizes.token_types, hidden);
-    embedding_norm_ = make_norm(tensors, "embeddings.LayerNorm", hidden);
+    embedding_norm_ = make_layer_norm(tensors, "embeddings.LayerNorm", hidden, sizes.eps);
     for (std::size_t i = 0; i < sizes.layers; ++i) {
       const std::string name = names.layers + std::to_string(i) + ".";
       const Norm& input = i == 0 ? embedding_norm_ : layers_.back().output_norm;
       Layer layer;
       layer.qkv =
-          make_linear(tensors, {name + names.query, name + names.key, name + names.value}, hidden, hidden, &input);
-      layer.attention_out = make_linear(tensors, {name + names.attention_out}, hidden, hidden);
-      layer.attention_norm = make_norm(tensors, name + names.attention_norm, hidden);
-      layer.up = make_linear(tensors, {name + names.up}, sizes.intermediate, hidden, &layer.attention_norm);
-      layer.down = make_linear(tensors, {name + names.down}, hidden, sizes.intermediate);
-      layer.output_norm = make_norm(tensors, name + names.output_norm, hidden);
+          make_linear(tensors, {{name + names.query, hidden}, {name + names.key, hidden}, {name + names.value, hidden}},
+                      hidden, &input);
+      layer.attention_out = make_linear(tensors, {{name + names.attention_out, hidden}}, hidden);
+      layer.attention_norm = make_layer_norm(tensors, name + names.attention_norm, hidden, sizes.eps);
+      layer.up = make_linear(tensors, {{name + names.up, sizes.intermediate}}, hidden, &layer.attention_norm);
+      layer.down = make_linear(tensors, {{name + names.down, hidden}}, sizes.intermediate);
+      layer.output_norm = make_layer_norm(tensors, name + names.output_norm, hidden, sizes.eps);
       layers_.push_back(std::move(layer));
     }
   }
 
   Dimensions dimensions() const override {
-    const bool counted = config_.padding_id >= 0;
-    const std::size_t longest = counted ? config_.positions - size(config_.padding_id) - 1 : config_.positions;
-    return {{config_.vocabulary, config_.token_types, config_.positions, longest, config_.padding_id},
-            config_.hidden,
-            config_.layers,
-            config_.heads};
+    InputRules inputs = {.vocabulary = config_.vocabulary,
+                         .token_types = config_.token_types,
+                         .positions = config_.positions,
+                         .longest = config_.positions};
+    if (config_.padding_id) {
+      inputs.rule = InputRules::Positions::of_ids;
+      inputs.padding_id = *config_.padding_id;
+      inputs.longest -= size(inputs.padding_id) + 1;
+    }
+    return {inputs, config_.hidden, config_.layers, config_.heads};
   }
 
   void* forward(Run& run) const override {
@@ -149,37 +156,36 @@ class Bert : public Encoder {
     void* context = arena.activations(batch.tokens, hidden);
     void* inner = arena.activations(batch.tokens, config_.intermediate);
 
-    const auto dense = [&](const void* in, const Linear& layer, filbert_activation activation, const void* residual,
-                           void* out, bool transient = false) {
-      return linear({in, layer.weight, layer.bias, residual, activation, out, transient});
-    };
-    const auto layer_norm = [&](const void* in, const Norm& layer, void* out) {
-      return norm({in, layer.gamma, layer.beta, config_.eps, hidden, out});
-    };
+    filbert_attention_args attention = {};
+    attention.batch = &batch;
+    attention.q = {qkv, 3 * hidden, 0};
+    attention.k = {qkv, 3 * hidden, hidden};
+    attention.v = {qkv, 3 * hidden, 2 * hidden};
+    attention.heads = attention.kv_heads = config_.heads;
+    attention.head_size = head_size;
+    attention.scale = 1.0f / std::sqrt(static_cast<float>(head_size));
+    attention.out = context;
 
-    ops.token_ops({embed_norm({batch.ids, batch.types, batch.positions, word_, type_, position_, embedding_norm_.gamma,
-                               embedding_norm_.beta, config_.eps, hidden, x})},  // [tokens, hidden]
+    ops.token_ops({embed({batch.ids, batch.types, batch.positions, word_, type_, position_, hidden, sum},
+                         FILBERT_NEXT_ALONE),  // [tokens, hidden]
+                   embedding_norm_(sum, x)},   // [tokens, hidden]
                   batch.tokens);
     trace.hidden_state(x);
     for (const Layer& layer : layers_) {
-      const bool first = rows == Rows::first && &layer == &layers_.back();
-      const std::size_t tokens = first ? batch.sequences : batch.tokens;
-      const Trace::Probabilities probabilities = trace.next_attention();
-      ops.token_ops({dense(x, layer.qkv, FILBERT_IDENTITY, nullptr, qkv)}, batch.tokens);  // [tokens, 3 hidden]
-      ops.attention({qkv, batch.cu_seqlens, batch.key_begin, batch.sequences, batch.max_length, config_.heads,
-                     head_size, 1.0f / std::sqrt(static_cast<float>(head_size)), first, context, probabilities.data,
-                     probabilities.offsets});  // [tokens, hidden]
-      if (first) {
-        ops.pool({x, batch.cu_seqlens, batch.sequences, hidden, FILBERT_POOL_FIRST, 0, sum});
-        std::swap(x, sum);
-      }
-      ops.token_ops({dense(context, layer.attention_out, FILBERT_IDENTITY, x, sum),  // [tokens, hidden]
-                     layer_norm(sum, layer.attention_norm, x),                       // [tokens, hidden]
-                     dense(x, layer.up, config_.activation, nullptr, inner, true),   // [tokens, intermediate]
-                     dense(inner, layer.down, FILBERT_IDENTITY, x, sum),             // [tokens, hidden]
-                     layer_norm(sum, layer.output_norm, x)},                         // [tokens, hidden]
+      const Rows wanted = &layer == &layers_.back() ? rows : Rows::all;
+      const std::size_t tokens = wanted == Rows::all ? batch.tokens : batch.sequences;
+      attention.rows = rows_op(wanted);
+      trace.next_attention(attention);
+      ops.token_ops({layer.qkv.to_heads(x, qkv, head_size)}, batch.tokens);  // [tokens, 3 hidden]
+      ops.attention(attention);                                              // [tokens, hidden]
+      if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
+      ops.token_ops({layer.attention_out(context, sum, FILBERT_NEXT_ALONE, FILBERT_IDENTITY, x),  // [tokens, hidden]
+                     layer.attention_norm(sum, x, FILBERT_NEXT_AND_OTHERS),                       // [tokens, hidden]
+                     layer.up(x, inner, FILBERT_NEXT_ALONE, config_.activation),       // [tokens, intermediate]
+                     layer.down(inner, sum, FILBERT_NEXT_ALONE, FILBERT_IDENTITY, x),  // [tokens, hidden]
+                     layer.output_norm(sum, x)},                                       // [tokens, hidden]
                     tokens);
-      if (probabilities.data) trace.attention_done();
+      trace.attention_done();
       trace.hidden_state(x);
     }
     return x;

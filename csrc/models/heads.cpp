@@ -12,7 +12,8 @@ class FirstTokenHead : public Head {
       : width_(width) {
     for (const HeadLayer& layer : layers) {
       const std::size_t out = &layer == &layers.back() ? width : hidden;
-      layers_.push_back({make_linear(tensors, {layer.name}, out, hidden, nullptr, layer.owner), layer.activation, out});
+      layers_.push_back(
+          {make_linear(tensors, {{layer.name, out}}, hidden, nullptr, true, layer.owner), layer.activation, out});
     }
   }
 
@@ -23,7 +24,7 @@ class FirstTokenHead : public Head {
     void* out = nullptr;
     for (const Layer& layer : layers_) {
       out = run.arena.activations(rows, layer.out);
-      run.ops.token_ops({linear({x, layer.linear.weight, layer.linear.bias, nullptr, layer.activation, out, 0})}, rows);
+      run.ops.token_ops({layer.linear(x, out, FILBERT_OTHERS, layer.activation)}, rows);
       x = out;
     }
     return out;

@@ -1,4 +1,4 @@
-// Parts that families are made of.
+// Parts that families are made of: their tensors, and the ops that they are.
 #pragma once
 
 #include <string>
@@ -8,29 +8,79 @@
 namespace filbert {
 
 struct Norm {
+  filbert_norm_kind kind;
+  std::size_t width;
+  float eps;
   Weight gamma, beta;
-  std::string name;
+  Tensors::InputNorm names;
+
+  // x [tokens, width] to out.
+  filbert_token_op operator()(const void* x, void* out, filbert_readers readers = FILBERT_OTHERS) const {
+    return norm({kind, x, gamma, beta, eps, width, out}, readers);
+  }
 };
 
 struct Linear {
   Weight weight, bias;
+
+  // activation(x weight^T + bias) + residual: x [tokens, in] to out.
+  filbert_token_op operator()(const void* x, void* out, filbert_readers readers = FILBERT_OTHERS,
+                              filbert_activation activation = FILBERT_IDENTITY, const void* residual = nullptr) const {
+    return linear({x, weight, bias, residual, activation, out, 0}, readers);
+  }
+  // The same to heads.
+  filbert_token_op to_heads(const void* x, void* out, std::size_t head_size) const {
+    return linear({x, weight, bias, nullptr, FILBERT_IDENTITY, out, head_size});
+  }
 };
 
-inline Norm make_norm(Tensors& tensors, const std::string& name, std::size_t width) {
-  return {tensors.vector({name + ".weight"}, width, Tensors::Init::ones),
-          tensors.vector({name + ".bias"}, width, Tensors::Init::zeros), name};
+inline Norm make_layer_norm(Tensors& tensors, const std::string& name, std::size_t width, float eps,
+                            bool has_beta = true, Tensors::Owner owner = Tensors::Owner::base) {
+  Norm made = {FILBERT_LAYER_NORM, width, eps, {}, {}, {name + ".weight", has_beta ? name + ".bias" : ""}};
+  made.gamma = tensors.vector({{made.names.gamma, width}}, Tensors::Init::ones, owner);
+  if (has_beta) made.beta = tensors.vector({{made.names.beta, width}}, Tensors::Init::zeros, owner);
+  return made;
 }
 
-// Layers of one input, joined: each [out, in]. input: the norm whose output they multiply, if it is one.
-inline Linear make_linear(Tensors& tensors, const Tensors::Names& names, std::size_t out, std::size_t in,
-                          const Norm* input = nullptr, Tensors::Owner owner = Tensors::Owner::base) {
-  Tensors::Names weights, biases;
-  for (const std::string& name : names) {
-    weights.push_back(name + ".weight");
-    biases.push_back(name + ".bias");
-  }
-  Weight weight = tensors.matrix(weights, out, in, input ? input->name : std::string(), owner);
-  return {std::move(weight), tensors.vector(biases, out, Tensors::Init::zeros, owner)};
+inline Norm make_rms_norm(Tensors& tensors, const std::string& name, std::size_t width, float eps) {
+  Weight gamma = tensors.vector({{name + ".weight", width}}, Tensors::Init::ones);
+  return {FILBERT_RMS_NORM, width, eps, std::move(gamma), {}, {name + ".weight", ""}};
+}
+
+inline Tensors::Parts with_suffix(Tensors::Parts parts, const char* suffix) {
+  for (Tensors::Part& part : parts) part.name += suffix;
+  return parts;
+}
+
+// Layers of one input, joined: each [part.rows, in]. input: the norm whose output they multiply, or null.
+inline Linear make_linear(Tensors& tensors, const Tensors::Parts& parts, std::size_t in, const Norm* input = nullptr,
+                          bool has_bias = true, Tensors::Owner owner = Tensors::Owner::base) {
+  Linear made;
+  made.weight = tensors.matrix(with_suffix(parts, ".weight"), in, input ? input->names : Tensors::InputNorm{}, owner);
+  if (has_bias) made.bias = tensors.vector(with_suffix(parts, ".bias"), Tensors::Init::zeros, owner);
+  return made;
+}
+
+// A gated layer: gate and what it multiplies, or one tensor with both.
+inline Linear make_gated(Tensors& tensors, const Tensors::Parts& parts, std::size_t in, const Norm* input,
+                         bool has_bias = true) {
+  Linear made;
+  made.weight = tensors.gated_matrix(with_suffix(parts, ".weight"), in, input ? input->names : Tensors::InputNorm{});
+  if (has_bias) made.bias = tensors.gated_vector(with_suffix(parts, ".bias"), Tensors::Init::zeros);
+  return made;
+}
+
+// The rows that a run wants of one a sequence, as attention and gather take them.
+inline filbert_rows rows_op(Rows rows) {
+  return rows == Rows::all ? FILBERT_ROWS_ALL : rows == Rows::first ? FILBERT_ROWS_FIRST : FILBERT_ROWS_LAST;
+}
+
+// The wanted rows of x [tokens, width], one a sequence, in the arena.
+inline void* gather_wanted(const Run& run, const void* x, std::size_t width) {
+  void* out = run.arena.activations(run.batch.sequences, width);
+  const std::int32_t* rows = run.rows == Rows::first ? run.batch.first : run.batch.last;
+  run.ops.gather({x, rows, run.batch.sequences, width, out});
+  return out;
 }
 
 }  // namespace filbert

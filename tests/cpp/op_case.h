@@ -60,6 +60,14 @@ inline WeightPtr load(const Ops& ops, filbert_weight_kind kind, const std::vecto
   return WeightPtr(ops.load_weight(kind, &tensor, 1, input_norm), FreeWeight{&ops});
 }
 
+// values [2, rows, cols]: a gate, and what it multiplies.
+inline WeightPtr load_gated(const Ops& ops, filbert_weight_kind kind, const std::vector<float>& values,
+                            std::size_t rows, std::size_t cols = 1, const filbert_host_tensor* input_norm = nullptr) {
+  const filbert_host_tensor parts[] = {{values.data(), FILBERT_F32, rows, cols},
+                                       {values.data() + rows * cols, FILBERT_F32, rows, cols}};
+  return WeightPtr(ops.load_weight(kind, parts, 2, input_norm), FreeWeight{&ops});
+}
+
 // x [rows, in], weights [out, in] that keep the size of a number, bias [out], residual [rows, out].
 struct LinearData {
   std::size_t rows, in, out;

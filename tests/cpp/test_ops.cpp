@@ -100,7 +100,7 @@ TEST_CASE("ops: special values pass through activations") {
   }
 }
 
-TEST_CASE("ops: norm, embed_norm and pool against scalar, odd widths") {
+TEST_CASE("ops: norm, embed, gather and pool against scalar, odd widths") {
   const auto scalar = open_isa("scalar");
   for (const std::string& isa : vector_isas()) {
     const auto ops = open_isa(isa);
@@ -112,20 +112,25 @@ TEST_CASE("ops: norm, embed_norm and pool against scalar, odd widths") {
       std::vector<std::int32_t> ids(kTokens), zeros(kTokens, 0);
       for (std::size_t i = 0; i < kTokens; ++i) ids[i] = static_cast<std::int32_t>(i * 7 % kRows);
       const std::vector<std::int32_t> cu = {0, 1, 20, 37};
+      const filbert_batch batch = {cu.data(), nullptr, nullptr, 3, 19};
       const auto results = [&](const Ops& backend) {
         const WeightPtr gamma = load(backend, FILBERT_VECTOR, scale, width);
         const WeightPtr beta = load(backend, FILBERT_VECTOR, shift, width);
         const WeightPtr words = load(backend, FILBERT_TABLE, word, kRows, width);
         const WeightPtr places = load(backend, FILBERT_TABLE, place, kRows, width);
-        std::vector<std::vector<float>> all(8, std::vector<float>(kTokens * width, 0.0f));
-        backend.token_ops({norm({x.data(), gamma.get(), beta.get(), 1e-12f, width, all[0].data()}),
-                           embed_norm({ids.data(), zeros.data(), ids.data(), words.get(), nullptr, places.get(),
-                                       gamma.get(), beta.get(), 1e-5f, width, all[1].data()})},
+        std::vector<std::vector<float>> all(14, std::vector<float>(kTokens * width, 0.0f));
+        std::size_t next = 0;
+        for (const filbert_norm_kind kind : {FILBERT_LAYER_NORM, FILBERT_RMS_NORM})
+          for (const filbert_weight* add : {beta.get(), static_cast<filbert_weight*>(nullptr)})
+            backend.token_ops({norm({kind, x.data(), gamma.get(), add, 1e-12f, width, all[next++].data()})}, kTokens);
+        backend.token_ops({embed({ids.data(), zeros.data(), ids.data(), words.get(), nullptr, places.get(), width,
+                                  all[next++].data()})},
                           kTokens);
-        std::size_t next = 2;
-        for (const filbert_pooling pooling : {FILBERT_POOL_FIRST, FILBERT_POOL_MEAN, FILBERT_POOL_MAX})
+        backend.gather({x.data(), ids.data(), kRows, width, all[next++].data()});
+        for (const filbert_pooling pooling :
+             {FILBERT_POOL_FIRST, FILBERT_POOL_MEAN, FILBERT_POOL_MAX, FILBERT_POOL_LAST})
           for (const int normalize : {0, 1})
-            backend.pool({x.data(), cu.data(), 3, width, pooling, normalize, all[next++].data()});
+            backend.pool({&batch, x.data(), width, pooling, normalize, all[next++].data()});
         return all;
       };
       const auto found = results(*ops), expected = results(*scalar);
@@ -136,7 +141,86 @@ TEST_CASE("ops: norm, embed_norm and pool against scalar, odd widths") {
         // Two values a hair apart (width 2) make 1/sigma large, and with it their rounding.
         CHECK(difference(found[i], expected[i]) < (width < 8 ? 2e-3 : 100 * kUlp));
       }
+      for (std::size_t i = 0; i < kRows; ++i)
+        CHECK(same_bits(slice(found[5], i * width, width), slice(x, static_cast<std::size_t>(ids[i]) * width, width)));
+      for (std::size_t s = 0; s < 3; ++s)
+        CHECK(same_bits(slice(found[12], s * width, width),
+                        slice(x, static_cast<std::size_t>(cu[s + 1] - 1) * width, width)));
     }
+  }
+}
+
+TEST_CASE("ops: norms of heads are those of their rows, and touch nothing beside them") {
+  constexpr std::size_t kTokens = 130, kWidth = 90, kColumn = 7, kCount = 3;
+  const std::vector<float> x = random_floats(kTokens * kWidth, 6, 3.0f);
+  for (const std::string& isa : isas())
+    for (const std::size_t head_size : {1u, 5u, 16u, 27u}) {
+      CAPTURE(isa);
+      CAPTURE(head_size);
+      const auto ops = open_isa(isa);
+      const WeightPtr gamma = load(*ops, FILBERT_VECTOR, random_floats(head_size, 7), head_size);
+      const WeightPtr beta = load(*ops, FILBERT_VECTOR, random_floats(head_size, 8), head_size);
+      for (const filbert_norm_kind kind : {FILBERT_LAYER_NORM, FILBERT_RMS_NORM}) {
+        std::vector<float> found = x, expected = x;
+        for (std::size_t token = 0; token < kTokens; ++token)
+          for (std::size_t head = 0; head < kCount; ++head) {
+            const std::size_t at = token * kWidth + kColumn + head * head_size;
+            const std::vector<float> row = slice(x, at, head_size);
+            ops->token_ops({norm({kind, row.data(), gamma.get(), beta.get(), 1e-6f, head_size, &expected[at]})}, 1);
+          }
+        ops->token_ops(
+            {head_norm({kind, {found.data(), kWidth, kColumn}, kCount, head_size, gamma.get(), beta.get(), 1e-6f})},
+            kTokens);
+        CHECK(same_bits(found, expected));
+      }
+    }
+}
+
+TEST_CASE("ops: rotary positions against double precision, from the first to the last that a float holds") {
+  constexpr std::size_t kWidth = 210, kColumn = 9, kCount = 2;
+  const std::vector<std::int32_t> positions = {0, 1, 2, 3, 100, 511, 8191, 65537, 1000003, 1 << 24};
+  const std::size_t tokens = positions.size();
+  const std::vector<float> x = random_floats(tokens * kWidth, 3);
+  for (const std::size_t head_size : {2u, 30u, 64u, 100u})
+    for (const std::size_t rotary : {std::size_t{2}, head_size / 2 / 2 * 2, head_size}) {
+      if (rotary == 0) continue;
+      std::vector<float> frequencies(rotary / 2);
+      for (std::size_t i = 0; i < frequencies.size(); ++i)
+        frequencies[i] =
+            static_cast<float>(std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(rotary)));
+      std::vector<float> expected = x;
+      for (std::size_t token = 0; token < tokens; ++token)
+        for (std::size_t head = 0; head < kCount; ++head)
+          for (std::size_t i = 0; i < rotary / 2; ++i) {
+            // The angle is a float32, as it is in transformers.
+            const double angle = static_cast<float>(positions[token]) * frequencies[i];
+            const std::size_t at = token * kWidth + kColumn + head * head_size + i;
+            const double low = x[at], high = x[at + rotary / 2];
+            expected[at] = static_cast<float>(low * std::cos(angle) - high * std::sin(angle));
+            expected[at + rotary / 2] = static_cast<float>(high * std::cos(angle) + low * std::sin(angle));
+          }
+      for (const std::string& isa : isas()) {
+        CAPTURE(isa);
+        CAPTURE(head_size);
+        CAPTURE(rotary);
+        const auto ops = open_isa(isa);
+        const WeightPtr weight = load(*ops, FILBERT_VECTOR, frequencies, frequencies.size());
+        std::vector<float> found = x;
+        ops->token_ops(
+            {rope({{found.data(), kWidth, kColumn}, kCount, head_size, positions.data(), weight.get(), rotary})},
+            tokens);
+        // Cosine and sine are off by 1e-7 at most, and meet numbers below 5.
+        CHECK(difference(found, expected) < 10 * 1e-7);
+      }
+    }
+}
+
+TEST_CASE("ops: an op of an unknown kind is an error") {
+  for (const std::string& isa : {std::string("scalar"), isas().front()}) {
+    const auto ops = open_isa(isa, FILBERT_F32, 1);
+    filbert_token_op op = {};
+    op.kind = static_cast<filbert_token_op_kind>(7);
+    CHECK_THROWS_WITH_AS(ops->token_ops({op}, 1), "cpu: unknown op 7", DeviceError);
   }
 }
 

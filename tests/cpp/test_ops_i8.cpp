@@ -200,3 +200,32 @@ TEST_CASE("ops: int8, columns are balanced where the norm before the layer is kn
     CHECK(distance(balanced, scalar) < 0.02 * distance(scalar, exact));
   }
 }
+
+// The two layers would be balanced each by its own columns, so the products are compared with float32's.
+TEST_CASE("ops: int8, a gated layer is balanced by the columns of both parts, and a norm may have no beta") {
+  constexpr std::size_t kRows = 60, kIn = 300, kOut = 70;
+  std::vector<float> gamma = random_floats(kIn, 20);
+  for (std::size_t i = 0; i < kIn; ++i) gamma[i] = i % 37 == 5 ? 30.0f : gamma[i];
+  std::vector<float> x = random_floats(kRows * kIn, 22);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] *= gamma[i % kIn];
+  const std::vector<float> weights = random_floats(2 * kOut * kIn, 23, 0.02f);
+  const filbert_host_tensor norm_before[] = {{gamma.data(), FILBERT_F32, kIn, 1}, {}};
+  const auto product = [&](const std::string& isa, filbert_dtype dtype, bool balanced) {
+    const auto ops = open_isa(isa, dtype);
+    const WeightPtr loaded =
+        load_gated(*ops, FILBERT_GATED_MATRIX, weights, kOut, kIn, balanced ? norm_before : nullptr);
+    std::vector<float> y(kRows * kOut, NAN);
+    ops->token_ops({linear({x.data(), loaded.get(), nullptr, nullptr, FILBERT_SILU, y.data(), 0})}, kRows);
+    return y;
+  };
+  const auto distance = [](const std::vector<float>& a, const std::vector<float>& b) {
+    double squares = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) squares += std::pow(static_cast<double>(a[i]) - b[i], 2);
+    return std::sqrt(squares / static_cast<double>(a.size()));
+  };
+  const std::vector<float> exact = product("scalar", FILBERT_F32, false);
+  for (const std::string& isa : isas()) {
+    CAPTURE(isa);
+    CHECK(distance(product(isa, FILBERT_I8, true), exact) < 0.75 * distance(product(isa, FILBERT_I8, false), exact));
+  }
+}

@@ -5,15 +5,15 @@
 #include <cstdint>
 #include <numeric>
 
-#include "op_case.h"
+#include "attention_case.h"
 
 using namespace filbert;
 using namespace filbert::testing;
 
 namespace {
 
-// What follows attention in a layer of BERT, with an embedding before it. Widths that are no multiple of anything, and
-// with whole blocks of the int8 rotation.
+// What follows attention in a layer, with an embedding before it and every other op after it. Widths that are no
+// multiple of anything, and with whole blocks of the int8 rotation.
 class Chain {
  public:
   static constexpr std::size_t kWidth = 150, kVocabulary = 200;
@@ -26,21 +26,33 @@ class Chain {
         beta_(load(ops, FILBERT_VECTOR, random_floats(kWidth, 12), kWidth)),
         up_(load(ops, FILBERT_MATRIX, random_floats(inner * kWidth, 13, 0.1f), inner, kWidth)),
         up_bias_(load(ops, FILBERT_VECTOR, random_floats(inner, 14), inner)),
-        down_(load(ops, FILBERT_MATRIX, random_floats(kWidth * inner, 15, 0.1f), kWidth, inner)) {}
+        down_(load(ops, FILBERT_MATRIX, random_floats(kWidth * inner, 15, 0.1f), kWidth, inner)),
+        gated_(load_gated(ops, FILBERT_GATED_MATRIX, random_floats(2 * inner * kWidth, 16, 0.1f), inner, kWidth)),
+        gated_bias_(load_gated(ops, FILBERT_GATED_VECTOR, random_floats(2 * inner, 17), inner)) {}
 
   std::vector<float> run(const std::vector<std::int32_t>& ids) const {
     const std::size_t tokens = ids.size();
     std::vector<float> x(tokens * kWidth), inner(tokens * inner_, NAN), y = x, sum = x, out = x;
-    const auto width_norm = [&](const std::vector<float>& from, std::vector<float>& to) {
-      return norm({from.data(), gamma_.get(), beta_.get(), 1e-12f, kWidth, to.data()});
+    const auto width_norm = [&](filbert_norm_kind kind, const std::vector<float>& from, std::vector<float>& to,
+                                filbert_readers readers) {
+      const filbert_weight* beta = kind == FILBERT_LAYER_NORM ? beta_.get() : nullptr;
+      return norm({kind, from.data(), gamma_.get(), beta, 1e-12f, kWidth, to.data()}, readers);
     };
     ops_.token_ops(
-        {embed_norm({ids.data(), ids.data(), ids.data(), words_.get(), nullptr, words_.get(), gamma_.get(), beta_.get(),
-                     1e-12f, kWidth, x.data()}),
-         width_norm(x, y), linear({y.data(), up_.get(), up_bias_.get(), nullptr, FILBERT_GELU_ERF, inner.data(), 1}),
-         linear({inner.data(), down_.get(), nullptr, x.data(), FILBERT_IDENTITY, sum.data(), 0}), width_norm(sum, out)},
+        {embed({ids.data(), ids.data(), ids.data(), words_.get(), nullptr, words_.get(), kWidth, sum.data()},
+               FILBERT_NEXT_ALONE),
+         width_norm(FILBERT_LAYER_NORM, sum, x, FILBERT_NEXT_AND_OTHERS),
+         width_norm(FILBERT_RMS_NORM, x, y, FILBERT_NEXT_ALONE),
+         linear({y.data(), up_.get(), up_bias_.get(), nullptr, FILBERT_GELU_ERF, inner.data(), 0}, FILBERT_NEXT_ALONE),
+         linear({inner.data(), down_.get(), nullptr, x.data(), FILBERT_IDENTITY, sum.data(), 0}, FILBERT_NEXT_ALONE),
+         width_norm(FILBERT_LAYER_NORM, sum, out, FILBERT_OTHERS),
+         head_norm({FILBERT_RMS_NORM, {out.data(), kWidth, 6}, 3, 40, gamma_.get(), nullptr, 1e-6f}),
+         rope({{out.data(), kWidth, 6}, 3, 40, ids.data(), gamma_.get(), 36}),
+         linear({out.data(), gated_.get(), gated_bias_.get(), nullptr, FILBERT_SILU, inner.data(), 0},
+                FILBERT_NEXT_ALONE),
+         linear({inner.data(), down_.get(), nullptr, x.data(), FILBERT_IDENTITY, sum.data(), 0})},
         tokens);
-    return out;
+    return sum;
   }
 
  private:
@@ -48,7 +60,7 @@ class Chain {
 
   const Ops& ops_;
   std::size_t inner_;
-  WeightPtr words_, gamma_, beta_, up_, up_bias_, down_;
+  WeightPtr words_, gamma_, beta_, up_, up_bias_, down_, gated_, gated_bias_;
 };
 
 struct ChainCase {
@@ -106,15 +118,16 @@ TEST_CASE("ops: invariance, ops in one call or one by one") {
         CAPTURE(dtype);
         CAPTURE(rows);
         std::vector<float> inner(rows * data.out), out = inner, again = inner;
-        const auto multiply_by = [&](const std::vector<float>& x, std::vector<float>& y, int transient = 0) {
-          return linear({x.data(), weight.get(), nullptr, nullptr, FILBERT_TANH, y.data(), transient});
+        const auto multiply_by = [&](const std::vector<float>& x, std::vector<float>& y,
+                                     filbert_readers readers = FILBERT_OTHERS) {
+          return linear({x.data(), weight.get(), nullptr, nullptr, FILBERT_TANH, y.data(), 0}, readers);
         };
         ops->token_ops({multiply_by(data.x, inner)}, rows);
         ops->token_ops({multiply_by(inner, again)}, rows);
-        for (const int transient : {0, 1}) {
-          CAPTURE(transient);
+        for (const filbert_readers readers : {FILBERT_OTHERS, FILBERT_NEXT_AND_OTHERS, FILBERT_NEXT_ALONE}) {
+          CAPTURE(readers);
           std::fill(inner.begin(), inner.end(), NAN);
-          ops->token_ops({multiply_by(data.x, inner, transient), multiply_by(inner, out)}, rows);
+          ops->token_ops({multiply_by(data.x, inner, readers), multiply_by(inner, out)}, rows);
           CHECK(same_bits(out, again));
         }
       }
@@ -122,44 +135,52 @@ TEST_CASE("ops: invariance, ops in one call or one by one") {
 }
 
 TEST_CASE("ops: invariance, attention") {
-  constexpr std::size_t kHeads = 3;
-  const std::vector<std::size_t> lengths = {1, 2, 15, 16, 17, 33, 64, 127, 128, 129, 300};
-  for (const std::size_t head_size : {7u, 32u, 64u}) {
-    const std::size_t hidden = kHeads * head_size;
-    const auto attend = [&](const Ops& ops, const std::vector<std::size_t>& order) {
-      std::vector<float> qkv;
-      std::vector<std::int32_t> cu = {0};
-      std::size_t longest = 0;
-      for (const std::size_t length : order) {
-        const std::vector<float> own = random_floats(length * 3 * hidden, static_cast<unsigned>(length));
-        qkv.insert(qkv.end(), own.begin(), own.end());
-        cu.push_back(cu.back() + static_cast<std::int32_t>(length));
-        longest = std::max(longest, length);
+  const std::vector<std::int32_t> lengths = {1, 2, 15, 16, 17, 33, 64, 127, 128, 129, 300};
+  const AttentionShape shapes[] = {
+      {.head_size = 7, .heads = 3, .kv_heads = 3},
+      {.head_size = 32, .heads = 3, .kv_heads = 3},
+      {.head_size = 64, .heads = 3, .kv_heads = 3},
+      {.head_size = 32, .heads = 4, .kv_heads = 2, .causal = true},
+      {.head_size = 64, .window = 5},
+      {.head_size = 64, .window = 64, .holes = true},
+      {.head_size = 64, .reach = 90},
+      {.head_size = 16, .causal = true, .window = 50, .reach = 20, .holes = true},
+  };
+  for (const AttentionShape& shape : shapes) {
+    // Sequences with the numbers that they have alone.
+    const auto attend = [&](const Ops& ops, const std::vector<std::int32_t>& order) {
+      AttentionData all(shape, order);
+      std::size_t token = 0;
+      for (const std::int32_t length : order) {
+        const AttentionData own(shape, {length}, static_cast<unsigned>(length));
+        std::copy(own.q.begin(), own.q.end(), all.q.begin() + static_cast<std::ptrdiff_t>(token * all.width()));
+        std::copy(own.kv.begin(), own.kv.end(), all.kv.begin() + static_cast<std::ptrdiff_t>(token * all.kv_width()));
+        std::copy(own.columns.begin(), own.columns.end(), all.columns.begin() + static_cast<std::ptrdiff_t>(token));
+        token += static_cast<std::size_t>(length);
       }
-      std::vector<float> out(static_cast<std::size_t>(cu.back()) * hidden, NAN);
-      ops.attention({qkv.data(), cu.data(), nullptr, order.size(), longest, kHeads, head_size, 0.2f, 0, out.data(),
-                     nullptr, nullptr});
-      return out;
+      return run(ops, all, false).out;
     };
     for (const std::string& isa : isas())
       for (const filbert_dtype dtype : kComputeTypes) {
-        std::vector<std::vector<float>> alone(lengths.back() + 1);
+        std::vector<std::vector<float>> alone(static_cast<std::size_t>(lengths.back()) + 1);
         const auto one = open_isa(isa, dtype, 1);
-        for (const std::size_t length : lengths) alone[length] = attend(*one, {length});
+        for (const std::int32_t length : lengths) alone[static_cast<std::size_t>(length)] = attend(*one, {length});
         for (const int threads : {1, 2, 3}) {
           const auto ops = open_isa(isa, dtype, threads);
-          std::vector<std::size_t> order = lengths;
+          std::vector<std::int32_t> order = lengths;
           std::shuffle(order.begin(), order.end(), std::mt19937(static_cast<unsigned>(threads)));
           const std::vector<float> together = attend(*ops, order);
           std::size_t begin = 0;
-          for (const std::size_t length : order) {
+          for (const std::int32_t length : order) {
             CAPTURE(isa);
             CAPTURE(dtype);
-            CAPTURE(head_size);
+            CAPTURE(shape.head_size);
+            CAPTURE(shape.window);
             CAPTURE(threads);
             CAPTURE(length);
-            REQUIRE(same_bits(slice(together, begin, length * hidden), alone[length]));
-            begin += length * hidden;
+            const std::vector<float>& expected = alone[static_cast<std::size_t>(length)];
+            REQUIRE(same_bits(slice(together, begin, expected.size()), expected));
+            begin += expected.size();
           }
         }
       }

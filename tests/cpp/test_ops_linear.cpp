@@ -96,6 +96,54 @@ TEST_CASE("ops: linear against scalar, odd sizes") {
     }
 }
 
+// What the two layers give by themselves: their products have the bits that the gated layer's have.
+TEST_CASE("ops: a gated layer is the product of two layers, odd sizes") {
+  constexpr std::size_t kRows = 130;
+  for (const std::size_t in : {1u, 33u, 130u})
+    for (const std::size_t out : {1u, 7u, 8u, 16u, 31u, 64u, 65u, 160u}) {
+      const LinearData gate(kRows, in, out), other(kRows, in, out);
+      std::vector<float> weights = gate.weight, biases = gate.bias;
+      const std::vector<float> second = random_floats(out * in, 30, 0.5f), second_bias = random_floats(out, 31);
+      weights.insert(weights.end(), second.begin(), second.end());
+      biases.insert(biases.end(), second_bias.begin(), second_bias.end());
+      for (const std::string& isa : isas())
+        for (const filbert_dtype dtype : kComputeTypes) {
+          const auto ops = open_isa(isa, dtype);
+          const WeightPtr weight = load_gated(*ops, FILBERT_GATED_MATRIX, weights, out, in);
+          const WeightPtr bias = load_gated(*ops, FILBERT_GATED_VECTOR, biases, out);
+          const WeightPtr one = load(*ops, FILBERT_MATRIX, gate.weight, out, in);
+          const WeightPtr one_bias = load(*ops, FILBERT_VECTOR, gate.bias, out);
+          const WeightPtr two = load(*ops, FILBERT_MATRIX, second, out, in);
+          const WeightPtr two_bias = load(*ops, FILBERT_VECTOR, second_bias, out);
+          const auto product = [&](const WeightPtr& by, const WeightPtr& add, bool has_bias,
+                                   filbert_activation activation, std::size_t rows) {
+            std::vector<float> y(rows * out + 1, NAN);
+            ops->token_ops(
+                {linear({gate.x.data(), by.get(), has_bias ? add.get() : nullptr, nullptr, activation, y.data(), 0})},
+                rows);
+            CHECK(std::isnan(y.back()));
+            y.pop_back();
+            return y;
+          };
+          for (const bool has_bias : {false, true})
+            for (int i = 0; i < FILBERT_ACTIVATIONS; i += out == 31 ? 1 : 8)
+              for (const std::size_t rows : {std::size_t{1}, std::size_t{17}, kRows}) {
+                CAPTURE(isa);
+                CAPTURE(dtype);
+                CAPTURE(in);
+                CAPTURE(out);
+                CAPTURE(rows);
+                CAPTURE(i);
+                const auto activation = static_cast<filbert_activation>(i);
+                std::vector<float> expected = product(one, one_bias, has_bias, activation, rows);
+                const std::vector<float> factor = product(two, two_bias, has_bias, FILBERT_IDENTITY, rows);
+                for (std::size_t j = 0; j < expected.size(); ++j) expected[j] *= factor[j];
+                CHECK(same_bits(product(weight, bias, has_bias, activation, rows), expected));
+              }
+        }
+    }
+}
+
 TEST_CASE("ops: a low precision is as near to float32 as its rounding says") {
   constexpr std::size_t kRows = 50, kIn = 768, kOut = 96;
   const LinearData data(kRows, kIn, kOut);

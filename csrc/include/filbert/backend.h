@@ -3,9 +3,9 @@
  * Activations are row-major matrices [tokens, width] in the backend's memory ("device" below; for the CPU, plain
  * memory). The type of their numbers is the backend's affair: describe() gives its size, read() makes float32 of them.
  * A batch is packed: sequence s is tokens [cu_seqlens[s], cu_seqlens[s+1]). Sizes are checked by the caller; every
- * index was checked against its table before an op sees it. No op aliases its inputs with its output. The result of a
- * row never depends on other rows, except inside its own sequence in attention and pool. Calls on one context may come
- * from several threads at once. */
+ * index was checked against its table before an op sees it. No op aliases its inputs with its output, but where it says
+ * "in place". The result of a row never depends on other rows, except inside its own sequence in attention and pool.
+ * Calls on one context may come from several threads at once. */
 #ifndef FILBERT_BACKEND_H
 #define FILBERT_BACKEND_H
 
@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define FILBERT_BACKEND_ABI 5
+#define FILBERT_BACKEND_ABI 6
 
 typedef enum filbert_status {
   FILBERT_OK = 0,
@@ -52,12 +52,19 @@ typedef enum filbert_activation {
   FILBERT_ACTIVATIONS = 13 /* how many there are */
 } filbert_activation;
 
-typedef enum filbert_pooling { FILBERT_POOL_FIRST = 0, FILBERT_POOL_MEAN = 1, FILBERT_POOL_MAX = 2 } filbert_pooling;
+typedef enum filbert_pooling {
+  FILBERT_POOL_FIRST = 0,
+  FILBERT_POOL_MEAN = 1,
+  FILBERT_POOL_MAX = 2,
+  FILBERT_POOL_LAST = 3
+} filbert_pooling;
 
 typedef enum filbert_weight_kind {
-  FILBERT_MATRIX = 0, /* what linear multiplies by: [out, in]; packed at load */
-  FILBERT_VECTOR = 1, /* a bias or a scale */
-  FILBERT_TABLE = 2   /* rows are gathered; an aligned float32 source may be used in place */
+  FILBERT_MATRIX = 0,       /* what linear multiplies by: [out, in]; packed at load */
+  FILBERT_VECTOR = 1,       /* a bias, a scale, or numbers of another use */
+  FILBERT_TABLE = 2,        /* rows are gathered; an aligned float32 source may be used in place */
+  FILBERT_GATED_MATRIX = 3, /* two parts [out, in]: the gate, whose outputs are activated, and what they multiply */
+  FILBERT_GATED_VECTOR = 4  /* two parts [out]: the bias of a gated matrix */
 } filbert_weight_kind;
 
 typedef struct filbert_context filbert_context;
@@ -72,79 +79,148 @@ typedef struct filbert_host_tensor {
   size_t cols;
 } filbert_host_tensor;
 
-/* out[t] = norm(word[ids[t]] + type[types[t]] + position[positions[t]]); null tables are left out. */
-typedef struct filbert_embed_norm_args {
+/* A packed batch, in device memory. Whatever else of it an op comes to need is a field here. */
+typedef struct filbert_batch {
+  const int32_t* cu_seqlens; /* [sequences + 1] */
+  const int32_t* key_begin;  /* [sequences] first key of each sequence, or null: cu_seqlens. Earlier tokens only ask. */
+  const int32_t* columns;    /* [tokens] where each stood in its row; they grow within a sequence */
+  size_t sequences;
+  size_t max_length;
+} filbert_batch;
+
+/* Heads side by side: columns [column, column + heads * head_size) of a matrix [tokens, width]. A linear op with that
+ * head_size wrote it, and nothing but ops on heads reads it, so how it lies in memory is the backend's affair. */
+typedef struct filbert_heads {
+  void* x;
+  size_t width;
+  size_t column;
+} filbert_heads;
+
+/* out[t] = word[ids[t]] + type[types[t]] + position[positions[t]]; null tables are left out. */
+typedef struct filbert_embed_args {
   const int32_t* ids;       /* [tokens] */
   const int32_t* types;     /* [tokens] */
   const int32_t* positions; /* [tokens] */
   const filbert_weight* word;
   const filbert_weight* type;
   const filbert_weight* position;
-  const filbert_weight* gamma; /* [width] */
-  const filbert_weight* beta;  /* [width] */
-  float eps;
   size_t width;
   void* out; /* [tokens, width] */
-} filbert_embed_norm_args;
+} filbert_embed_args;
 
-/* out = activation(x weight^T + bias) + residual. */
+/* out = activation(x weight^T + bias) + residual. Of a gated weight, out = activation(x gate^T + gate bias) times
+ * (x other^T + other bias), without a residual; Shazeer, arXiv:2002.05202. */
 typedef struct filbert_linear_args {
   const void* x; /* [tokens, in] */
   const filbert_weight* weight;
-  const filbert_weight* bias; /* [out] or null */
+  const filbert_weight* bias; /* [out], or gated as the weight is, or null */
   const void* residual;       /* [tokens, out] or null */
   filbert_activation activation;
-  void* out;     /* [tokens, out] */
-  int transient; /* only the next op, a linear one, reads out: a backend may hand it on in another form, elsewhere */
+  void* out;        /* [tokens, out] */
+  size_t head_size; /* 0, or: out is heads of so many numbers (filbert_heads) */
 } filbert_linear_args;
 
-/* Layer normalisation, biased variance; Ba et al., arXiv:1607.06450. */
+typedef enum filbert_norm_kind {
+  FILBERT_LAYER_NORM = 0, /* (x - mean) / sqrt(biased variance + eps) gamma + beta; Ba et al., arXiv:1607.06450 */
+  FILBERT_RMS_NORM = 1    /* x / sqrt(mean of squares + eps) gamma + beta; Zhang and Sennrich, arXiv:1910.07467 */
+} filbert_norm_kind;
+
 typedef struct filbert_norm_args {
-  const void* x; /* [tokens, width] */
-  const filbert_weight* gamma;
-  const filbert_weight* beta;
+  filbert_norm_kind kind;
+  const void* x;               /* [tokens, width] */
+  const filbert_weight* gamma; /* [width] */
+  const filbert_weight* beta;  /* [width] or null */
   float eps;
   size_t width;
   void* out; /* [tokens, width] */
 } filbert_norm_args;
 
+/* A norm of each head, in place. */
+typedef struct filbert_head_norm_args {
+  filbert_norm_kind kind;
+  filbert_heads heads;
+  size_t count; /* of heads */
+  size_t head_size;
+  const filbert_weight* gamma; /* [head_size] */
+  const filbert_weight* beta;  /* [head_size] or null */
+  float eps;
+} filbert_head_norm_args;
+
+/* Rotary positions, in place: of each head the numbers i and i + rotary / 2, i < rotary / 2, turn by positions[t]
+ * frequencies[i]; Su et al., arXiv:2104.09864. */
+typedef struct filbert_rope_args {
+  filbert_heads heads;
+  size_t count; /* of heads */
+  size_t head_size;
+  const int32_t* positions;          /* [tokens], at most 2^24 */
+  const filbert_weight* frequencies; /* [rotary / 2] */
+  size_t rotary;                     /* even, at most head_size */
+} filbert_rope_args;
+
 /* What only looks at one token at a time. */
 typedef enum filbert_token_op_kind {
-  FILBERT_EMBED_NORM = 0,
+  FILBERT_EMBED = 0,
   FILBERT_LINEAR = 1,
-  FILBERT_NORM = 2
+  FILBERT_NORM = 2,
+  FILBERT_HEAD_NORM = 3,
+  FILBERT_ROPE = 4
 } filbert_token_op_kind;
+
+/* Who reads what an op in a list writes. */
+typedef enum filbert_readers {
+  FILBERT_OTHERS = 0,          /* not the next op in the list */
+  FILBERT_NEXT_AND_OTHERS = 1, /* the next one, as its x, and others */
+  FILBERT_NEXT_ALONE = 2       /* the next one, as its x: it may be handed on in another form, and out left unwritten */
+} filbert_readers;
 
 typedef struct filbert_token_op {
   filbert_token_op_kind kind;
+  filbert_readers readers;
   union {
-    filbert_embed_norm_args embed_norm;
+    filbert_embed_args embed;
     filbert_linear_args linear;
     filbert_norm_args norm;
+    filbert_head_norm_args head_norm;
+    filbert_rope_args rope;
   } args;
 } filbert_token_op;
 
-/* Per sequence and head: out = softmax(scale q k^T) v; Vaswani et al., arXiv:1706.03762. */
+typedef enum filbert_rows { FILBERT_ROWS_ALL = 0, FILBERT_ROWS_FIRST = 1, FILBERT_ROWS_LAST = 2 } filbert_rows;
+
+/* Per sequence and head: out = softmax(scale q k^T + bias) v; Vaswani et al., arXiv:1706.03762. A query that sees no
+ * key gives zeros. */
 typedef struct filbert_attention_args {
-  const void* qkv;           /* [tokens, 3, heads, head_size] */
-  const int32_t* cu_seqlens; /* [sequences + 1] */
-  const int32_t* key_begin;  /* [sequences] first key of each sequence, or null: cu_seqlens. Earlier tokens only ask. */
-  size_t sequences;
-  size_t max_length;
+  const filbert_batch* batch;
+  filbert_heads q; /* `heads` heads */
+  filbert_heads k; /* `kv_heads` heads, each for heads / kv_heads neighbours of q's */
+  filbert_heads v; /* the same */
   size_t heads;
+  size_t kv_heads;
   size_t head_size;
   float scale;
-  int first_only;                     /* only the first token of each sequence asks */
-  void* out;                          /* [tokens, heads * head_size]; first_only: [sequences, heads * head_size] */
+  int causal;                 /* a query sees no key after itself */
+  size_t window;              /* 0, or: it sees keys at most so many columns away */
+  const filbert_weight* bias; /* or null: [heads, 2 bias_reach + 1], by the key's column minus the query's, clipped */
+  size_t bias_reach;
+  filbert_rows rows;                  /* which tokens of each sequence ask */
+  void* out;                          /* [tokens, heads * head_size]; one row a sequence unless all ask */
   float* probabilities;               /* or null; sequence s at probability_offsets[s]: [heads, length, length] */
   const int64_t* probability_offsets; /* [sequences], in floats */
 } filbert_attention_args;
 
+/* out[i] = x[rows[i]] */
+typedef struct filbert_gather_args {
+  const void* x;       /* [tokens, width] */
+  const int32_t* rows; /* [count] */
+  size_t count;
+  size_t width;
+  void* out; /* [count, width] */
+} filbert_gather_args;
+
 /* One row a sequence; of an empty one nothing is written. normalize: v / max(|v|, 1e-12). */
 typedef struct filbert_pool_args {
+  const filbert_batch* batch;
   const void* x; /* [tokens, width] */
-  const int32_t* cu_seqlens;
-  size_t sequences;
   size_t width;
   filbert_pooling pooling;
   int normalize;
@@ -197,8 +273,9 @@ typedef struct filbert_backend {
   filbert_status (*scatter)(filbert_context*, const filbert_scatter_args*);
   filbert_status (*sync)(filbert_context*);
 
-  /* Parts are joined along their rows. The sources must outlive a TABLE. input_norm: gamma and beta of the layer norm
-   * whose output a MATRIX multiplies, or null; they tell how large its columns come in, which int8 makes use of. */
+  /* Parts are joined along their rows. The sources must outlive a TABLE. input_norm: gamma and beta (without data if
+   * there is none) of the norm whose output a matrix multiplies, or null; they tell how large its columns come in,
+   * which int8 makes use of. */
   filbert_status (*load_weight)(filbert_context*, filbert_weight_kind, const filbert_host_tensor* parts, size_t count,
                                 const filbert_host_tensor* input_norm, filbert_weight** out);
   void (*free_weight)(filbert_context*, filbert_weight*);
@@ -206,6 +283,7 @@ typedef struct filbert_backend {
   /* The ops in turn, each on all tokens; a backend may take a few tokens through all of them before the next. */
   filbert_status (*token_ops)(filbert_context*, const filbert_token_op*, size_t count, size_t tokens);
   filbert_status (*attention)(filbert_context*, const filbert_attention_args*);
+  filbert_status (*gather)(filbert_context*, const filbert_gather_args*);
   filbert_status (*pool)(filbert_context*, const filbert_pool_args*);
 
   /* A recording: what ops between begin and end would do is not done but kept, to be done by each replay, on the same

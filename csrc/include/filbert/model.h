@@ -28,7 +28,7 @@ struct ForwardOptions {
   std::function<bool()> interrupted;
 };
 
-enum class Pooling { cls, mean, max };
+enum class Pooling { cls, mean, max, last };
 
 struct Output {
   std::vector<float> last_hidden_state;  // [tokens, hidden]
