@@ -8,7 +8,7 @@
 namespace filbert::cpu {
 namespace {
 
-// Queries of one share. Its keys and values are packed once, so more is cheaper; fewer balances better.
+// Queries of one share. Its keys and values go into panels once, so more is cheaper; fewer balances better.
 constexpr std::size_t kQueries = 128;
 
 struct Sequence {

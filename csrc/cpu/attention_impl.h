@@ -1,5 +1,5 @@
-// softmax(scale q k^T + bias) v for heads of one sequence that share their keys. K is packed transposed and V as it is,
-// both into panels, then a few queries at a time: scores against the keys that they see, softmax in place, weighted
+// softmax(scale q k^T + bias) v for heads of one sequence that share their keys. K goes transposed and V as it is,
+// into panels, then a few queries at a time: scores against the keys that they see, softmax in place, weighted
 // sum. A query's result depends on its own row and on the keys from the first one on, never on the queries beside it.
 #pragma once
 
@@ -149,14 +149,14 @@ inline std::size_t attention_scratch(std::size_t keys, std::size_t head_size) {
   return AttentionScratch<A>(keys, head_size).total();
 }
 
-// Of a task: keys [begin, end), packed.
+// Of a task: keys [begin, end), in panels.
 template <typename A>
-class PackedKeys {
+class KeyPanels {
  public:
   using T = typename A::Operand;
   using Cell = typename T::Cell;
 
-  PackedKeys(const AttentionTask& task, const KeyRange& range, const AttentionScratch<A>& sizes)
+  KeyPanels(const AttentionTask& task, const KeyRange& range, const AttentionScratch<A>& sizes)
       : d_(task.head_size),
         range_(range),
         words_(A::words(range.end - range.begin)),
@@ -223,9 +223,9 @@ inline void attention(const AttentionTask& task) {
   const KeyRange range = blocks_of(task, 0, task.queries - 1);
   const AttentionScratch<A> sizes(range.end - range.begin, d);
   float* const scores = task.scratch + sizes.keys + sizes.values;
-  float* const packed = scores + sizes.scores;
+  float* const operand = scores + sizes.scores;
   const std::size_t stride = score_stride(range.end - range.begin);
-  const PackedKeys<A> keys(task, range, sizes);
+  const KeyPanels<A> keys(task, range, sizes);
   for (std::size_t head = 0; head < task.heads; ++head) {
     const float* const bias = task.bias ? task.bias + head * static_cast<std::size_t>(2 * task.reach + 1) : nullptr;
     for (std::size_t query = 0; query < task.queries; query += A::kQueries) {
@@ -235,11 +235,11 @@ inline void attention(const AttentionTask& task) {
       float* const out = task.out.data + query * task.out.stride + head * d;
       float inverse[A::kQueries];
       std::size_t q_stride = task.q.stride;
-      const auto* q = A::rows(task.q.data + query * q_stride + head * d, q_stride, rows, d, packed);
+      const auto* q = A::rows(task.q.data + query * q_stride + head * d, q_stride, rows, d, operand);
       keys.score(seen, rows, q, q_stride, scores, stride);
       for (std::size_t r = 0; r < rows; ++r) inverse[r] = soften(task, bias, query + r, seen, scores + r * stride);
       std::size_t p_stride = stride;
-      const auto* p = A::rows(scores, p_stride, rows, count, packed);
+      const auto* p = A::rows(scores, p_stride, rows, count, operand);
       if (count > 0) keys.weigh(seen, rows, p, p_stride, out, task.out.stride);
       for (std::size_t r = 0; r < rows; ++r) {
         float* const row = out + r * task.out.stride;

@@ -10,7 +10,7 @@ namespace {
 inline constexpr std::size_t kLine = 16;                 // words of 64 bytes
 inline constexpr std::size_t kBf16Multiple = 2 * kLine;  // as much as the widest instruction takes at once
 
-// Where a row lies among packed ones: row-major, with a line between rows so that they do not alias.
+// Where a row lies in an operand: row-major, with a line between rows so that they do not alias.
 struct RowMajor {
   static constexpr std::size_t kStep = kLine;
   static std::size_t size(std::size_t rows, std::size_t words) { return rows * stride(words); }
@@ -32,7 +32,7 @@ inline void pack_bf16_row(const float* x, std::size_t k, std::size_t step, std::
   }
 }
 
-// Rows [begin, end) of k numbers, `stride` apart, packed as the products of T read them.
+// Rows [begin, end) of k numbers, `stride` apart, laid out as the products of T read them.
 template <typename T>
 inline void pack_bf16_rows(const float* x, std::size_t stride, std::size_t begin, std::size_t end, std::size_t k,
                            std::uint32_t* out) {

@@ -78,7 +78,7 @@ class TiledLinear {
   }
 
   const LinearTask& task_;
-  const PackedMatrix& w_;
+  const PanelMatrix& w_;
   std::size_t words_;
   Rows a_;
   const std::uint32_t* panels_;
@@ -102,7 +102,7 @@ constexpr LinearKernel kernel() {
       .format = Rows::kFormat,
       .share_rows = 192,
       .row_grain = kTwo,
-      .packs_results = Rows::kPacksResults,
+      .gives_operands = Rows::kGivesOperands,
       .operand = Rows::operand,
       .pack = Rows::kPack,
       .scratch = TiledLinear<Rows>::scratch,

@@ -20,7 +20,7 @@ struct MatrixFormat {
   std::int32_t zero_point;  // int8: what activations are offset by to become unsigned
 };
 
-struct PackedMatrix {
+struct PanelMatrix {
   const void* panels;  // float, bfloat16 or int8
   std::size_t n;       // columns in the panels
   std::size_t k;
@@ -34,13 +34,13 @@ struct PackedMatrix {
 struct LinearTask {
   std::size_t rows;
   const void* operand;  // [rows, k], as LinearKernel::pack made it, or as it came where there is no pack
-  PackedMatrix weight;
+  PanelMatrix weight;
   bool gated;             // activation(gate) times the other, without a residual
   const float* bias;      // [n] or null
   const float* residual;  // [rows, outputs] or null
   filbert_activation activation;
-  void* out;        // [rows, outputs] of floats
-  bool out_packed;  // out is an operand instead: the next layer's
+  void* out;            // [rows, outputs] of floats
+  bool out_is_operand;  // out is an operand instead: the next layer's
 };
 
 // Rows of heads, `stride` apart.
@@ -106,10 +106,10 @@ struct LinearKernel {
   MatrixFormat format;
   std::size_t share_rows;  // enough to use a weight well while it is near, few enough for activations to stay near
   std::size_t row_grain;   // a share of rows should begin at a multiple of it
-  bool packs_results;      // LinearTask::out_packed may be set, if n is a multiple of format.k_multiple
+  bool gives_operands;     // LinearTask::out_is_operand may be set, if n is a multiple of format.k_multiple
   std::size_t (*operand)(std::size_t rows, std::size_t k);  // floats that it takes
   // Rows [begin, end) of x [rows, k] into their place in the operand, aligned to 64 bytes. Null: x is read as it is.
-  void (*pack)(const float* x, std::size_t begin, std::size_t end, std::size_t rows, const PackedMatrix&,
+  void (*pack)(const float* x, std::size_t begin, std::size_t end, std::size_t rows, const PanelMatrix&,
                float* operand);
   std::size_t (*scratch)(std::size_t rows, std::size_t k, bool gated);  // floats that run needs, aligned to 64 bytes
   void (*run)(const LinearTask&, std::size_t panel_begin, std::size_t panel_end, float* scratch);

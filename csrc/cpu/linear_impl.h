@@ -18,18 +18,18 @@ struct Epilogue {
   const std::int32_t* offsets;  // [columns]
   float* out;                   // [rows, columns], rows `stride` apart, or null
   std::size_t stride;
-  std::uint32_t* packed;  // or an operand of rows of `words` words, of which these are from `row` and `column` on
+  std::uint32_t* operand;  // or an operand of rows of `words` words, of which these are from `row` and `column` on
   std::size_t words, row, column;
   std::size_t outputs;  // of a gated layer: results that there are from these columns on
 };
 
 template <typename Rows>
 inline void store_result(const Epilogue& e, std::size_t r, std::size_t j, Vec v, std::size_t lanes) {
-  if constexpr (Rows::kPacksResults) {
-    if (e.packed) {
+  if constexpr (Rows::kGivesOperands) {
+    if (e.operand) {
       using Layout = typename Rows::Operand::Layout;
       const std::size_t column = e.column + j;
-      std::uint32_t* line = e.packed + Layout::offset(e.row + r, e.words) + column / (2 * kLine) * Layout::kStep;
+      std::uint32_t* line = e.operand + Layout::offset(e.row + r, e.words) + column / (2 * kLine) * Layout::kStep;
       return store_bf16(reinterpret_cast<std::uint16_t*>(line) + column % (2 * kLine), v);
     }
   }
@@ -116,13 +116,13 @@ inline Finish finish_of(filbert_activation activation, bool gated) {
   return finish_as<FILBERT_IDENTITY, Rows>(gated);
 }
 
-// How a linear layer reads its rows: float32 as they come, the others packed.
+// How a linear layer reads its rows: float32 as they come, the others as an operand.
 struct F32Rows {
   using Operand = F32;
   static constexpr MatrixFormat kFormat = {kPanelWidth, kWidth, 1, 1, 0};
   static constexpr bool kIntegers = false;
   static constexpr bool kShort = false;
-  static constexpr bool kPacksResults = false;
+  static constexpr bool kGivesOperands = false;
   static constexpr auto kPack = nullptr;
   static std::size_t words(std::size_t k) { return k; }
   static std::size_t operand(std::size_t, std::size_t) { return 0; }
@@ -139,10 +139,10 @@ struct Bf16Rows {
   static constexpr MatrixFormat kFormat = {kPanelWidth, kWidth, kBf16Multiple, 2, 0};
   static constexpr bool kIntegers = false;
   static constexpr bool kShort = true;
-  static constexpr bool kPacksResults = true;
+  static constexpr bool kGivesOperands = true;
   static std::size_t words(std::size_t k) { return bf16_words(k); }
   static std::size_t operand(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)); }
-  static void pack(const float* x, std::size_t begin, std::size_t end, std::size_t, const PackedMatrix& w,
+  static void pack(const float* x, std::size_t begin, std::size_t end, std::size_t, const PanelMatrix& w,
                    float* operand) {
     pack_bf16_rows<T>(x, w.k, begin, end, w.k, reinterpret_cast<std::uint32_t*>(operand));
   }
@@ -162,10 +162,10 @@ struct I8Rows {
   static constexpr MatrixFormat kFormat = {kPanelWidth, kWidth, T::kMultiple, T::kGroup, T::kZeroPoint};
   static constexpr bool kIntegers = true;
   static constexpr bool kShort = true;
-  static constexpr bool kPacksResults = false;  // what an integer is worth depends on the whole row
+  static constexpr bool kGivesOperands = false;  // what an integer is worth depends on the whole row
   static std::size_t words(std::size_t k) { return round_up(k, T::kMultiple) / T::kGroup; }
   static std::size_t operand(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)) + rows + k; }
-  static void pack(const float* x, std::size_t begin, std::size_t end, std::size_t rows, const PackedMatrix& w,
+  static void pack(const float* x, std::size_t begin, std::size_t end, std::size_t rows, const PanelMatrix& w,
                    float* operand) {
     auto* data = reinterpret_cast<std::uint32_t*>(operand);
     float* const scales = operand + T::Layout::size(rows, words(w.k));
@@ -189,7 +189,7 @@ template <typename Rows>
 inline void finish_rows(const LinearTask& task, const Rows& a, std::size_t row, std::size_t rows, std::size_t column,
                         std::size_t columns, const float* sums, std::size_t sum_stride) {
   const auto from_column = [column](const auto* values) { return values ? values + column : nullptr; };
-  const PackedMatrix& w = task.weight;
+  const PanelMatrix& w = task.weight;
   const std::size_t result = task.gated ? column / 2 : column;
   const std::size_t index = row * w.outputs + result;
   Epilogue e = {};
@@ -204,8 +204,8 @@ inline void finish_rows(const LinearTask& task, const Rows& a, std::size_t row, 
   }
   e.stride = w.outputs;
   e.outputs = w.outputs - result;
-  if (task.out_packed) {
-    e.packed = static_cast<std::uint32_t*>(task.out);
+  if (task.out_is_operand) {
+    e.operand = static_cast<std::uint32_t*>(task.out);
     e.words = w.outputs / 2;
     e.row = row;
     e.column = result;
@@ -219,11 +219,11 @@ inline void finish_rows(const LinearTask& task, const Rows& a, std::size_t row, 
 template <typename Rows>
 inline void linear(const LinearTask& task, std::size_t panel_begin, std::size_t panel_end, float* scratch) {
   using T = typename Rows::Operand;
-  const PackedMatrix& w = task.weight;
+  const PanelMatrix& w = task.weight;
   const std::size_t words = Rows::words(w.k);
   const Rows a(task);
   const auto* panels = static_cast<const typename T::Cell*>(w.panels);
-  const bool aside = task.out_packed || task.gated;
+  const bool aside = task.out_is_operand || task.gated;
   const std::size_t stride = aside ? kPanelWidth : w.n;
   for (std::size_t panel = panel_begin; panel < panel_end; ++panel) {
     const std::size_t column = panel * kPanelWidth;
@@ -237,7 +237,7 @@ inline void linear(const LinearTask& task, std::size_t panel_begin, std::size_t 
 
 template <typename Rows>
 inline std::size_t linear_scratch(std::size_t rows, std::size_t, bool gated) {
-  return Rows::kPacksResults || gated ? rows * kPanelWidth : 0;
+  return Rows::kGivesOperands || gated ? rows * kPanelWidth : 0;
 }
 
 template <typename Rows>
@@ -246,7 +246,7 @@ constexpr LinearKernel linear_kernel() {
       .format = Rows::kFormat,
       .share_rows = 96,
       .row_grain = kTileRows,
-      .packs_results = Rows::kPacksResults,
+      .gives_operands = Rows::kGivesOperands,
       .operand = Rows::operand,
       .pack = Rows::kPack,
       .scratch = linear_scratch<Rows>,

@@ -60,17 +60,17 @@ float dot(const float* a, const float* b, std::size_t k) {
 // Operands: what a row [k] becomes, in `size` floats, and its product with a row of the weights.
 struct F32 {
   static std::size_t size(std::size_t k) { return k; }
-  static float product(const float* x, const PackedMatrix& w, std::size_t column) {
+  static float product(const float* x, const PanelMatrix& w, std::size_t column) {
     return dot(x, static_cast<const float*>(w.panels) + column * w.k, w.k);
   }
 };
 
 struct Bf16 {
   static std::size_t size(std::size_t k) { return k; }
-  static void pack(const float* row, const PackedMatrix& w, float* x) {
+  static void pack(const float* row, const PanelMatrix& w, float* x) {
     for (std::size_t i = 0; i < w.k; ++i) x[i] = bf16_to_float(float_to_bf16(row[i]));
   }
-  static float product(const float* x, const PackedMatrix& w, std::size_t column) {
+  static float product(const float* x, const PanelMatrix& w, std::size_t column) {
     const auto* weights = static_cast<const std::uint16_t*>(w.panels) + column * w.k;
     float sum = 0;
     for (std::size_t i = 0; i < w.k; ++i) sum += x[i] * bf16_to_float(weights[i]);
@@ -81,7 +81,7 @@ struct Bf16 {
 // Integers, and behind them what one of them is worth.
 struct I8 {
   static std::size_t size(std::size_t k) { return k + 1; }
-  static void pack(const float* row, const PackedMatrix& w, float* x) {
+  static void pack(const float* row, const PanelMatrix& w, float* x) {
     const std::size_t k = w.k;
     for (std::size_t i = 0; i < k; ++i) x[i] = w.factors ? row[i] * w.factors[i] : row[i];
     rotate_row(x, k);
@@ -91,7 +91,7 @@ struct I8 {
     for (std::size_t i = 0; i < k; ++i) x[i] = std::nearbyint(x[i] * inverse);
     x[k] = top * (1.0f / 127.0f);
   }
-  static float product(const float* x, const PackedMatrix& w, std::size_t column) {
+  static float product(const float* x, const PanelMatrix& w, std::size_t column) {
     const float scale = x[w.k];
     if (!std::isfinite(scale)) return scale;
     const auto* weights = static_cast<const std::int8_t*>(w.panels) + column * w.k;
@@ -107,14 +107,14 @@ std::size_t operand_size(std::size_t rows, std::size_t k) {
 }
 
 template <typename Operand>
-void pack(const float* x, std::size_t begin, std::size_t end, std::size_t, const PackedMatrix& w, float* operand) {
+void pack(const float* x, std::size_t begin, std::size_t end, std::size_t, const PanelMatrix& w, float* operand) {
   for (std::size_t row = begin; row < end; ++row) Operand::pack(x + row * w.k, w, operand + row * Operand::size(w.k));
 }
 
 // Of a gated weight, the columns of the gate are the even ones.
 template <typename Operand>
 void linear(const LinearTask& task, std::size_t panel_begin, std::size_t panel_end, float*) {
-  const PackedMatrix& w = task.weight;
+  const PanelMatrix& w = task.weight;
   for (std::size_t row = 0; row < task.rows; ++row) {
     const float* x = static_cast<const float*>(task.operand) + row * Operand::size(w.k);
     float* out = static_cast<float*>(task.out) + row * w.outputs;
@@ -137,7 +137,7 @@ constexpr LinearKernel kernel(decltype(LinearKernel::pack) pack) {
       .format = {1, 1, 1, 1, 0},
       .share_rows = 96,
       .row_grain = 1,
-      .packs_results = false,
+      .gives_operands = false,
       .operand = operand_size<Operand>,
       .pack = pack,
       .scratch = [](std::size_t, std::size_t, bool) -> std::size_t { return 0; },

@@ -18,7 +18,7 @@ const float* data_of(const filbert_weight* weight) {
   return weight ? static_cast<const float*>(weight->data) : nullptr;
 }
 
-PackedMatrix matrix_of(const filbert_weight& w) {
+PanelMatrix matrix_of(const filbert_weight& w) {
   const float* const factors = w.factors.empty() ? nullptr : w.factors.data();
   return {w.data, w.columns, w.cols, w.rows, w.scales.data(), w.offsets.data(), factors};
 }
@@ -94,7 +94,7 @@ void* out_of(const filbert_token_op& op) {
   return op.kind == FILBERT_NORM ? op.args.norm.out : op.kind == FILBERT_EMBED ? op.args.embed.out : nullptr;
 }
 
-// What up to `rows` rows need, in floats: a packed operand, what an op hands to the next (twice, for an op reads one
+// What up to `rows` rows need, in floats: an operand, what an op hands to the next (twice, for an op reads one
 // while it writes the other), and the kernel's own.
 struct ScratchSizes {
   std::size_t operand = 0, handed = 0, kernel = 0;
@@ -113,7 +113,7 @@ struct ScratchSizes {
   std::size_t total() const { return operand + 2 * handed + kernel; }
 };
 
-// A few rows that a norm leaves in L1 until the next layer has packed them.
+// A few rows that a norm leaves in L1 until they are an operand of the next layer.
 constexpr std::size_t kNormRows = 8;
 
 // A few rows on their way through the ops.
@@ -161,10 +161,10 @@ class RowShare {
     task.residual = args.residual ? floats(args.residual) + begin_ * outputs : nullptr;
     task.activation = args.activation;
     task.operand = operand(floats(args.x) + begin_ * task.weight.k, task.weight);
-    task.out_packed = alone && to_linear && kernel_.packs_results && outputs % kernel_.format.k_multiple == 0;
+    task.out_is_operand = alone && to_linear && kernel_.gives_operands && outputs % kernel_.format.k_multiple == 0;
     task.out = alone ? handed_[turn_] : floats(args.out) + begin_ * outputs;
     kernel_.run(task, panel_begin, panel_end, scratch_);
-    hand(alone ? handed_[turn_] : nullptr, task.out_packed ? handed_[turn_] : nullptr);
+    hand(alone ? handed_[turn_] : nullptr, task.out_is_operand ? handed_[turn_] : nullptr);
   }
 
  private:
@@ -174,7 +174,7 @@ class RowShare {
     ready_ = as_operand;
   }
 
-  const void* operand(const float* x, const PackedMatrix& weight) const {
+  const void* operand(const float* x, const PanelMatrix& weight) const {
     if (ready_) return ready_;
     if (floats_) x = floats_;
     if (!kernel_.pack) return x;

@@ -20,7 +20,7 @@ struct filbert_weight {
   std::size_t columns = 0;  // of a matrix, in its panels
   bool gated = false;
   std::unique_ptr<std::byte[], Free> owned;
-  std::vector<float> scales;  // of an int8 matrix, see PackedMatrix
+  std::vector<float> scales;  // of an int8 matrix, see PanelMatrix
   std::vector<std::int32_t> offsets;
   std::vector<float> factors;
 };

@@ -13,7 +13,7 @@ void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const
   if (out.on_device) return;
   if (out.head) clear_sequence_rows(out.head, packed, layout, head_width);
   if (packed.tokens() == layout.rows &&
-      std::find(packed.asks_first.begin(), packed.asks_first.end(), 1) == packed.asks_first.end())
+      std::find(packed.query_only.begin(), packed.query_only.end(), 1) == packed.query_only.end())
     return;
   if (out.last_hidden_state) std::fill_n(out.last_hidden_state, layout.rows * size.hidden, 0.0f);
   for (float* buffer : out.hidden_states) std::fill_n(buffer, layout.rows * size.hidden, 0.0f);

@@ -75,14 +75,14 @@ std::size_t count_tokens(const TokenBatch& batch) {
 void PackedTokens::clear() {
   for (auto* list : {&ids, &types, &positions, &columns}) list->clear();
   for (auto* list : {&row, &cu_seqlens, &sequence_row}) list->clear();
-  asks_first.clear();
+  query_only.clear();
   cu_seqlens.push_back(0);
 }
 
-void PackedTokens::end_sequence(std::size_t output_row, bool first_only_asks) {
+void PackedTokens::end_sequence(std::size_t output_row, bool first_query_only) {
   cu_seqlens.push_back(ids.size());
   sequence_row.push_back(output_row);
-  asks_first.push_back(first_only_asks);
+  query_only.push_back(first_query_only);
 }
 
 void PackedTokens::pack(const TokenBatch& batch, const InputRules& rules) {
@@ -118,15 +118,15 @@ void PackedTokens::pack(const PaddedBatch& batch, const InputRules& rules, bool 
     const bool empty =
         batch.columns == 0 || (mask && std::all_of(mask, mask + batch.columns, [](std::uint8_t m) { return m == 0; }));
     if (empty) continue;
-    const bool first_only_asks = first_tokens && mask && mask[0] == 0;
+    const bool first_query_only = first_tokens && mask && mask[0] == 0;
     std::size_t first = 0;
-    while (mask && mask[first] == 0 && !first_only_asks) ++first;
+    while (mask && mask[first] == 0 && !first_query_only) ++first;
     Positions counted(rules);
     for (std::size_t c = 0; c < batch.columns; ++c) {
-      const bool only_asks = c == 0 && first_only_asks;
+      const bool query_only_here = c == 0 && first_query_only;
       const std::size_t column = c < first ? 0 : c - first;
       const std::size_t position = counted.next(batch.ids[offset + c], c, column);
-      if (mask && mask[c] == 0 && !only_asks) continue;
+      if (mask && mask[c] == 0 && !query_only_here) continue;
       const Place place = {"row", r, "column", c};
       const std::size_t token = offset + c;
       if (position >= rules.positions && !batch.position_ids)
@@ -136,9 +136,9 @@ void PackedTokens::pack(const PaddedBatch& batch, const InputRules& rules, bool 
       positions.push_back(batch.position_ids ? checked(batch.position_ids[token], rules.positions, "position id", place)
                                              : static_cast<std::int32_t>(position));
       columns.push_back(static_cast<std::int32_t>(column));
-      row.push_back(only_asks ? kNowhere : token);
+      row.push_back(query_only_here ? kNowhere : token);
     }
-    end_sequence(r, first_only_asks);
+    end_sequence(r, first_query_only);
   }
 }
 

@@ -36,24 +36,24 @@ struct PackedTokens {
   std::vector<std::int32_t> types;
   std::vector<std::int32_t> positions;
   std::vector<std::int32_t> columns;  // in the row, from its first token on
-  std::vector<std::size_t> row;       // of the outputs; kNowhere for a token that only asks
+  std::vector<std::size_t> row;       // of the outputs; kNowhere for a query-only token
   // One record a sequence that is not empty.
   std::vector<std::size_t> cu_seqlens;    // [sequences + 1]
   std::vector<std::size_t> sequence_row;  // of the outputs
-  std::vector<std::uint8_t> asks_first;   // its first token is masked: it only asks, for a head
+  std::vector<std::uint8_t> query_only;   // its first token is masked: it is query-only, for a head
 
   std::size_t tokens() const { return ids.size(); }
   std::size_t sequences() const { return sequence_row.size(); }
   std::size_t length(std::size_t sequence) const { return cu_seqlens[sequence + 1] - cu_seqlens[sequence]; }
 
   // Both throw InputError naming sequence and position (row and column). With `first_tokens`, a masked first column of
-  // a row that is not fully masked is kept as a token that only asks: transformers reads it.
+  // a row that is not fully masked is kept as a query-only token: transformers reads it.
   void pack(const TokenBatch& batch, const InputRules& rules);
   void pack(const PaddedBatch& batch, const InputRules& rules, bool first_tokens);
 
  private:
   void clear();
-  void end_sequence(std::size_t output_row, bool first_only_asks);
+  void end_sequence(std::size_t output_row, bool first_query_only);
 };
 
 }  // namespace filbert

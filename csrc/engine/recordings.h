@@ -59,7 +59,7 @@ class Recordings {
  private:
   struct Shape {
     std::size_t tokens, sequences, max_length;
-    bool asks;
+    bool query_only;
     Wanted wanted;
     bool operator==(const Shape&) const = default;
   };

@@ -28,7 +28,7 @@ Weight LoadedTensors::take(filbert_weight_kind kind, std::vector<TensorSpec> par
   if (!input.gamma.empty()) norm = {host(input.gamma), input.beta.empty() ? filbert_host_tensor{} : host(input.beta)};
   Weight weight(ops_, ops_.load_weight(kind, tensors.data(), tensors.size(), norm.empty() ? nullptr : norm.data()));
   if (kind == FILBERT_MATRIX || kind == FILBERT_GATED_MATRIX)
-    weights_.drop_pages();  // of what has just been packed: never are all weights in memory twice
+    weights_.drop_pages();  // of what has just been read: never are all weights in memory twice
   return weight;
 }
 

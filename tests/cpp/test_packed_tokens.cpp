@@ -47,17 +47,17 @@ TEST_CASE("packing: columns begin at the first token of a row, positions as the 
   CHECK(packed(ids, mask, kOfTokens).positions == columns);
 }
 
-TEST_CASE("packing: a masked first token that asks is where columns begin") {
+TEST_CASE("packing: a masked first token that is query-only is where columns begin") {
   const std::vector<std::int64_t> ids = {5, 6, 7, 8};
   const std::vector<std::uint8_t> mask = {0, 0, 1, 1};
   const PackedTokens asking = packed(ids, mask, kOfTokens, true);
   CHECK(asking.columns == Numbers{0, 2, 3});
   CHECK(asking.positions == Numbers{0, 2, 3});
-  CHECK(asking.asks_first == std::vector<std::uint8_t>{1});
+  CHECK(asking.query_only == std::vector<std::uint8_t>{1});
   CHECK(asking.row == std::vector<std::size_t>{PackedTokens::kNowhere, 2, 3});
   const PackedTokens without = packed(ids, mask, kOfTokens);
   CHECK(without.columns == Numbers{0, 1});
-  CHECK(without.asks_first == std::vector<std::uint8_t>{0});
+  CHECK(without.query_only == std::vector<std::uint8_t>{0});
 }
 
 TEST_CASE("packing: a caller's positions leave columns as they are") {

@@ -60,7 +60,7 @@ typedef enum filbert_pooling {
 } filbert_pooling;
 
 typedef enum filbert_weight_kind {
-  FILBERT_MATRIX = 0,       /* what linear multiplies by: [out, in]; packed at load */
+  FILBERT_MATRIX = 0,       /* what linear multiplies by: [out, in]; laid out at load */
   FILBERT_VECTOR = 1,       /* a bias, a scale, or numbers of another use */
   FILBERT_TABLE = 2,        /* rows are gathered; an aligned float32 source may be used in place */
   FILBERT_GATED_MATRIX = 3, /* two parts [out, in]: the gate, whose outputs are activated, and what they multiply */
@@ -82,7 +82,8 @@ typedef struct filbert_host_tensor {
 /* A packed batch, in device memory. Whatever else of it an op comes to need is a field here. */
 typedef struct filbert_batch {
   const int32_t* cu_seqlens; /* [sequences + 1] */
-  const int32_t* key_begin;  /* [sequences] first key of each sequence, or null: cu_seqlens. Earlier tokens only ask. */
+  const int32_t* key_begin;  /* [sequences] first key of each sequence, or null: cu_seqlens. Earlier tokens are
+                                query-only: they are no keys. */
   const int32_t* columns;    /* [tokens] where each stood in its row; they grow within a sequence */
   size_t sequences;
   size_t max_length;
