@@ -6,7 +6,10 @@ from pathlib import Path
 
 MINILM = "MiniLM-L6"
 BERT_BASE = "BERT-base"
-MODELS = (MINILM, BERT_BASE)
+MPNET = "MPNet-base"
+MODERNBERT = "ModernBERT-base"
+MODELS = (MINILM, BERT_BASE)  # those that are compared unless others are named
+ALL_MODELS = (*MODELS, MPNET, MODERNBERT)
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
@@ -18,25 +21,39 @@ class Sizes:
     hidden: int
     inner: int
     vocabulary: int
+    gated: bool = False
+    window: int = 0  # tokens that a query sees to either side; 0: all
+    global_every: int = 1  # layers, of which one sees all tokens
 
     @classmethod
     def of(cls, folder: Path) -> "Sizes":
         config = json.loads((folder / "config.json").read_text())
+        modern = config["model_type"] == "modernbert"
         return cls(
-            config["num_hidden_layers"], config["hidden_size"], config["intermediate_size"], config["vocab_size"]
+            config["num_hidden_layers"],
+            config["hidden_size"],
+            config["intermediate_size"],
+            config["vocab_size"],
+            gated=modern,
+            window=config["local_attention"] // 2 if modern else 0,
+            global_every=config["layer_types"][1:].index("full_attention") + 1 if modern else 1,
         )
 
 
 def layer_weights(sizes: Sizes) -> int:
-    """Numbers in the matrices of all layers: query, key, value, attention output, feed-forward up and down."""
-    return sizes.layers * (4 * sizes.hidden**2 + 2 * sizes.hidden * sizes.inner)
+    """Numbers in the matrices of all layers: query, key, value, attention output, feed-forward gate, up and down."""
+    inner = (3 if sizes.gated else 2) * sizes.inner
+    return sizes.layers * sizes.hidden * (4 * sizes.hidden + inner)
 
 
 def flops(sizes: Sizes, lengths: list[int]) -> int:
     """Multiplications and additions of the layers' matrices and of attention, over sequences of these lengths."""
     matrices = 2 * layer_weights(sizes) * sum(lengths)
-    attention = 4 * sizes.layers * sizes.hidden * sum(length**2 for length in lengths)
-    return matrices + attention
+    full = -(-sizes.layers // sizes.global_every)
+    seen = [min(length, 2 * sizes.window + 1) for length in lengths]
+    keys = full * sum(length**2 for length in lengths)
+    keys += (sizes.layers - full) * sum(length * width for length, width in zip(lengths, seen, strict=True))
+    return matrices + 4 * sizes.hidden * keys
 
 
 def memory_floor_ms(sizes: Sizes, precision: str, read_gbps: float) -> float:

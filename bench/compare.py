@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cases import MODELS, PRECISIONS, Sizes, flops, memory_floor_ms, parse_case
+from cases import ALL_MODELS, MODELS, PRECISIONS, Sizes, flops, memory_floor_ms, parse_case
 from engines import ENGINES, LIBRARIES, Forward, Spec, quiet, torch_engine
 from exports import ModelFiles
 from machine import PEAK_OF, Peaks, default_output, higher, measure_peaks, save
@@ -64,7 +64,7 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--models", nargs="+", choices=ALL_MODELS, default=MODELS)
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--engines", nargs="+", choices=LIBRARIES, default=LIBRARIES)
     parser.add_argument("--cases", nargs="+", default=["1x8", "1x32", "1x128", "1x512", "8x128", "32x128"])

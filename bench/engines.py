@@ -53,9 +53,8 @@ def torch_engine(folder: Path, precision: str, threads: int) -> Forward:
     from transformers import AutoModel
 
     torch.set_num_threads(threads)
-    model = AutoModel.from_pretrained(
-        folder, dtype=getattr(torch, precision), attn_implementation="sdpa", add_pooling_layer=False
-    ).eval()
+    model = AutoModel.from_pretrained(folder, dtype=getattr(torch, precision), attn_implementation="sdpa").eval()
+    model.pooler = None  # not every family takes add_pooling_layer
 
     def forward(ids: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

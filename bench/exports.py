@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cases import MINILM, Sizes
+from cases import BERT_BASE, MINILM, MODERNBERT, MPNET, Sizes
 
 
 def _once(path: Path, make: Callable[[Path], object]) -> Path:
@@ -25,7 +25,7 @@ def _once(path: Path, make: Callable[[Path], object]) -> Path:
 
 
 class ModelFiles:
-    """The real all-MiniLM-L6-v2, or BERT-base with random weights (speed does not care)."""
+    """The real all-MiniLM-L6-v2, or a model of a published size with random weights (speed does not care)."""
 
     def __init__(self, name: str, work: Path) -> None:
         self.name = name
@@ -35,7 +35,7 @@ class ModelFiles:
     def folder(self) -> Path:
         if self.name == MINILM:
             return minilm_folder()
-        return _once(self._work / self.name, _random_bert_base)
+        return _once(self._work / self.name, _RANDOM[self.name])
 
     def onnx(self) -> Path:
         return _once(self._work / f"{self.name}.onnx", lambda path: _export_onnx(self.folder(), path))
@@ -87,11 +87,28 @@ def _random_bert_base(folder: Path) -> None:
 
 
 def _save_random_bert(folder: Path, **options: Any) -> None:
+    _save_random("Bert", folder, **options)
+
+
+def _save_random(stem: str, folder: Path, **options: Any) -> None:
     import torch
-    from transformers import BertConfig, BertModel
+    import transformers
 
     torch.manual_seed(0)
-    BertModel(BertConfig(**options)).save_pretrained(folder)
+    config = getattr(transformers, f"{stem}Config")(**options)
+    getattr(transformers, f"{stem}Model")(config).save_pretrained(folder)
+
+
+def _random_mpnet_base(folder: Path) -> None:
+    _save_random("MPNet", folder, vocab_size=30527, max_position_embeddings=514, layer_norm_eps=1e-5)
+
+
+def _random_modernbert_base(folder: Path) -> None:
+    _save_random("ModernBert", folder)
+
+
+# How a folder with random weights is made.
+_RANDOM = {BERT_BASE: _random_bert_base, MPNET: _random_mpnet_base, MODERNBERT: _random_modernbert_base}
 
 
 def _export_onnx(folder: Path, path: Path) -> None:
@@ -102,7 +119,7 @@ def _export_onnx(folder: Path, path: Path) -> None:
     class LastHiddenState(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model = AutoModel.from_pretrained(folder, attn_implementation="eager", add_pooling_layer=False)
+            self.model = AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
             return self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
