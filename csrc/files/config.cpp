@@ -52,11 +52,11 @@ bool ConfigReader::is_null(std::string_view field) const {
 void ConfigReader::fail(std::string_view field, std::string_view expected) const {
   const JsonValue* value = object_->find(field);
   if (value == nullptr) fail_missing(field, expected);
-  fail_with(std::string(field) + ": found " + value->describe() + ", expected " + std::string(expected));
+  fail_with(path_ + std::string(field) + ": found " + value->describe() + ", expected " + std::string(expected));
 }
 
 void ConfigReader::fail_missing(std::string_view field, std::string_view expected) const {
-  fail_with(std::string(field) + ": missing, expected " + std::string(expected));
+  fail_with(path_ + std::string(field) + ": missing, expected " + std::string(expected));
 }
 
 void ConfigReader::fail_with(std::string_view message) const {
@@ -127,10 +127,31 @@ std::string ConfigReader::one_of(std::string_view field, std::string_view fallba
   fail(field, expected);
 }
 
+std::optional<ConfigReader> ConfigReader::object(std::string_view field) const {
+  const JsonValue* value = find(field);
+  if (value == nullptr) return std::nullopt;
+  if (value->object() == nullptr) fail(field, "an object");
+  return ConfigReader(value->object(), source_, path_ + std::string(field) + ".");
+}
+
+std::optional<std::vector<std::string>> ConfigReader::strings(std::string_view field) const {
+  const JsonValue* value = find(field);
+  if (value == nullptr) return std::nullopt;
+  if (value->array() == nullptr) fail(field, "an array of strings");
+  std::vector<std::string> result;
+  for (const JsonValue& item : *value->array()) {
+    if (item.string() == nullptr)
+      fail_with(path_ + std::string(field) + ": found " + item.describe() + " at " + std::to_string(result.size()) +
+                ", expected a string");
+    result.push_back(*item.string());
+  }
+  return result;
+}
+
 void ConfigReader::require_divisible(std::string_view dividend_field, std::int64_t dividend,
                                      std::string_view divisor_field, std::int64_t divisor) const {
   if (divisor > 0 && dividend % divisor == 0) return;
-  fail_with(std::string(dividend_field) + ": found " + std::to_string(dividend) + ", expected a multiple of " +
+  fail_with(path_ + std::string(dividend_field) + ": found " + std::to_string(dividend) + ", expected a multiple of " +
             std::string(divisor_field) + " (" + std::to_string(divisor) + ")");
 }
 

@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "files/json.h"
 
@@ -56,6 +58,10 @@ class ConfigReader {
   std::string one_of(std::string_view field, std::string_view fallback,
                      std::initializer_list<std::string_view> allowed) const;
 
+  // An object inside, or nullopt; what is wrong in it is named by its path ("rope_parameters.rope_theta").
+  std::optional<ConfigReader> object(std::string_view field) const;
+  std::optional<std::vector<std::string>> strings(std::string_view field) const;
+
   // Throws unless `dividend` is a multiple of `divisor` (both already read from the fields named).
   void require_divisible(std::string_view dividend_field, std::int64_t dividend, std::string_view divisor_field,
                          std::int64_t divisor) const;
@@ -66,11 +72,15 @@ class ConfigReader {
   [[noreturn]] void fail_with(std::string_view message) const;
 
  private:
+  ConfigReader(const JsonObject* object, std::string source, std::string path)
+      : object_(object), source_(std::move(source)), path_(std::move(path)) {}
+
   std::optional<std::int64_t> integer(std::string_view field, std::int64_t min, std::int64_t max) const;
   [[noreturn]] void fail_missing(std::string_view field, std::string_view expected) const;
 
   const JsonObject* object_;
   std::string source_;
+  std::string path_;  // of the object, with a dot after it; "" of the outermost
 };
 
 }  // namespace filbert

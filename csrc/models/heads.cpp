@@ -40,16 +40,15 @@ class FirstTokenHead : public Head {
   std::vector<Layer> layers_;
 };
 
-// As in transformers: the length of id2label, else num_labels, else 2.
-std::size_t labels(const ConfigReader& config) {
+}  // namespace
+
+std::size_t count_labels(const ConfigReader& config) {
   const JsonValue* names = config.find("id2label");
   if (names == nullptr) return static_cast<std::size_t>(config.positive_int("num_labels", 2, config_limits::kLabels));
   if (names->object() == nullptr) config.fail("id2label", "an object with a name for each label");
   if (names->object()->members().empty()) config.fail_with("id2label: found no labels, expected a name for each label");
   return names->object()->members().size();
 }
-
-}  // namespace
 
 const char* missing_head(Task task) {
   return task == Task::model
@@ -65,7 +64,7 @@ std::unique_ptr<Head> pooler(Tensors& tensors, std::size_t hidden) {
 std::unique_ptr<Head> sequence_classifier(const ConfigReader& config, Tensors& tensors, std::size_t hidden,
                                           const HeadLayer& dense, const std::string& out) {
   const std::vector<HeadLayer> layers = {dense, {out, FILBERT_IDENTITY}};
-  return std::make_unique<FirstTokenHead>(tensors, hidden, labels(config), layers);
+  return std::make_unique<FirstTokenHead>(tensors, hidden, count_labels(config), layers);
 }
 
 }  // namespace filbert

@@ -15,6 +15,9 @@ struct HeadLayer {
   Tensors::Owner owner = Tensors::Owner::head;
 };
 
+// As in transformers: the length of id2label, else num_labels, else 2.
+std::size_t count_labels(const ConfigReader& config);
+
 // What to say where a checkpoint lacks the head for a task.
 const char* missing_head(Task task);
 

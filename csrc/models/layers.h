@@ -8,9 +8,9 @@
 namespace filbert {
 
 struct Norm {
-  filbert_norm_kind kind;
-  std::size_t width;
-  float eps;
+  filbert_norm_kind kind = FILBERT_LAYER_NORM;
+  std::size_t width = 0;
+  float eps = 0;
   Weight gamma, beta;
   Tensors::InputNorm names;
 

@@ -9,11 +9,12 @@
 
 namespace filbert {
 
-extern const Family kBert, kRoberta, kXlmRoberta, kCamembert, kDistilbert;
+extern const Family kBert, kRoberta, kXlmRoberta, kCamembert, kDistilbert, kMpnet, kModernbert, kQwen3;
 
 namespace {
 
-const Family* const kFamilies[] = {&kBert, &kRoberta, &kXlmRoberta, &kCamembert, &kDistilbert};
+const Family* const kFamilies[] = {&kBert,       &kRoberta, &kXlmRoberta, &kCamembert,
+                                   &kDistilbert, &kMpnet,   &kModernbert, &kQwen3};
 
 // What no family computes: weights that the file holds quantised, and attention without some of its heads.
 void refuse_unsupported(const ConfigReader& config) {

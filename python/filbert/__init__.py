@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .models.bert import *  # noqa: F403
     from .models.camembert import *  # noqa: F403
     from .models.distilbert import *  # noqa: F403
+    from .models.modernbert import *  # noqa: F403
+    from .models.mpnet import *  # noqa: F403
+    from .models.qwen3 import *  # noqa: F403
     from .models.roberta import *  # noqa: F403
     from .models.xlm_roberta import *  # noqa: F403
     from .sentence import SentenceEncoder as SentenceEncoder

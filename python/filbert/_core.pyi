@@ -69,7 +69,7 @@ class Model:
         self,
         input_ids: npt.NDArray[np.int64],  # [tokens]
         cu_seqlens: npt.NDArray[np.int64],  # [sequences + 1]
-        pooling: str,  # "cls", "mean", "max"
+        pooling: str,  # "cls", "mean", "max", "lasttoken"
         normalize: bool,
     ) -> npt.NDArray[np.float32]:  # [sequences, hidden]
         ...

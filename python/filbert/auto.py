@@ -8,7 +8,7 @@ from .encoder import EncoderModel
 from .errors import ConfigError
 from .hub import HUB_KEYWORDS, Source
 from .model_settings import load_config
-from .models import FAMILIES, class_of
+from .models import class_of, having
 
 
 class AutoConfig:
@@ -22,7 +22,7 @@ class AutoConfig:
         """A configuration of that type. Raises ConfigError if filbert does not have it."""
         config_class = class_of(model_type, "Config")
         if config_class is None:
-            raise ConfigError(f"model_type: found {model_type!r}, supported: {', '.join(sorted(FAMILIES))}")
+            raise ConfigError(f"model_type: found {model_type!r}, supported: {', '.join(having('Config'))}")
         config: PretrainedConfig = config_class(**kwargs)
         return config
 
@@ -82,7 +82,7 @@ class _AutoModel:
         model_class: type[EncoderModel] | None = class_of(config.model_type, cls.kind)
         if model_class is None:
             raise TypeError(
-                f"{cls.__name__} has no model for {type(config).__name__}; it has {', '.join(sorted(FAMILIES))}"
+                f"{cls.__name__} has no model for {type(config).__name__}; it has {', '.join(having(cls.kind))}"
             )
         return model_class
 

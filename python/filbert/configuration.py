@@ -38,6 +38,8 @@ class PretrainedConfig:
     model_type: ClassVar[str] = ""
     # Keys that are no attributes and have one value that the engine computes; it refuses the others.
     checked_by_engine: ClassVar[frozenset[str]] = frozenset({"quantization_config", "pruned_heads"})
+    # Keys of its files that nothing reads, in transformers either, or that have become others.
+    unused_keys: ClassVar[frozenset[str]] = frozenset()
     # Other names of attributes, as transformers has them.
     attribute_map: ClassVar[dict[str, str]] = {}
 

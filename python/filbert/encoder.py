@@ -25,6 +25,9 @@ Model = TypeVar("Model", bound="EncoderModel")
 
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
+# What the names of embeddings end in.
+_EMBEDDINGS = ("_embeddings.weight", "embed_tokens.weight", "relative_attention_bias.weight")
+
 # Arguments of BertModel.forward in transformers that filbert cannot honour.
 _REFUSED_INPUTS = {
     "inputs_embeds": "only input_ids are taken",
@@ -295,7 +298,7 @@ class EncoderModel(ModuleHabits):
         return sum(
             int(np.prod(self._weights.shape(source)))
             for name, source in self._match.tensors
-            if not (exclude_embeddings and name.endswith("_embeddings.weight"))
+            if not (exclude_embeddings and name.endswith(_EMBEDDINGS))
         )
 
     def to(self: Model, *args: Any, device: Any = None, dtype: Any = None) -> Model:
@@ -317,8 +320,8 @@ class EncoderModel(ModuleHabits):
     ) -> npt.NDArray[np.float32]:
         """One vector a sequence of a packed batch, pooled from the last hidden state: [sequences, hidden].
 
-        ids: int64 [tokens]. cu_seqlens: int64 [sequences + 1], from 0 to the number of tokens. pooling: "cls", "mean"
-        or "max". normalize: to length 1. An empty sequence gives zeros. Raises InputError and MemoryError.
+        ids: int64 [tokens]. cu_seqlens: int64 [sequences + 1], from 0 to the number of tokens. pooling: "cls", "mean",
+        "max" or "lasttoken". normalize: to length 1. An empty sequence gives zeros. Raises InputError and MemoryError.
         """
         return self._engine.embed(ids, cu_seqlens, pooling, normalize)
 

@@ -12,7 +12,9 @@ _NO_MODULES = "the layers live in C++ and are not Python modules; state_dict() g
 _ABSENT = {
     **dict.fromkeys(("parameters", "named_parameters", "buffers", "modules", "children", "apply"), _NO_MODULES),
     **dict.fromkeys(("encoder", "embeddings", "pooler", "get_input_embeddings"), _NO_MODULES),
-    **dict.fromkeys(("classifier", "pre_classifier", "base_model", "bert", "roberta", "distilbert"), _NO_MODULES),
+    **dict.fromkeys(
+        ("classifier", "pre_classifier", "base_model", "bert", "roberta", "distilbert", "mpnet"), _NO_MODULES
+    ),
     **dict.fromkeys(("requires_grad_", "zero_grad", "gradient_checkpointing_enable"), _NO_TRAINING),
     **dict.fromkeys(
         ("load_state_dict", "set_input_embeddings", "resize_token_embeddings"),

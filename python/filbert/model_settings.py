@@ -56,7 +56,8 @@ def load_config(config_class: type[Config] | Any, source: Source, task: str = "A
     except ConfigError as error:
         raise ConfigError(f"{error}{_reason(path, task)}") from None
     config.name_or_path = source.name
-    known = {field.name for field in dataclasses.fields(config)} | config.checked_by_engine | _HARMLESS | {"auto_map"}
+    own = {field.name for field in dataclasses.fields(config)} | config.checked_by_engine | config.unused_keys
+    known = own | _HARMLESS | {"auto_map"}
     warn_about_unknown(path, vars(config), known)
     _warn_about_code(path, config, task)
     return config

@@ -29,7 +29,8 @@ _MOST_TOKENS = 2**31 - 1
 
 # Classes that make no token_type_ids unless model_input_names asks for them: most of these models have none.
 _WITHOUT_TYPES = frozenset(
-    f"{name}Tokenizer" for name in ("DistilBert", "Roberta", "XLMRoberta", "Camembert", "MPNet", "Albert", "PreTrained")
+    f"{name}Tokenizer"
+    for name in ("DistilBert", "Roberta", "XLMRoberta", "Camembert", "MPNet", "Albert", "Qwen2", "PreTrained")
 ) | {"TokenizersBackend"}
 _CALLS = RunningCalls()  # of the tokenizers package
 _TRUNCATIONS = ("longest_first", "only_first", "only_second")

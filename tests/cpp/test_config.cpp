@@ -2,7 +2,9 @@
 #include <filbert/config.h>
 #include <filbert/error.h>
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "files/config.h"
 #include "make_safetensors.h"
@@ -135,6 +137,28 @@ TEST_CASE("config: what Python writes beyond JSON harms only the fields that are
   CHECK(contains(error_of(text, [](const ConfigReader& c) { c.boolean("n", true); }), "n: found nan (number)"));
   CHECK(contains(error_of(text, [](const ConfigReader& c) { c.string("n"); }), "n: found nan (number)"));
   CHECK(contains(error_of(text, [](const ConfigReader& c) { c.one_of("s", "x", {"x"}); }), "s: found \"x\\xed"));
+}
+
+TEST_CASE("config: objects inside, whose fields are named by their path") {
+  const std::string text = R"({"rope": {"near": {"theta": "x", "n": 3}, "far": null}, "kinds": ["a", "b"], "k": [1]})";
+  const auto near = [](const ConfigReader& c) { return *c.object("rope")->object("near"); };
+  CHECK(error_of(text, [&](const ConfigReader& c) {
+          CHECK(near(c).positive_int("n", 10) == 3);
+          CHECK_FALSE(c.object("rope")->object("far"));
+          CHECK_FALSE(c.object("gone"));
+          CHECK(c.strings("kinds") == std::vector<std::string>{"a", "b"});
+          CHECK(c.strings("gone") == std::nullopt);
+        }) == "");
+  CHECK(error_of(text, [&](const ConfigReader& c) { near(c).positive_number("theta", 1); }) ==
+        "m/config.json: rope.near.theta: found \"x\" (string), expected a number above 0 that fits in float32");
+  CHECK(error_of(text, [&](const ConfigReader& c) { near(c).string("name"); }) ==
+        "m/config.json: rope.near.name: missing, expected a string");
+  CHECK(error_of(text, [](const ConfigReader& c) { c.object("k"); }) ==
+        "m/config.json: k: found an array, expected an object");
+  CHECK(error_of(text, [](const ConfigReader& c) { c.strings("k"); }) ==
+        "m/config.json: k: found 1 (integer) at 0, expected a string");
+  CHECK(error_of(text, [](const ConfigReader& c) { c.strings("rope"); }) ==
+        "m/config.json: rope: found an object, expected an array of strings");
 }
 
 TEST_CASE("config: model_type may be known from elsewhere") {

@@ -21,5 +21,11 @@ std::vector<std::string> fuzz_seeds() {
       R"("layer_norm_eps":1e-12,"max_position_embeddings":512,"model_type":"bert","num_attention_heads":12,)"
       R"("num_hidden_layers":6,"pad_token_id":0,"position_embedding_type":"absolute","type_vocab_size":2,)"
       R"("use_cache":true,"vocab_size":30522,"is_decoder":false,"add_cross_attention":false,"id2label":{"0":"A"}})",
+      R"({"model_type":"mpnet","max_position_embeddings":514,"relative_attention_num_buckets":32})",
+      R"({"model_type":"modernbert","num_hidden_layers":2,"layer_types":["full_attention","sliding_attention"],)"
+      R"("local_attention":128,"local_rope_theta":null,"norm_bias":false,"rope_parameters":{"full_attention":)"
+      R"({"rope_theta":160000.0,"rope_type":"default"},"sliding_attention":{"rope_theta":10000.0}}})",
+      R"({"model_type":"qwen3","head_dim":128,"num_key_value_heads":8,"rope_scaling":null,"rope_theta":1000000,)"
+      R"("sliding_window":4096,"use_sliding_window":true,"max_window_layers":28,"is_causal":true})",
   };
 }

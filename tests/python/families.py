@@ -12,6 +12,7 @@ class Family(NamedTuple):
     """stem: what the names of its classes begin with, here and in transformers. draw: a small configuration.
 
     pads: whether padding ids may stand among the others (where positions are counted from ids).
+    is_limited: whether no sequence may be longer than the table of positions.
     """
 
     stem: str
@@ -19,6 +20,8 @@ class Family(NamedTuple):
     pads: bool = False
     types: bool = True
     pooler: bool = True
+    is_limited: bool = True
+    tasks: tuple[str, ...] = ("Model", "ForSequenceClassification")
 
 
 def _bert(rng: np.random.Generator) -> dict[str, Any]:
@@ -57,13 +60,85 @@ def _distilbert(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def _mpnet(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = {**_bert(rng), "pad_token_id": 1, "relative_attention_num_buckets": int(rng.choice([32, 40]))}
+    del drawn["type_vocab_size"]
+    return drawn
+
+
+# Rotated in pairs, and not so narrow that a norm of a head has next to nothing to span.
+EVEN_HEADS = (16, 12, 20, 32, 64, 34, 8)
+
+
+def _layer_types(rng: np.random.Generator, layers: int) -> list[str]:
+    return [str(rng.choice(["full_attention", "sliding_attention"])) for _ in range(layers)]
+
+
+def _modernbert(rng: np.random.Generator) -> dict[str, Any]:
+    drawn, heads = _bert(rng), int(rng.integers(1, 6))
+    layers = int(rng.integers(1, 5))
+    thetas = {"full": float(rng.choice([160000, 1000])), "sliding": float(rng.choice([10000, 30.5]))}
+    config = {
+        **{key: drawn[key] for key in ("vocab_size", "intermediate_size", "initializer_range", "num_labels")},
+        "max_position_embeddings": drawn["max_position_embeddings"],
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "hidden_size": heads * int(rng.choice(EVEN_HEADS[: 5 if heads == 1 else None])),
+        "hidden_activation": drawn["hidden_act"],
+        "norm_eps": drawn["layer_norm_eps"],
+        "local_attention": int(rng.choice([2, 3, 8, 30, 1000])),
+        "classifier_pooling": str(rng.choice(["cls", "mean"])),
+        "classifier_activation": str(rng.choice(ACTIVATIONS)),
+        **{f"{part}_bias": bool(rng.integers(2)) for part in ("norm", "attention", "mlp", "classifier")},
+        "pad_token_id": 0,
+        **{f"{name}_token_id": None for name in ("bos", "eos", "cls", "sep")},
+    }
+    if rng.integers(2):
+        config["layer_types"] = _layer_types(rng, layers)
+        kinds = {f"{kind}_attention": {"rope_theta": theta} for kind, theta in thetas.items()}
+        config["rope_parameters"] = {kind: {"rope_type": "default", **theta} for kind, theta in kinds.items()}
+    else:
+        config["global_attn_every_n_layers"] = int(rng.integers(1, 5))
+        config.update(global_rope_theta=thetas["full"], local_rope_theta=thetas["sliding"])
+    return config
+
+
+def _qwen3(rng: np.random.Generator) -> dict[str, Any]:
+    drawn, kv_heads, layers = _bert(rng), int(rng.integers(1, 4)), int(rng.integers(1, 4))
+    theta = float(rng.choice([10000, 1000000, 30.5]))
+    config = {
+        **{key: drawn[key] for key in ("vocab_size", "intermediate_size", "hidden_act", "initializer_range")},
+        "max_position_embeddings": drawn["max_position_embeddings"],
+        "num_hidden_layers": layers,
+        "hidden_size": int(rng.integers(16, 140)),
+        "num_attention_heads": kv_heads * int(rng.integers(1, 4)),
+        "num_key_value_heads": kv_heads,
+        "head_dim": int(rng.choice(EVEN_HEADS)),
+        "rms_norm_eps": float(rng.choice([1e-6, 1e-3])),
+        "attention_bias": bool(rng.integers(2)),
+        "use_sliding_window": bool(rng.integers(2)),
+        "sliding_window": int(rng.choice([2, 3, 8, 30, 1000])),
+        "max_window_layers": int(rng.integers(0, 3)),
+        "is_causal": bool(rng.random() < 0.8),
+        "pad_token_id": 0,
+    }
+    if config["use_sliding_window"] and rng.integers(2):
+        config["layer_types"] = _layer_types(rng, layers)
+    return {**config, **({"rope_theta": theta} if rng.integers(2) else {"rope_parameters": {"rope_theta": theta}})}
+
+
 FAMILIES = {
     "bert": Family("Bert", _bert),
     "camembert": Family("Camembert", _roberta, pads=True),
     "distilbert": Family("DistilBert", _distilbert, types=False, pooler=False),
+    "modernbert": Family("ModernBert", _modernbert, types=False, pooler=False, is_limited=False),
+    "mpnet": Family("MPNet", _mpnet, pads=True, types=False),
+    "qwen3": Family("Qwen3", _qwen3, types=False, pooler=False, is_limited=False, tasks=("Model",)),
     "roberta": Family("Roberta", _roberta, pads=True),
     "xlm-roberta": Family("XLMRoberta", _roberta, pads=True),
 }
+MODELS = [(name, task) for name, family in FAMILIES.items() for task in family.tasks]
+CLASSIFIERS = [name for name, task in MODELS if task == "ForSequenceClassification"]
 
 
 def draw_call(

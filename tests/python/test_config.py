@@ -4,7 +4,9 @@ import json
 import numpy as np
 import pytest
 from checkpoints import TINY
+from families import FAMILIES
 
+import filbert
 from filbert import AutoConfig, BertConfig, ConfigError
 
 VARIANTS = [
@@ -47,6 +49,21 @@ def test_files_go_both_ways(transformers, tmp_path, values):
         "_name_or_path": back._name_or_path
     }
     assert ours == AutoConfig.from_pretrained(tmp_path / "theirs")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_has_the_attributes_of_transformers(transformers, tmp_path, name):
+    family, rng = FAMILIES[name], np.random.default_rng(0)
+    make, reference = (getattr(library, f"{family.stem}Config") for library in (filbert, transformers))
+    for values in ({}, *(family.draw(rng) for _ in range(20))):
+        ours, theirs = make(**values), reference(**values)
+        assert without_version(ours.to_dict()) == without_version(theirs.to_dict())
+        ours.save_pretrained(tmp_path / "ours")
+        theirs.save_pretrained(tmp_path / "theirs")
+        for folder in ("ours", "theirs"):
+            read, other = make.from_pretrained(tmp_path / folder), reference.from_pretrained(tmp_path / folder)
+            assert without_version(read.to_diff_dict()) == without_version(other.to_diff_dict())
+            assert without_version(read.to_diff_dict()) == without_version(theirs.to_diff_dict())
 
 
 def test_defaults():

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from families import FAMILIES, draw_call
+from families import CLASSIFIERS, FAMILIES, MODELS, draw_call
 from test_parity import check, reference_outputs
 
 import filbert
@@ -12,7 +12,6 @@ from filbert import AutoModel, AutoModelForSequenceClassification, ConfigError, 
 from filbert.models import FAMILIES as REGISTERED
 
 CASES = 30
-TASKS = ("Model", "ForSequenceClassification")
 
 
 def reference_model(torch, transformers, name, task, seed):
@@ -35,8 +34,8 @@ def own_model(name, task, seed, **keywords):
 
 
 def test_the_table_has_every_family():
-    assert {name: family.stem for name, family in FAMILIES.items()} == {
-        name: stem for name, (_, stem) in REGISTERED.items()
+    assert {name: (family.stem, ("Config", *family.tasks)) for name, family in FAMILIES.items()} == {
+        name: (stem, kinds) for name, (_, stem, kinds) in REGISTERED.items()
     }
 
 
@@ -61,13 +60,16 @@ def test_the_base_model(torch, transformers, tmp_path, name, seed):
         check(key, np.stack(found[key]), *layers, where)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 @pytest.mark.parametrize("seed", range(CASES))
 def test_sequence_classification(torch, transformers, tmp_path, name, seed):
     config, reference = reference_model(torch, transformers, name, "ForSequenceClassification", seed)
     call = draw_call(
         FAMILIES[name], config, np.random.default_rng(2000 + seed), seed % 5, batch=64
     )  # of one alone, the error is luck
+    if "local_attention" in config and "attention_mask" in call:
+        # A masked first token may see nothing at all in its window: then transformers takes the mean of what is masked.
+        call["attention_mask"][:, 0] = 1
     reference.save_pretrained(tmp_path)
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
     assert type(model).__name__ == f"{FAMILIES[name].stem}ForSequenceClassification"
@@ -83,8 +85,7 @@ def test_sequence_classification(torch, transformers, tmp_path, name, seed):
     assert len(states.hidden_states) == len(single.hidden_states)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(("name", "task"), MODELS)
 def test_saving_and_loading_both_ways(torch, transformers, tmp_path, name, task):
     _, reference = reference_model(torch, transformers, name, task, 7)
     reference.save_pretrained(tmp_path / "theirs")
@@ -100,8 +101,7 @@ def test_saving_and_loading_both_ways(torch, transformers, tmp_path, name, task)
     }
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(("name", "task"), MODELS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 def test_a_row_has_the_same_bits_in_any_batch(name, task, dtype):
     family = FAMILIES[name]
@@ -141,7 +141,7 @@ def test_low_precision_is_close(name):
         assert found @ expected / np.linalg.norm(found) / np.linalg.norm(expected) > least
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_checkpoint_without_the_head_is_an_error(tmp_path, name):
     _, model = own_model(name, "Model", 0)
     model.save_pretrained(tmp_path)
@@ -150,7 +150,7 @@ def test_a_checkpoint_without_the_head_is_an_error(tmp_path, name):
     assert str(tmp_path) in str(error.value)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_the_base_of_a_classifier_loads(tmp_path, name):
     config, classifier = own_model(name, "ForSequenceClassification", 0)
     classifier.save_pretrained(tmp_path)

@@ -12,7 +12,7 @@ import fake_cupy
 import numpy as np
 import pytest
 from checkpoints import TINY
-from families import FAMILIES
+from families import FAMILIES, MODELS
 from text_models import SENTENCES, minilm_folder
 
 import filbert
@@ -77,8 +77,7 @@ def test_every_output_is_that_of_the_cpu(name, dtype):
     assert model.dtype == dtype
 
 
-@pytest.mark.parametrize("task", ["Model", "ForSequenceClassification"])
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(("name", "task"), MODELS)
 def test_every_family_and_head(name, task):
     family = FAMILIES[name]
     config = getattr(filbert, f"{family.stem}Config")(**family.draw(np.random.default_rng(4)))

@@ -2,6 +2,7 @@
 
 import pathlib
 
+import double
 import numpy as np
 import pytest
 
@@ -71,7 +72,7 @@ def random_case(seed):
 
 def reference_outputs(torch, model, call):
     call = {name: torch.tensor(value) for name, value in call.items()}
-    with torch.no_grad():
+    with torch.no_grad(), double.throughout(torch):
         return model.eval()(**call, output_hidden_states=True, output_attentions=True)
 
 

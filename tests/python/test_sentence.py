@@ -255,7 +255,7 @@ def test_bad_arguments(encoder, arguments, message):
         ("modules.json", '[{"type": "custom.Transformer"}]', "found module 'custom.Transformer'"),
         ("modules.json", '[{"type": 3}]', "found module 3"),
         ("modules.json", '[{"type": "sentence_transformers.models.Pooling"}]', "found modules Pooling"),
-        ("1_Pooling/config.json", '{"pooling_mode": "lasttoken"}', "found pooling lasttoken, supported: one of cls"),
+        ("1_Pooling/config.json", '{"pooling_mode": "weightedmean"}', "found pooling weightedmean, supported: one of"),
         ("1_Pooling/config.json", '{"pooling_mode": ["cls", "max"]}', "found pooling cls and max"),
         (
             "1_Pooling/config.json",

@@ -3,24 +3,34 @@
 from importlib import import_module
 from typing import Any
 
-# model_type -> (module of this package, what the names of its classes begin with)
+# What the names of classes end in.
+_BASE = ("Config", "Model")
+_CLASSIFIES = (*_BASE, "ForSequenceClassification")
+
+# model_type -> (module of this package, what the names of its classes begin with, and what they end in)
 FAMILIES = {
-    "bert": ("bert", "Bert"),
-    "camembert": ("camembert", "Camembert"),
-    "distilbert": ("distilbert", "DistilBert"),
-    "roberta": ("roberta", "Roberta"),
-    "xlm-roberta": ("xlm_roberta", "XLMRoberta"),
+    "bert": ("bert", "Bert", _CLASSIFIES),
+    "camembert": ("camembert", "Camembert", _CLASSIFIES),
+    "distilbert": ("distilbert", "DistilBert", _CLASSIFIES),
+    "modernbert": ("modernbert", "ModernBert", _CLASSIFIES),
+    "mpnet": ("mpnet", "MPNet", _CLASSIFIES),
+    "qwen3": ("qwen3", "Qwen3", _BASE),
+    "roberta": ("roberta", "Roberta", _CLASSIFIES),
+    "xlm-roberta": ("xlm_roberta", "XLMRoberta", _CLASSIFIES),
 }
-# What the names end in.
-KINDS = ("Config", "Model", "ForSequenceClassification")
 
 # The classes of all families -> their modules.
-NAMES = {f"{stem}{kind}": f"models.{module}" for module, stem in FAMILIES.values() for kind in KINDS}
+NAMES = {f"{stem}{kind}": f"models.{module}" for module, stem, kinds in FAMILIES.values() for kind in kinds}
 
 
 def class_of(model_type: Any, kind: str) -> Any:
-    """The class of a family, imported now; None if there is no such family."""
+    """The class of a family, imported now; None if there is no such family, or it has none of that kind."""
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         return None
-    module, stem = FAMILIES[model_type]
-    return getattr(import_module(f".{module}", __name__), stem + kind)
+    module, stem, kinds = FAMILIES[model_type]
+    return getattr(import_module(f".{module}", __name__), stem + kind) if kind in kinds else None
+
+
+def having(kind: str) -> list[str]:
+    """The families that have a class of that kind, by model_type."""
+    return sorted(model_type for model_type, (_, _, kinds) in FAMILIES.items() if kind in kinds)

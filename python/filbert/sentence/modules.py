@@ -11,10 +11,10 @@ from ..jsonfile import read_json, read_object
 from ..settings import warn_about_unknown
 
 # pooling_mode as the engine names it.
-POOLINGS = {"cls": "cls", "mean": "mean", "max": "max"}
+POOLINGS = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "lasttoken"}
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
-_SUPPORTED = "Transformer, Pooling (cls, mean or max) and then Normalize"
+_SUPPORTED = "Transformer, Pooling (cls, mean, max or lasttoken) and then Normalize"
 _LEGACY_POOLINGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -68,17 +68,19 @@ class SentenceModules:
 
 
 def read_modules(source: Source) -> SentenceModules:
-    """Reads modules.json and what it names. Without one: mean pooling, with a warning, as in sentence-transformers.
+    """Reads modules.json and what it names.
 
+    Without one: mean pooling, or the last token of what was made to write text, with a warning, as in
+    sentence-transformers.
     Raises ConfigError, naming the file and what it asks for, for anything that filbert would compute differently.
     """
-    source.find("config.json")  # fixes the commit, so that the cache knows which of the others do not exist
+    config = source.find("config.json")  # fixes the commit, so that the cache knows which others do not exist
     modules = SentenceModules()
     path = source.find_if_known("modules.json")
     if path is None:
-        warnings.warn(
-            f"{source.name} has no modules.json: its sentence vectors are means of token vectors", stacklevel=3
-        )
+        modules.pooling = "lasttoken" if config is not None and _is_causal(read_object(config)) else "mean"
+        what = "those of last tokens" if modules.pooling == "lasttoken" else "means of token vectors"
+        warnings.warn(f"{source.name} has no modules.json: its sentence vectors are {what}", stacklevel=3)
         return modules
     entries = read_json(path)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -102,6 +104,13 @@ def read_modules(source: Source) -> SentenceModules:
         modules.normalize = True
     _read_settings(source, modules)
     return modules
+
+
+def _is_causal(config: dict[str, Any]) -> bool:
+    """Whether a model was made to write text, and none of its tokens sees a later one."""
+    names = config.get("architectures")
+    first = str(names[0]) if isinstance(names, list) and names else ""
+    return first.endswith("ForCausalLM") and bool(config.get("is_causal", True))
 
 
 def _is_builtin(class_name: str) -> bool:

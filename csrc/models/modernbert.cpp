@@ -1,0 +1,241 @@
+// ModernBERT (Warner et al., arXiv:2412.13663): pre-norm, rotary positions, a gated feed-forward layer, and layers that
+// see only what is near between layers that see all.
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "models/activations.h"
+#include "models/attention_settings.h"
+#include "models/heads.h"
+#include "models/layers.h"
+
+namespace filbert {
+namespace {
+
+using namespace config_limits;
+
+struct Size {
+  std::size_t vocabulary, hidden, layers, heads, intermediate, longest, window;
+  float eps;
+  bool norm_bias, attention_bias, mlp_bias;
+  filbert_activation activation;
+  std::vector<bool> is_sliding;  // a layer
+  double full_theta, sliding_theta;
+};
+
+const auto size = [](std::int64_t value) { return static_cast<std::size_t>(value); };
+
+// Of the layers of one kind; `older` is what the configuration said before it had rope_parameters.
+double theta_of(const ConfigReader& config, const char* kind, double older) {
+  const auto all = config.object("rope_parameters");
+  if (!all) return older;
+  for (const char* field : {"rope_theta", "rope_type", "type"})
+    if (all->has(field)) all->fail(field, "an object for full_attention and one for sliding_attention");
+  const auto own = all->object(kind);
+  return own ? read_theta(*own, older) : older;
+}
+
+Size read(const ConfigReader& config) {
+  const std::int64_t hidden = config.positive_int("hidden_size", 768, kHiddenSize);
+  const std::int64_t heads = config.positive_int("num_attention_heads", 12, kHeads);
+  config.require_divisible("hidden_size", hidden, "num_attention_heads", heads);
+  if (hidden / heads % 2 != 0) config.fail("hidden_size", "an even number a head: they turn in pairs");
+  const std::size_t layers = size(config.positive_int("num_hidden_layers", 22, kLayers));
+  const std::size_t every = size(config.positive_int("global_attn_every_n_layers", 3, kLayers));
+  // Both sides together. Below 2 a token would see itself alone, and a window of 0 is none.
+  const auto local_attention = config.optional_int("local_attention", 2, kPositions);
+  refuse_scaled_rotation(config);
+  const double global = config.positive_number("global_rope_theta", 160000);
+  const double local = config.is_null("local_rope_theta") ? global : config.positive_number("local_rope_theta", 10000);
+  return {
+      .vocabulary = size(config.positive_int("vocab_size", 50368, kVocabulary)),
+      .hidden = size(hidden),
+      .layers = layers,
+      .heads = size(heads),
+      .intermediate = size(config.positive_int("intermediate_size", 1152, kIntermediateSize)),
+      .longest = size(config.positive_int("max_position_embeddings", 8192, kPositions)),
+      .window = size(local_attention.value_or(128) / 2),
+      .eps = static_cast<float>(config.positive_number("norm_eps", 1e-5)),
+      .norm_bias = config.boolean("norm_bias", false),
+      .attention_bias = config.boolean("attention_bias", false),
+      .mlp_bias = config.boolean("mlp_bias", false),
+      .activation = read_activation(config, "hidden_activation", "gelu"),
+      .is_sliding = read_sliding_layers(config, layers, [&](std::size_t i) { return i % every != 0; }),
+      .full_theta = theta_of(config, "full_attention", global),
+      .sliding_theta = theta_of(config, "sliding_attention", local),
+  };
+}
+
+struct Layer {
+  Norm attention_norm;  // none of the first layer: the embeddings are normed already
+  Linear qkv, attention_out;
+  Norm mlp_norm;
+  Linear up, down;
+};
+
+class ModernBert : public Encoder {
+ public:
+  ModernBert(const Size& sizes, Tensors& tensors) : config_(sizes) {
+    const std::size_t hidden = sizes.hidden;
+    const auto make_norm = [&](const std::string& name) {
+      return make_layer_norm(tensors, name, hidden, sizes.eps, sizes.norm_bias);
+    };
+    word_ = tensors.table("embeddings.tok_embeddings.weight", sizes.vocabulary, hidden, Tensors::Init::normal);
+    embedding_norm_ = make_norm("embeddings.norm");
+    for (std::size_t i = 0; i < sizes.layers; ++i) {
+      const std::string name = "layers." + std::to_string(i) + ".";
+      Layer layer;
+      if (i > 0) layer.attention_norm = make_norm(name + "attn_norm");
+      const Norm& input = i > 0 ? layer.attention_norm : embedding_norm_;
+      layer.qkv = make_linear(tensors, {{name + "attn.Wqkv", 3 * hidden}}, hidden, &input, sizes.attention_bias);
+      layer.attention_out = make_linear(tensors, {{name + "attn.Wo", hidden}}, hidden, nullptr, sizes.attention_bias);
+      layer.mlp_norm = make_norm(name + "mlp_norm");
+      layer.up =
+          make_gated(tensors, {{name + "mlp.Wi", 2 * sizes.intermediate}}, hidden, &layer.mlp_norm, sizes.mlp_bias);
+      layer.down = make_linear(tensors, {{name + "mlp.Wo", hidden}}, sizes.intermediate, nullptr, sizes.mlp_bias);
+      layers_.push_back(std::move(layer));
+    }
+    final_norm_ = make_norm("final_norm");
+    full_frequencies_ = tensors.numbers(rotary_frequencies(sizes.full_theta, hidden / sizes.heads));
+    sliding_frequencies_ = tensors.numbers(rotary_frequencies(sizes.sliding_theta, hidden / sizes.heads));
+  }
+
+  Dimensions dimensions() const override {
+    // No table ends: what the configuration has is how long the texts were that it learned from.
+    const InputRules inputs = {.vocabulary = config_.vocabulary,
+                               .positions = size(kPositions),
+                               .longest = config_.longest,
+                               .rule = InputRules::Positions::of_tokens};
+    return {inputs, config_.hidden, config_.layers, config_.heads};
+  }
+
+  void* forward(Run& run) const override {
+    const auto& [ops, batch, arena, trace, rows] = run;
+    const std::size_t hidden = config_.hidden;
+    const std::size_t head_size = hidden / config_.heads;
+    void* x = arena.activations(batch.tokens, hidden);
+    void* sum = arena.activations(batch.tokens, hidden);
+    void* normed = arena.activations(batch.tokens, hidden);
+    void* qkv = arena.activations(batch.tokens, 3 * hidden);
+    void* context = arena.activations(batch.tokens, hidden);
+    void* inner = arena.activations(batch.tokens, config_.intermediate);
+
+    filbert_attention_args attention = {};
+    attention.batch = &batch;
+    attention.q = {qkv, 3 * hidden, 0};
+    attention.k = {qkv, 3 * hidden, hidden};
+    attention.v = {qkv, 3 * hidden, 2 * hidden};
+    attention.heads = attention.kv_heads = config_.heads;
+    attention.head_size = head_size;
+    attention.scale = 1.0f / std::sqrt(static_cast<float>(head_size));
+    attention.out = context;
+
+    ops.token_ops({embed({batch.ids, batch.types, batch.positions, word_, nullptr, nullptr, hidden, sum},
+                         FILBERT_NEXT_ALONE),  // [tokens, hidden]
+                   embedding_norm_(sum, x)},   // [tokens, hidden]
+                  batch.tokens);
+    trace.hidden_state(x);
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      const Layer& layer = layers_[i];
+      const bool is_last = i + 1 == layers_.size(), is_sliding = config_.is_sliding[i];
+      const Rows wanted = is_last ? rows : Rows::all;
+      const std::size_t tokens = wanted == Rows::all ? batch.tokens : batch.sequences;
+      attention.rows = rows_op(wanted);
+      attention.window = is_sliding ? config_.window : 0;
+      trace.next_attention(attention);
+      const Weight& frequencies = is_sliding ? sliding_frequencies_ : full_frequencies_;
+      // Heads of q and k lie side by side, and turn together.
+      const filbert_token_op turn =
+          rope({attention.q, 2 * config_.heads, head_size, batch.positions, frequencies, head_size});
+      if (i == 0)
+        ops.token_ops({layer.qkv.to_heads(x, qkv, head_size), turn}, batch.tokens);  // [tokens, 3 hidden]
+      else
+        ops.token_ops({layer.attention_norm(x, normed, FILBERT_NEXT_ALONE),  // [tokens, hidden]
+                       layer.qkv.to_heads(normed, qkv, head_size), turn},    // [tokens, 3 hidden]
+                      batch.tokens);
+      ops.attention(attention);  // [tokens, hidden]
+      if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
+      ops.token_ops(
+          {layer.attention_out(context, sum, FILBERT_NEXT_AND_OTHERS, FILBERT_IDENTITY, x),  // [tokens, hidden]
+           layer.mlp_norm(sum, normed, FILBERT_NEXT_ALONE),                                  // [tokens, hidden]
+           layer.up(normed, inner, FILBERT_NEXT_ALONE, config_.activation),                  // [tokens, intermediate]
+           layer.down(inner, x, FILBERT_OTHERS, FILBERT_IDENTITY, sum)},                     // [tokens, hidden]
+          tokens);
+      trace.attention_done();
+      if (is_last) {
+        ops.token_ops({final_norm_(x, normed)}, tokens);  // [tokens, hidden]
+        x = normed;
+      }
+      trace.hidden_state(x);
+    }
+    return x;
+  }
+
+ private:
+  Size config_;
+  Weight word_;
+  Norm embedding_norm_;
+  std::vector<Layer> layers_;
+  Norm final_norm_;
+  Weight full_frequencies_, sliding_frequencies_;
+};
+
+// Logits of the first token, or of the mean of all: a layer, a norm, and the classifier.
+class Classifier : public Head {
+ public:
+  Classifier(const ConfigReader& config, Tensors& tensors) {
+    constexpr auto kHead = Tensors::Owner::head;
+    const Size sizes = read(config);
+    hidden_ = sizes.hidden;
+    labels_ = count_labels(config);
+    reads_ = config.one_of("classifier_pooling", "cls", {"cls", "mean"}) == "cls" ? Rows::first : Rows::all;
+    activation_ = read_activation(config, "classifier_activation", "gelu");
+    dense_ = make_linear(tensors, {{"head.dense", hidden_}}, hidden_, nullptr, config.boolean("classifier_bias", false),
+                         kHead);
+    norm_ = make_layer_norm(tensors, "head.norm", hidden_, sizes.eps, sizes.norm_bias, kHead);
+    classifier_ = make_linear(tensors, {{"classifier", labels_}}, hidden_, &norm_, true, kHead);
+  }
+
+  Rows reads() const override { return reads_; }
+  std::size_t width() const override { return labels_; }
+
+  void* forward(Run& run, const void* x, std::size_t) const override {
+    const std::size_t rows = run.batch.sequences;
+    void* mean = run.arena.activations(rows, hidden_);
+    void* inner = run.arena.activations(rows, hidden_);
+    void* normed = run.arena.activations(rows, hidden_);
+    void* logits = run.arena.activations(rows, labels_);
+    if (reads_ == Rows::all) {
+      run.ops.pool({&run.batch, x, hidden_, FILBERT_POOL_MEAN, 0, mean});  // [sequences, hidden]
+      x = mean;
+    }
+    run.ops.token_ops({dense_(x, inner, FILBERT_NEXT_ALONE, activation_),  // [sequences, hidden]
+                       norm_(inner, normed, FILBERT_NEXT_ALONE),           // [sequences, hidden]
+                       classifier_(normed, logits)},                       // [sequences, labels]
+                      rows);
+    return logits;
+  }
+
+ private:
+  std::size_t hidden_, labels_;
+  Rows reads_;
+  filbert_activation activation_;
+  Linear dense_;
+  Norm norm_;
+  Linear classifier_;
+};
+
+std::unique_ptr<Encoder> modernbert(const ConfigReader& config, Tensors& tensors) {
+  return std::make_unique<ModernBert>(read(config), tensors);
+}
+
+std::unique_ptr<Head> modernbert_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  if (task != Task::sequence_classification) return nullptr;
+  return std::make_unique<Classifier>(config, tensors);
+}
+
+}  // namespace
+
+extern const Family kModernbert = {"modernbert", "model.", modernbert, modernbert_head};
+
+}  // namespace filbert

@@ -1,0 +1,201 @@
+// Qwen3 (Yang et al., arXiv:2505.09388) without a head, as it makes vectors of texts (arXiv:2506.05176): pre-norm with
+// RMS norms, also of every head of q and k, rotary positions, several heads of q to one of k and v, a gated
+// feed-forward layer, and causal attention.
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "models/activations.h"
+#include "models/attention_settings.h"
+#include "models/layers.h"
+
+namespace filbert {
+namespace {
+
+using namespace config_limits;
+
+struct Size {
+  std::size_t vocabulary, hidden, layers, heads, kv_heads, head_size, intermediate, longest, window;
+  float eps;
+  bool attention_bias, causal;
+  filbert_activation activation;
+  std::vector<bool> is_sliding;  // a layer
+  double theta;
+};
+
+const auto size = [](std::int64_t value) { return static_cast<std::size_t>(value); };
+
+double read_theta_of_all(const ConfigReader& config) {
+  refuse_scaled_rotation(config);
+  const double older = config.positive_number("rope_theta", 10000);
+  const auto parameters = config.object("rope_parameters");
+  if (!parameters) return older;
+  for (const char* field : {"full_attention", "sliding_attention"})
+    if (parameters->has(field)) parameters->fail(field, "one rope_theta for all layers");
+  return read_theta(*parameters, older);
+}
+
+Size read(const ConfigReader& config) {
+  const std::int64_t heads = config.positive_int("num_attention_heads", 32, kHeads);
+  const std::int64_t kv_heads =
+      config.is_null("num_key_value_heads") ? heads : config.positive_int("num_key_value_heads", 32, kHeads);
+  config.require_divisible("num_attention_heads", heads, "num_key_value_heads", kv_heads);
+  const std::int64_t head_size = config.is_null("head_dim") ? 0 : config.positive_int("head_dim", 128, kHiddenSize);
+  if (head_size == 0 || head_size % 2 != 0) config.fail("head_dim", "an even integer: heads turn in pairs");
+  const std::size_t layers = size(config.positive_int("num_hidden_layers", 32, kLayers));
+  const bool causal = config.boolean("is_causal", true);
+  // Of a causal layer it counts the token that asks, too. At 1 that one would see itself alone, and a window of 0 is
+  // none.
+  std::size_t window = 0;
+  if (config.boolean("use_sliding_window", false) && !config.is_null("sliding_window"))
+    window = size(config.optional_int("sliding_window", 2, kPositions).value_or(4096)) - (causal ? 1 : 0);
+  const std::size_t first_sliding = size(config.non_negative_int("max_window_layers", 28, kLayers));
+  std::vector<bool> is_sliding =
+      read_sliding_layers(config, layers, [&](std::size_t i) { return window > 0 && i >= first_sliding; });
+  for (const bool sliding : is_sliding)
+    if (sliding && window == 0)
+      config.fail("layer_types", "no \"sliding_attention\" without use_sliding_window and sliding_window");
+  return {
+      .vocabulary = size(config.positive_int("vocab_size", 151936, kVocabulary)),
+      .hidden = size(config.positive_int("hidden_size", 4096, kHiddenSize)),
+      .layers = layers,
+      .heads = size(heads),
+      .kv_heads = size(kv_heads),
+      .head_size = size(head_size),
+      .intermediate = size(config.positive_int("intermediate_size", 22016, kIntermediateSize)),
+      .longest = size(config.positive_int("max_position_embeddings", 32768, kPositions)),
+      .window = window,
+      .eps = static_cast<float>(config.positive_number("rms_norm_eps", 1e-6)),
+      .attention_bias = config.boolean("attention_bias", false),
+      .causal = causal,
+      .activation = read_activation(config, "hidden_act", "silu"),
+      .is_sliding = std::move(is_sliding),
+      .theta = read_theta_of_all(config),
+  };
+}
+
+struct Layer {
+  Norm attention_norm, q_norm, k_norm, mlp_norm;
+  Linear qkv, attention_out, up, down;
+};
+
+class Qwen3 : public Encoder {
+ public:
+  Qwen3(const Size& sizes, Tensors& tensors) : config_(sizes) {
+    const auto& [vocabulary, hidden, layers, heads, kv_heads, head_size, intermediate, longest, window, eps,
+                 attention_bias, causal, activation, is_sliding, theta] = config_;
+    word_ = tensors.table("embed_tokens.weight", vocabulary, hidden, Tensors::Init::normal_padding_zero);
+    for (std::size_t i = 0; i < layers; ++i) {
+      const std::string name = "layers." + std::to_string(i) + ".";
+      const std::string attention = name + "self_attn.";
+      Layer layer;
+      layer.attention_norm = make_rms_norm(tensors, name + "input_layernorm", hidden, eps);
+      layer.qkv = make_linear(tensors,
+                              {{attention + "q_proj", heads * head_size},
+                               {attention + "k_proj", kv_heads * head_size},
+                               {attention + "v_proj", kv_heads * head_size}},
+                              hidden, &layer.attention_norm, attention_bias);
+      layer.q_norm = make_rms_norm(tensors, attention + "q_norm", head_size, eps);
+      layer.k_norm = make_rms_norm(tensors, attention + "k_norm", head_size, eps);
+      layer.attention_out =
+          make_linear(tensors, {{attention + "o_proj", hidden}}, heads * head_size, nullptr, attention_bias);
+      layer.mlp_norm = make_rms_norm(tensors, name + "post_attention_layernorm", hidden, eps);
+      layer.up = make_gated(tensors, {{name + "mlp.gate_proj", intermediate}, {name + "mlp.up_proj", intermediate}},
+                            hidden, &layer.mlp_norm, false);
+      layer.down = make_linear(tensors, {{name + "mlp.down_proj", hidden}}, intermediate, nullptr, false);
+      layers_.push_back(std::move(layer));
+    }
+    final_norm_ = make_rms_norm(tensors, "norm", hidden, eps);
+    frequencies_ = tensors.numbers(rotary_frequencies(theta, head_size));
+  }
+
+  Dimensions dimensions() const override {
+    // No table ends: what the configuration has is how long the texts were that it learned from.
+    const InputRules inputs = {.vocabulary = config_.vocabulary,
+                               .positions = size(kPositions),
+                               .longest = config_.longest,
+                               .rule = InputRules::Positions::of_tokens};
+    return {inputs, config_.hidden, config_.layers, config_.heads};
+  }
+
+  void* forward(Run& run) const override {
+    const auto& [ops, batch, arena, trace, rows] = run;
+    const std::size_t hidden = config_.hidden, head_size = config_.head_size;
+    const std::size_t q_width = config_.heads * head_size, kv_width = config_.kv_heads * head_size;
+    const std::size_t width = q_width + 2 * kv_width;
+    void* x = arena.activations(batch.tokens, hidden);
+    void* sum = arena.activations(batch.tokens, hidden);
+    void* normed = arena.activations(batch.tokens, hidden);
+    void* qkv = arena.activations(batch.tokens, width);
+    void* context = arena.activations(batch.tokens, q_width);
+    void* inner = arena.activations(batch.tokens, config_.intermediate);
+
+    filbert_attention_args attention = {};
+    attention.batch = &batch;
+    attention.q = {qkv, width, 0};
+    attention.k = {qkv, width, q_width};
+    attention.v = {qkv, width, q_width + kv_width};
+    attention.heads = config_.heads;
+    attention.kv_heads = config_.kv_heads;
+    attention.head_size = head_size;
+    attention.scale = 1.0f / std::sqrt(static_cast<float>(head_size));
+    attention.causal = config_.causal;
+    attention.out = context;
+    const std::size_t turning = config_.heads + config_.kv_heads;  // those of q and k, side by side
+
+    ops.token_ops({embed({batch.ids, batch.types, batch.positions, word_, nullptr, nullptr, hidden, x})},
+                  batch.tokens);  // [tokens, hidden]
+    trace.hidden_state(x);
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      const Layer& layer = layers_[i];
+      const bool is_last = i + 1 == layers_.size();
+      const Rows wanted = is_last ? rows : Rows::all;
+      const std::size_t tokens = wanted == Rows::all ? batch.tokens : batch.sequences;
+      attention.rows = rows_op(wanted);
+      attention.window = config_.is_sliding[i] ? config_.window : 0;
+      trace.next_attention(attention);
+      ops.token_ops({layer.attention_norm(x, normed, FILBERT_NEXT_ALONE),  // [tokens, hidden]
+                     layer.qkv.to_heads(normed, qkv, head_size),           // [tokens, width]
+                     head_norm({FILBERT_RMS_NORM, attention.q, config_.heads, head_size, layer.q_norm.gamma, nullptr,
+                                config_.eps}),
+                     head_norm({FILBERT_RMS_NORM, attention.k, config_.kv_heads, head_size, layer.k_norm.gamma, nullptr,
+                                config_.eps}),
+                     rope({attention.q, turning, head_size, batch.positions, frequencies_, head_size})},
+                    batch.tokens);
+      ops.attention(attention);  // [tokens, q_width]
+      if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
+      ops.token_ops(
+          {layer.attention_out(context, sum, FILBERT_NEXT_AND_OTHERS, FILBERT_IDENTITY, x),  // [tokens, hidden]
+           layer.mlp_norm(sum, normed, FILBERT_NEXT_ALONE),                                  // [tokens, hidden]
+           layer.up(normed, inner, FILBERT_NEXT_ALONE, config_.activation),                  // [tokens, intermediate]
+           layer.down(inner, x, FILBERT_OTHERS, FILBERT_IDENTITY, sum)},                     // [tokens, hidden]
+          tokens);
+      trace.attention_done();
+      if (is_last) {
+        ops.token_ops({final_norm_(x, normed)}, tokens);  // [tokens, hidden]
+        x = normed;
+      }
+      trace.hidden_state(x);
+    }
+    return x;
+  }
+
+ private:
+  Size config_;
+  Weight word_;
+  std::vector<Layer> layers_;
+  Norm final_norm_;
+  Weight frequencies_;
+};
+
+std::unique_ptr<Encoder> qwen3(const ConfigReader& config, Tensors& tensors) {
+  return std::make_unique<Qwen3>(read(config), tensors);
+}
+
+std::unique_ptr<Head> no_head(Task, const ConfigReader&, Tensors&) { return nullptr; }
+
+}  // namespace
+
+extern const Family kQwen3 = {"qwen3", "model.", qwen3, no_head};
+
+}  // namespace filbert

@@ -1,0 +1,32 @@
+"""What configurations say layer by layer, in the form that transformers gives it today.
+
+Older files tell the rotation of rotary positions by single keys, and which layers see only what is near by a rule.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from .checks import integer
+from .errors import ConfigError
+
+
+def layer_types(layers: Any, is_sliding: Callable[[int], bool]) -> list[str]:
+    """The kind of attention of each of `layers` layers. Raises ConfigError if that is no number of layers."""
+    count = integer(layers)
+    if count is None or not 1 <= count <= 4096:
+        raise ConfigError(f"num_hidden_layers: found {layers!r}, expected an integer from 1 to 4096")
+    return ["sliding_attention" if is_sliding(i) else "full_attention" for i in range(count)]
+
+
+def rotation(parameters: Any, scaling: Any, theta: Any) -> Any:
+    """One object of rope_parameters, with `scaling` (the older rope_scaling) in it and `theta` where it has none.
+
+    What is no object comes back as it is: the engine names what is wrong.
+    """
+    if not isinstance(parameters, dict | None) or not isinstance(scaling, dict | None):
+        return scaling or parameters
+    found: dict[str, Any] = {**copy.deepcopy(parameters or {}), **copy.deepcopy(scaling or {})}
+    found.setdefault("rope_type", found.get("type", "default"))
+    found.setdefault("rope_theta", theta)
+    return found

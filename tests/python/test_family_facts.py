@@ -1,0 +1,350 @@
+"""What is special about a family: its formulas by hand, its settings, and those that it refuses."""
+
+import json
+import math
+import warnings
+
+import double
+import numpy as np
+import pytest
+from families import FAMILIES
+from safetensors.numpy import load_file, save_file
+from test_families import own_model, reference_model
+from test_parity import check, reference_outputs
+
+import filbert
+from filbert import AutoConfig, AutoModel, AutoModelForSequenceClassification, ConfigError
+
+ROTARY = ("modernbert", "qwen3")
+MODERNBERT = {
+    "vocab_size": 40,
+    "hidden_size": 48,
+    "intermediate_size": 20,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "pad_token_id": 0,
+}
+QWEN3 = {**MODERNBERT, "num_key_value_heads": 1, "head_dim": 16}
+MPNET = {**MODERNBERT, "max_position_embeddings": 302, "pad_token_id": 1}
+
+# config.json of three models of the hub.
+ON_THE_HUB = {
+    "ModernBERT-base": {
+        "architectures": ["ModernBertForMaskedLM"], "attention_bias": False, "attention_dropout": 0.0,
+        "bos_token_id": 50281, "classifier_activation": "gelu", "classifier_bias": False, "classifier_dropout": 0.0,
+        "classifier_pooling": "mean", "cls_token_id": 50281, "decoder_bias": True, "deterministic_flash_attn": False,
+        "embedding_dropout": 0.0, "eos_token_id": 50282, "global_attn_every_n_layers": 3,
+        "global_rope_theta": 160000.0, "gradient_checkpointing": False, "hidden_activation": "gelu",
+        "hidden_size": 768, "initializer_cutoff_factor": 2.0, "initializer_range": 0.02, "intermediate_size": 1152,
+        "layer_norm_eps": 1e-05, "local_attention": 128, "local_rope_theta": 10000.0,
+        "max_position_embeddings": 8192, "mlp_bias": False, "mlp_dropout": 0.0, "model_type": "modernbert",
+        "norm_bias": False, "norm_eps": 1e-05, "num_attention_heads": 12, "num_hidden_layers": 22,
+        "pad_token_id": 50283, "position_embedding_type": "absolute", "reference_compile": None,
+        "repad_logits_with_grad": False, "sep_token_id": 50282, "sparse_pred_ignore_index": -100,
+        "sparse_prediction": False, "tie_word_embeddings": True, "torch_dtype": "float32",
+        "transformers_version": "4.47.0.dev0", "vocab_size": 50368,
+    },
+    "all-mpnet-base-v2": {
+        "_name_or_path": "microsoft/mpnet-base", "architectures": ["MPNetForMaskedLM"],
+        "attention_probs_dropout_prob": 0.1, "bos_token_id": 0, "eos_token_id": 2, "gradient_checkpointing": False,
+        "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 768, "initializer_range": 0.02,
+        "intermediate_size": 3072, "layer_norm_eps": 1e-05, "max_position_embeddings": 514, "model_type": "mpnet",
+        "num_attention_heads": 12, "num_hidden_layers": 12, "pad_token_id": 1,
+        "relative_attention_num_buckets": 32, "tokenizer_class": "MPNetTokenizer", "torch_dtype": "float32",
+        "transformers_version": "4.8.2", "vocab_size": 30527,
+    },
+    "Qwen3-Embedding-0.6B": {
+        "architectures": ["Qwen3ForCausalLM"], "attention_bias": False, "attention_dropout": 0.0,
+        "bos_token_id": 151643, "eos_token_id": 151643, "head_dim": 128, "hidden_act": "silu", "hidden_size": 1024,
+        "initializer_range": 0.02, "intermediate_size": 3072, "max_position_embeddings": 32768,
+        "max_window_layers": 28, "model_type": "qwen3", "num_attention_heads": 16, "num_hidden_layers": 28,
+        "num_key_value_heads": 8, "rms_norm_eps": 1e-06, "rope_scaling": None, "rope_theta": 1000000,
+        "sliding_window": None, "tie_word_embeddings": True, "torch_dtype": "bfloat16",
+        "transformers_version": "4.51.3", "use_cache": True, "use_sliding_window": False, "vocab_size": 151669,
+    },
+}  # fmt: skip
+SMALL = {"hidden_size": 32, "intermediate_size": 8, "num_attention_heads": 8, "vocab_size": 60}
+
+
+def rewritten(folder, **changes):
+    """The folder, with other values in config.json; None removes a key."""
+    values = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
+    return folder
+
+
+def softmax(scores):
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return weights / weights.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", ON_THE_HUB)
+def test_configurations_of_the_hub_give_no_warning(transformers, tmp_path, name):
+    values = ON_THE_HUB[name]
+    small = {**values, **SMALL, "num_hidden_layers": 2}
+    config = AutoConfig.for_model(values["model_type"], **small)
+    getattr(filbert, f"{FAMILIES[values['model_type']].stem}Model")(config, seed=0).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(small))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = AutoModel.from_pretrained(tmp_path).config
+    theirs = transformers.AutoConfig.from_pretrained(tmp_path)
+    assert {key: getattr(loaded, key) for key in theirs.to_diff_dict() if key not in ("dtype", "model_type")} == {
+        key: value for key, value in theirs.to_diff_dict().items() if key not in ("dtype", "model_type")
+    } | {"transformers_version": loaded.transformers_version}
+
+
+def bucket_of(distance):
+    """Of a key so many columns after the query, as T5 has it (arXiv:1910.10683), with logarithms."""
+    away = abs(distance)
+    of_side = away if away < 8 else min(15, 8 + int(math.log(away / 8) / math.log(16) * 8))
+    return of_side + (16 if distance > 0 else 0)
+
+
+def test_mpnets_bias(tmp_path):
+    model = filbert.MPNetModel(filbert.MPNetConfig(**{**MPNET, "relative_attention_num_buckets": 33}), seed=0)
+    model.save_pretrained(tmp_path)
+    tensors = dict(load_file(tmp_path / "model.safetensors"))
+    for name in tensors:
+        if ".attn.q." in name:
+            tensors[name] = np.zeros_like(tensors[name])  # so that only the bias is left of the scores
+    table = np.random.default_rng(0).standard_normal((33, 3)).astype(np.float32)
+    tensors["encoder.relative_attention_bias.weight"] = table
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    length = 300
+    found = AutoModel.from_pretrained(tmp_path)([[9] * length], output_attentions=True).attentions
+    columns = np.arange(length)
+    buckets = np.vectorize(bucket_of)(columns[None, :] - columns[:, None])
+    expected = softmax(table.astype(np.float64)[buckets].transpose(2, 0, 1))
+    for layer in found:
+        np.testing.assert_allclose(layer[0], expected, rtol=1e-5, atol=1e-8)
+
+
+def test_mpnets_buckets_are_those_of_transformers(torch, transformers):
+    bucket = transformers.models.mpnet.modeling_mpnet.MPNetEncoder.relative_position_bucket
+    distances = torch.arange(-600, 601)
+    assert bucket(distances).tolist() == [bucket_of(int(distance)) for distance in distances]
+
+
+def test_mpnet_counts_positions_from_1_whatever_its_padding_id(tmp_path):
+    model = filbert.MPNetModel(filbert.MPNetConfig(**MPNET), seed=0)
+    model.save_pretrained(tmp_path)
+    other = AutoModel.from_pretrained(rewritten(tmp_path, pad_token_id=7))
+    for ids in ([[9, 1, 7, 1, 8]], [[1, 1, 9]]):
+        assert other(ids).last_hidden_state.tobytes() == model(ids).last_hidden_state.tobytes()
+
+
+@pytest.mark.parametrize("window", [2, 3, 8, 40])
+def test_modernberts_window_has_both_ends(window):
+    kinds = ["sliding_attention", "full_attention"]
+    config = filbert.ModernBertConfig(**MODERNBERT, local_attention=window, layer_types=kinds)
+    ids = np.random.default_rng(0).integers(1, 40, (1, 50))
+    mask = np.random.default_rng(1).random((1, 50)) < 0.7
+    mask[0, 20] = mask[0, 0] = True
+    near, every = filbert.ModernBertModel(config, seed=0)(ids, mask, output_attentions=True).attentions
+    columns = np.arange(50)
+    pairs = mask[0][:, None] & mask[0][None, :]
+    is_near = np.abs(columns[:, None] - columns[None, :]) <= window // 2
+    assert ((near[0] > 0) == (pairs & is_near)).all()
+    assert ((every[0] > 0) == pairs).all()
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("window", [2, 3, 8, 40])
+def test_qwen3s_window(window, causal):
+    sliding = {"use_sliding_window": True, "sliding_window": window, "max_window_layers": 1, "is_causal": causal}
+    model = filbert.Qwen3Model(filbert.Qwen3Config(**QWEN3, **sliding), seed=0)
+    assert model.config.layer_types == ["full_attention", "sliding_attention"]
+    ids = np.random.default_rng(0).integers(1, 40, (1, 50))
+    every, near = model(ids, output_attentions=True).attentions
+    away = np.arange(50)[:, None] - np.arange(50)[None, :]
+    seen = away >= 0 if causal else away == away
+    assert ((every[0] > 0) == seen).all()
+    assert ((near[0] > 0) == (seen & (away < window if causal else np.abs(away) <= window))).all()
+
+
+@pytest.mark.parametrize("name", ROTARY)
+def test_positions_are_those_that_are_given(torch, transformers, tmp_path, name):
+    config, reference = reference_model(torch, transformers, name, "Model", 5)
+    reference.save_pretrained(tmp_path)
+    rng = np.random.default_rng(0)
+    call = {"input_ids": rng.integers(1, config["vocab_size"], (2, 30)), "attention_mask": np.ones((2, 30), np.int64)}
+    call["position_ids"] = rng.integers(0, 5000, (2, 30))
+    model = AutoModel.from_pretrained(tmp_path)
+    single = reference_outputs(torch, reference, call)
+    double_ = reference_outputs(torch, reference.double(), call)
+    found = model(**call)
+    check("last_hidden_state", found.last_hidden_state, single.last_hidden_state, double_.last_hidden_state, True)
+    del call["position_ids"]
+    default = model(**call).last_hidden_state
+    assert np.abs(default - found.last_hidden_state).max() > 1e-3
+    counted = model(**call, position_ids=np.arange(30)[None])
+    assert counted.last_hidden_state.tobytes() == default.tobytes()
+
+
+@pytest.mark.parametrize("name", ROTARY)
+def test_texts_may_be_longer_than_those_it_learned_from(torch, transformers, tmp_path, name):
+    config, reference = reference_model(torch, transformers, name, "Model", 6)
+    reference.save_pretrained(tmp_path)
+    model = AutoModel.from_pretrained(tmp_path)
+    assert model.max_positions == config["max_position_embeddings"]
+    call = {"input_ids": np.random.default_rng(0).integers(1, config["vocab_size"], (1, 700))}
+    single = reference_outputs(torch, reference, call)
+    double_ = reference_outputs(torch, reference.double(), call)
+    found = model(**call).last_hidden_state
+    check("last_hidden_state", found, single.last_hidden_state, double_.last_hidden_state, True)
+
+
+@pytest.mark.parametrize("name", ROTARY)
+def test_padding_on_the_left_changes_no_bit(name):
+    _, model = own_model(name, "Model", 2)
+    alone = model([[9, 10, 11, 12]]).last_hidden_state[0]
+    padded = model([[0, 0, 0, 9, 10, 11, 12]], attention_mask=[[0, 0, 0, 1, 1, 1, 1]]).last_hidden_state[0]
+    assert padded[3:].tobytes() == alone.tobytes()
+
+
+def test_a_local_theta_of_null_is_the_global_one(tmp_path):
+    thetas = {"global_rope_theta": 500.0, "local_rope_theta": None}
+    config = filbert.ModernBertConfig(**MODERNBERT, **thetas)
+    assert config.rope_parameters["sliding_attention"] == {"rope_theta": 500.0, "rope_type": "default"}
+    model = filbert.ModernBertModel(config, seed=0)
+    model.save_pretrained(tmp_path)
+    ids = [list(range(1, 30))]
+    expected = model(ids).last_hidden_state.tobytes()
+    values = json.loads((tmp_path / "config.json").read_text())
+    del values["rope_parameters"]
+    for local, is_same in ((None, True), (500.0, True), (400.0, False)):
+        (tmp_path / "config.json").write_text(json.dumps(values | thetas | {"local_rope_theta": local}))
+        assert (AutoModel.from_pretrained(tmp_path)(ids).last_hidden_state.tobytes() == expected) == is_same
+
+
+def test_the_engine_reads_older_keys_as_the_configuration_does():
+    """Programs in C++ give it files as they are: without layer_types and rope_parameters."""
+    from filbert import _core
+
+    older = {
+        "modernbert": {**MODERNBERT, "global_attn_every_n_layers": 2, "global_rope_theta": 50, "local_rope_theta": 70},
+        "qwen3": {**QWEN3, "rope_theta": 50, "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1},
+    }
+    ids = np.arange(1, 30)[None]
+    for name, values in older.items():
+        stem = FAMILIES[name].stem
+        model = getattr(filbert, f"{stem}Model")(getattr(filbert, f"{stem}Config")(**values), seed=0)
+        raw = _core.Model(json.dumps({**values, "model_type": name}), model._weights)
+        assert raw.forward(ids)[0].tobytes() == model(ids).last_hidden_state.tobytes()
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_qwen3_of_either_name_and_with_a_head_that_nobody_reads(torch, transformers, tmp_path, prefix):
+    _, reference = reference_model(torch, transformers, "qwen3", "Model", 1)
+    reference.save_pretrained(tmp_path)
+    ids = [[5, 6, 7]]
+    expected = AutoModel.from_pretrained(tmp_path)(ids).last_hidden_state
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors = {prefix + name: tensor for name, tensor in tensors.items()}
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = AutoModel.from_pretrained(tmp_path)(ids).last_hidden_state
+    assert found.tobytes() == expected.tobytes()
+    tensors["lm_head.weight"] = tensors[f"{prefix}embed_tokens.weight"] + 1
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.warns(UserWarning, match=r"does not use these tensors of .*: lm_head\.weight\. That is as it should"):
+        found = AutoModel.from_pretrained(tmp_path)
+    assert found(ids).last_hidden_state.tobytes() == expected.tobytes()
+    found.save_pretrained(tmp_path / "again")
+    assert set(load_file(tmp_path / "again" / "model.safetensors")) == set(reference.state_dict())
+
+
+def test_qwen3_classifies_nothing(tmp_path):
+    model = filbert.Qwen3Model(filbert.Qwen3Config(**QWEN3), seed=0)
+    model.save_pretrained(tmp_path)
+    assert not hasattr(filbert, "Qwen3ForSequenceClassification")
+    with pytest.raises(TypeError, match="has no model for Qwen3Config; it has bert, camembert, distilbert, modernbert"):
+        AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert model([[5, 6]]).pooler_output is None
+
+
+def test_parameters_without_embeddings(torch, transformers):
+    for name, values in (("mpnet", MPNET), ("modernbert", MODERNBERT), ("qwen3", QWEN3)):
+        stem = FAMILIES[name].stem
+        ours = getattr(filbert, f"{stem}Model")(getattr(filbert, f"{stem}Config")(**values), seed=0)
+        theirs = getattr(transformers, f"{stem}Model")(getattr(transformers, f"{stem}Config")(**values))
+        for exclude in (False, True):
+            assert ours.num_parameters(exclude_embeddings=exclude) == theirs.num_parameters(exclude_embeddings=exclude)
+
+
+REFUSED = [
+    ("MPNet", {"relative_attention_num_buckets": 16}, r"relative_attention_num_buckets: found 16 .*from 32 to"),
+    ("MPNet", {"max_position_embeddings": 2}, r"max_position_embeddings: found 2 .*from 3 to"),
+    ("MPNet", {"num_attention_heads": 5}, r"hidden_size: found 48, expected a multiple of num_attention_heads \(5\)"),
+    ("ModernBert", {"hidden_size": 45}, "hidden_size: found 45 .*an even number a head: they turn in pairs"),
+    ("ModernBert", {"local_attention": 1}, r"local_attention: found 1 .*from 2 to"),
+    ("ModernBert", {"layer_types": ["full_attention"]}, r"layer_types: found 1 layers, expected num_hidden_layers \(2"),
+    ("ModernBert", {"layer_types": ["x", "full_attention"]}, 'layer_types: found "x", expected "full_attention" or'),
+    ("ModernBert", {"layer_types": [0, 1]}, r"layer_types: found 0 \(integer\) at 0, expected a string"),
+    ("ModernBert", {"layer_types": "full_attention"}, "layer_types: found .*expected an array of strings"),
+    ("ModernBert", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, r'rope_type: found "yarn" \(string\)'),
+    ("ModernBert", {"rope_parameters": {"rope_theta": 5.0}}, r"rope_parameters\.rope_theta: found 5.*an object for"),
+    ("ModernBert", {"rope_parameters": 5}, r"rope_parameters: found 5 \(integer\), expected an object"),
+    (
+        "ModernBert",
+        {"rope_parameters": {"full_attention": {"rope_theta": "x"}}},
+        r'rope_parameters\.full_attention\.rope_theta: found "x" \(string\), expected a number above 0',
+    ),
+    (
+        "ModernBert",
+        {"rope_parameters": {"sliding_attention": {"rope_type": "linear"}}},
+        r'rope_parameters\.sliding_attention\.rope_type: found "linear" \(string\), expected one of "default"',
+    ),
+    ("ModernBert", {"hidden_activation": "x"}, "hidden_activation: found .*one of gelu"),
+    ("Qwen3", {"head_dim": 15}, "head_dim: found 15 .*an even integer: heads turn in pairs"),
+    ("Qwen3", {"head_dim": None}, "head_dim: found null, expected an even integer"),
+    ("Qwen3", {"num_key_value_heads": 2}, r"num_attention_heads: found 3, expected a multiple of num_key_value_heads"),
+    ("Qwen3", {"rope_scaling": {"type": "linear", "factor": 2.0}}, r'rope_parameters\.rope_type: found "linear"'),
+    (
+        "Qwen3",
+        {"rope_parameters": {"partial_rotary_factor": 0.5}},
+        r"rope_parameters\.partial_rotary_factor: found 0.5",
+    ),
+    (
+        "Qwen3",
+        {"rope_parameters": {"full_attention": {}}},
+        r"rope_parameters\.full_attention: found .*one rope_theta for",
+    ),
+    ("Qwen3", {"use_sliding_window": True, "sliding_window": 1}, r"sliding_window: found 1 .*from 2 to"),
+    ("Qwen3", {"layer_types": ["sliding_attention"] * 2}, 'no "sliding_attention" without use_sliding_window'),
+]
+
+
+@pytest.mark.parametrize(("stem", "values", "message"), REFUSED)
+def test_settings_that_are_refused(stem, values, message):
+    small = {"MPNet": MPNET, "ModernBert": MODERNBERT, "Qwen3": QWEN3}[stem]
+    with pytest.raises(ConfigError, match=message):
+        getattr(filbert, f"{stem}Model")(getattr(filbert, f"{stem}Config")(**{**small, **values}))
+
+
+def test_a_file_with_scaled_rotation_is_refused_by_its_own_name(tmp_path):
+    for scaling, message in (
+        ({"type": "yarn", "factor": 4.0}, r'rope_scaling\.type: found "yarn" \(string\), expected one of "default"'),
+        ({"rope_type": "default", "rope_theta": 5}, r"rope_scaling\.rope_theta: found 5 .*only rope_parameters tells"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps({**QWEN3, "model_type": "qwen3", "rope_scaling": scaling}))
+        with pytest.raises(ConfigError, match=message):
+            AutoConfig.from_pretrained(tmp_path)
+
+
+def test_classifier_pooling_of_another_kind():
+    config = filbert.ModernBertConfig(**MODERNBERT, classifier_pooling="max")
+    with pytest.raises(ConfigError, match=r'classifier_pooling: found "max" .*one of "cls", "mean"'):
+        filbert.ModernBertForSequenceClassification(config)
+
+
+def test_float64_stays_float64(torch):
+    """Of the reference itself: without this, its norms and rotations would be rounded to float32."""
+    x = torch.full((2,), 1 / 3, dtype=torch.float64)
+    with double.throughout(torch):
+        for kept in (x.to(torch.float32), x.float(), torch.nn.functional.softmax(x, dim=0, dtype=torch.float32)):
+            assert kept.dtype == torch.float64
+        assert x.half().float().dtype == torch.float32
+    assert x.float().dtype == torch.float32

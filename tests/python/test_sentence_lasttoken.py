@@ -1,0 +1,66 @@
+"""Vectors of last tokens, as causal models make them, beside sentence-transformers."""
+
+import json
+
+import numpy as np
+import pytest
+import test_sentence
+from test_sentence import random_texts
+from text_models import SENTENCES, sentence_folder
+
+from filbert import Qwen3Config, Qwen3Model, SentenceEncoder
+
+reference = test_sentence.reference  # the fixture
+TINY = {
+    "vocab_size": 40,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 24,
+    "initializer_range": 0.3,
+}
+
+
+def causal_folder(folder, **settings):
+    """The folder, with a small Qwen3 in the place of its encoder."""
+    Qwen3Model(Qwen3Config(**TINY), seed=0).save_pretrained(folder)
+    values = json.loads((folder / "config.json").read_text()) | settings
+    (folder / "config.json").write_text(json.dumps(values))
+    return folder
+
+
+@pytest.mark.parametrize("settings", [{"pooling_mode": "lasttoken"}, {"pooling_mode_lasttoken": True}])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_pooling_by_the_last_token(tmp_path, reference, settings, normalize):
+    folder = causal_folder(sentence_folder(tmp_path, {"embedding_dimension": 32, **settings}, normalize))
+    ours, theirs = SentenceEncoder.from_pretrained(folder), reference(folder)
+    texts = [*SENTENCES, *random_texts(20), ""]
+    vectors = ours.encode(texts)
+    assert vectors == pytest.approx(theirs.encode(texts), abs=1e-5)
+    last = ours.model([ours.tokenizer("hello world")["input_ids"]]).last_hidden_state[0, -1]
+    expected = last / np.linalg.norm(last) if normalize else last
+    assert ours.encode("hello world") == pytest.approx(expected, abs=1e-6)
+    assert normalize or ours.encode("hello world").tobytes() == last.tobytes(), "of that row alone, the same bits"
+    for text, vector in zip(texts, vectors, strict=True):
+        assert ours.encode(text).tobytes() == vector.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "pooling", "what"),
+    [
+        ({"architectures": ["Qwen3ForCausalLM"]}, "lasttoken", "those of last tokens"),
+        ({"architectures": ["Qwen3ForCausalLM"], "is_causal": False}, "mean", "means of token vectors"),
+        ({"architectures": ["Qwen3Model"]}, "mean", "means of token vectors"),
+        ({}, "mean", "means of token vectors"),
+    ],
+)
+def test_a_causal_model_without_modules_gives_last_tokens(tmp_path, reference, settings, pooling, what):
+    folder = causal_folder(sentence_folder(tmp_path), **settings)
+    (folder / "modules.json").unlink()
+    with pytest.warns(UserWarning, match=rf"has no modules\.json: its sentence vectors are {what}"):
+        encoder = SentenceEncoder.from_pretrained(folder)
+    assert f", {pooling} pooling" in repr(encoder)
+    assert encoder.encode(SENTENCES) == pytest.approx(reference(folder).encode(SENTENCES), abs=1e-5)
