@@ -6,7 +6,8 @@
 // These use the two above.
 #include "cpu/attention_impl.h"
 #include "cpu/linear_impl.h"
-#include "cpu/norm_impl.h"
+#include "cpu/pool_impl.h"
+#include "cpu/rows_impl.h"
 
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
@@ -19,7 +20,7 @@ constexpr Kernels kernels_of(const char* isa) {
       .i8 = linear_kernel<I8Rows<I8>>(),
       .attention = attention_kernel<F32Attention>(),
       .fast_attention = attention_kernel<F32Attention>(),
-      .rows = {norm, embed, rope, pool},
+      .rows = {run_rows, pool},
       .multiplies_bf16 = false,
   };
 }

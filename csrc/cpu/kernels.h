@@ -76,32 +76,6 @@ struct AttentionTask {
   std::int64_t reach;
 };
 
-struct NormTask {
-  filbert_norm_kind kind;
-  const float* gamma;
-  const float* beta;  // or null
-  float eps;
-  std::size_t width;
-};
-
-struct EmbedTask {
-  const std::int32_t* ids;
-  const std::int32_t* types;
-  const std::int32_t* positions;
-  const float* word;
-  const float* type;      // or null
-  const float* position;  // or null
-  std::size_t width;
-};
-
-struct RopeTask {
-  const std::int32_t* positions;
-  const float* frequencies;  // [half]
-  std::size_t half;
-  std::size_t heads;
-  std::size_t head_size;
-};
-
 struct LinearKernel {
   MatrixFormat format;
   std::size_t share_rows;  // enough to use a weight well while it is near, few enough for activations to stay near
@@ -125,11 +99,9 @@ struct AttentionKernel {
 constexpr std::size_t kKeyBlock = 64;
 
 struct RowKernels {
-  void (*norm)(const NormTask&, const float* x, std::size_t rows, float* out);  // may be in place
-  // Rows [begin, end) of the arrays, to out.
-  void (*embed)(const EmbedTask&, std::size_t begin, std::size_t end, float* out);
-  // Of rows `stride` apart; the positions are theirs.
-  void (*rope)(const RopeTask&, std::size_t rows, std::size_t stride, float* x);
+  // Rows [begin, end) of a token op other than a linear one; x and out, where the op has them, are those of row
+  // `begin`. False, and nothing is done, of an op that it does not know.
+  bool (*run)(const filbert_token_op&, std::size_t begin, std::size_t end, const float* x, float* out);
   void (*pool)(const float* x, std::size_t tokens, std::size_t width, filbert_pooling, bool normalize, float* out);
 };
 
@@ -141,6 +113,9 @@ struct Kernels {
   RowKernels rows;
   bool multiplies_bf16;  // else bfloat16 is widened to float32
 };
+
+// The numbers of a vector or a table; null of null. What a weight is else is not for the ISA files.
+const float* floats_of(const filbert_weight* weight);
 
 // `static`: each ISA file keeps its own copy, compiled for its instruction set.
 

@@ -197,43 +197,75 @@ void attention(const AttentionTask& task) {
     for (std::size_t query = 0; query < task.queries; ++query) attend(task, head, query);
 }
 
-void norm(const NormTask& task, const float* x, std::size_t rows, float* out) {
-  const float count = static_cast<float>(task.width);
-  for (std::size_t row = 0; row < rows; ++row) {
-    const float* in = x + row * task.width;
-    float mean = 0;
-    for (std::size_t j = 0; j < task.width && task.kind == FILBERT_LAYER_NORM; ++j) mean += in[j];
-    mean /= count;
-    float variance = 0;
-    for (std::size_t j = 0; j < task.width; ++j) variance += (in[j] - mean) * (in[j] - mean);
-    const float inverse = 1.0f / std::sqrt(variance / count + task.eps);
-    for (std::size_t j = 0; j < task.width; ++j)
-      out[row * task.width + j] = (in[j] - mean) * inverse * task.gamma[j] + (task.beta ? task.beta[j] : 0.0f);
+void norm_row(filbert_norm_kind kind, const filbert_weight* gamma, const filbert_weight* beta, float eps,
+              std::size_t width, const float* x, float* out) {
+  const float count = static_cast<float>(width);
+  float mean = 0;
+  for (std::size_t j = 0; j < width && kind == FILBERT_LAYER_NORM; ++j) mean += x[j];
+  mean /= count;
+  float variance = 0;
+  for (std::size_t j = 0; j < width; ++j) variance += (x[j] - mean) * (x[j] - mean);
+  const float inverse = 1.0f / std::sqrt(variance / count + eps);
+  for (std::size_t j = 0; j < width; ++j)
+    out[j] = (x[j] - mean) * inverse * floats_of(gamma)[j] + (beta ? floats_of(beta)[j] : 0.0f);
+}
+
+void embed_row(const filbert_embed_args& args, std::size_t row, float* out) {
+  const auto at = [&](const filbert_weight* table, const std::int32_t* indices, std::size_t j) {
+    return table ? floats_of(table)[static_cast<std::size_t>(indices[row]) * args.width + j] : 0.0f;
+  };
+  for (std::size_t j = 0; j < args.width; ++j) {
+    out[j] = at(args.word, args.ids, j);
+    out[j] += at(args.type, args.types, j);
+    out[j] += at(args.position, args.positions, j);
   }
 }
 
-void embed(const EmbedTask& task, std::size_t begin, std::size_t end, float* out) {
-  const std::size_t n = task.width;
-  for (std::size_t row = begin; row < end; ++row, out += n)
-    for (std::size_t j = 0; j < n; ++j) {
-      out[j] = task.word[static_cast<std::size_t>(task.ids[row]) * n + j];
-      if (task.type) out[j] += task.type[static_cast<std::size_t>(task.types[row]) * n + j];
-      if (task.position) out[j] += task.position[static_cast<std::size_t>(task.positions[row]) * n + j];
-    }
+// The first number of a head of a row.
+float* head_of(const filbert_heads& heads, std::size_t row, std::size_t head, std::size_t head_size) {
+  return static_cast<float*>(heads.x) + row * heads.width + heads.column + head * head_size;
 }
 
-void rope(const RopeTask& task, std::size_t rows, std::size_t stride, float* x) {
-  for (std::size_t row = 0; row < rows; ++row)
-    for (std::size_t head = 0; head < task.heads; ++head)
-      for (std::size_t i = 0; i < task.half; ++i) {
-        const float angle = static_cast<float>(task.positions[row]) * task.frequencies[i];
-        const float cosine = std::cos(angle), sine = std::sin(angle);
-        float& low = x[row * stride + head * task.head_size + i];
-        float& high = x[row * stride + head * task.head_size + task.half + i];
-        const float turned = low * cosine - high * sine;
-        high = high * cosine + low * sine;
-        low = turned;
-      }
+void turn_head(const filbert_rope_args& args, std::size_t row, float* head) {
+  const std::size_t half = args.rotary / 2;
+  for (std::size_t i = 0; i < half; ++i) {
+    const float angle = static_cast<float>(args.positions[row]) * floats_of(args.frequencies)[i];
+    const float cosine = std::cos(angle), sine = std::sin(angle);
+    const float turned = head[i] * cosine - head[half + i] * sine;
+    head[half + i] = head[half + i] * cosine + head[i] * sine;
+    head[i] = turned;
+  }
+}
+
+bool run_rows(const filbert_token_op& op, std::size_t begin, std::size_t end, const float* x, float* out) {
+  const auto each_row = [&](const auto& body) {
+    for (std::size_t row = begin; row < end; ++row) body(row);
+    return true;
+  };
+  switch (op.kind) {
+    case FILBERT_EMBED:
+      return each_row(
+          [&, args = op.args.embed](std::size_t row) { embed_row(args, row, out + (row - begin) * args.width); });
+    case FILBERT_NORM:
+      return each_row([&, args = op.args.norm](std::size_t row) {
+        const std::size_t at = (row - begin) * args.width;
+        norm_row(args.kind, args.gamma, args.beta, args.eps, args.width, x + at, out + at);
+      });
+    case FILBERT_HEAD_NORM:
+      return each_row([&, args = op.args.head_norm](std::size_t row) {
+        for (std::size_t i = 0; i < args.count; ++i) {
+          float* head = head_of(args.heads, row, i, args.head_size);
+          norm_row(args.kind, args.gamma, args.beta, args.eps, args.head_size, head, head);
+        }
+      });
+    case FILBERT_ROPE:
+      return each_row([&, args = op.args.rope](std::size_t row) {
+        for (std::size_t i = 0; i < args.count; ++i) turn_head(args, row, head_of(args.heads, row, i, args.head_size));
+      });
+    case FILBERT_LINEAR:
+      break;
+  }
+  return false;
 }
 
 void pool(const float* x, std::size_t tokens, std::size_t width, filbert_pooling pooling, bool normalize, float* out) {
@@ -262,7 +294,7 @@ Kernels scalar_kernels() {
       .i8 = kernel<I8>(pack<I8>),
       .attention = {attention_scratch, attention},
       .fast_attention = {attention_scratch, attention},
-      .rows = {norm, embed, rope, pool},
+      .rows = {run_rows, pool},
       .multiplies_bf16 = false,
   };
 }

@@ -14,10 +14,6 @@ namespace {
 const float* floats(const void* activation) { return static_cast<const float*>(activation); }
 float* floats(void* activation) { return static_cast<float*>(activation); }
 
-const float* data_of(const filbert_weight* weight) {
-  return weight ? static_cast<const float*>(weight->data) : nullptr;
-}
-
 PanelMatrix matrix_of(const filbert_weight& w) {
   const float* const factors = w.factors.empty() ? nullptr : w.factors.data();
   return {w.data, w.columns, w.cols, w.rows, w.scales.data(), w.offsets.data(), factors};
@@ -27,65 +23,17 @@ std::size_t panels_of(const LinearKernel& kernel, const filbert_linear_args& arg
   return (args.weight->columns + kernel.format.panel_width - 1) / kernel.format.panel_width;
 }
 
-// The width of what an op reads as its x, and of what it writes to out.
+// The width of what an op reads as its x, and of what it writes to out; 0 of one that works in place.
 std::size_t width_of(const filbert_token_op& op) {
-  switch (op.kind) {
-    case FILBERT_EMBED:
-      return op.args.embed.width;
-    case FILBERT_LINEAR:
-      return op.args.linear.weight->rows;
-    case FILBERT_NORM:
-      return op.args.norm.width;
-    case FILBERT_HEAD_NORM:
-    case FILBERT_ROPE:
-      break;
-  }
-  return 0;
+  if (op.kind == FILBERT_EMBED) return op.args.embed.width;
+  if (op.kind == FILBERT_LINEAR) return op.args.linear.weight->rows;
+  return op.kind == FILBERT_NORM ? op.args.norm.width : 0;
 }
 
-void check(const filbert_token_op* ops, std::size_t count) {
+void check(const RowKernels& kernels, const filbert_token_op* ops, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i)
-    if (ops[i].kind < FILBERT_EMBED || ops[i].kind > FILBERT_ROPE)
+    if (ops[i].kind != FILBERT_LINEAR && !kernels.run(ops[i], 0, 0, nullptr, nullptr))
       throw std::invalid_argument("unknown op " + std::to_string(ops[i].kind));
-}
-
-void norm_heads(const RowKernels& kernels, const filbert_head_norm_args& args, std::size_t begin, std::size_t end) {
-  const NormTask task = {args.kind, data_of(args.gamma), data_of(args.beta), args.eps, args.head_size};
-  for (std::size_t row = begin; row < end; ++row) {
-    float* const x = floats(args.heads.x) + row * args.heads.width + args.heads.column;
-    kernels.norm(task, x, args.count, x);
-  }
-}
-
-void turn_heads(const RowKernels& kernels, const filbert_rope_args& args, std::size_t begin, std::size_t end) {
-  const RopeTask task = {args.positions + begin, data_of(args.frequencies), args.rotary / 2, args.count,
-                         args.head_size};
-  kernels.rope(task, end - begin, args.heads.width,
-               floats(args.heads.x) + begin * args.heads.width + args.heads.column);
-}
-
-// Rows [begin, end) of an op other than a linear one; x and out are those of row `begin`.
-void run_rows(const RowKernels& kernels, const filbert_token_op& op, std::size_t begin, std::size_t end, const float* x,
-              float* out) {
-  switch (op.kind) {
-    case FILBERT_EMBED: {
-      const filbert_embed_args& args = op.args.embed;
-      return kernels.embed({args.ids, args.types, args.positions, data_of(args.word), data_of(args.type),
-                            data_of(args.position), args.width},
-                           begin, end, out);
-    }
-    case FILBERT_NORM: {
-      const filbert_norm_args& args = op.args.norm;
-      const NormTask task = {args.kind, data_of(args.gamma), data_of(args.beta), args.eps, args.width};
-      return kernels.norm(task, x, end - begin, out);
-    }
-    case FILBERT_HEAD_NORM:
-      return norm_heads(kernels, op.args.head_norm, begin, end);
-    case FILBERT_ROPE:
-      return turn_heads(kernels, op.args.rope, begin, end);
-    case FILBERT_LINEAR:
-      break;
-  }
 }
 
 const void* x_of(const filbert_token_op& op) { return op.kind == FILBERT_NORM ? op.args.norm.x : nullptr; }
@@ -143,7 +91,7 @@ class RowShare {
     const std::size_t step = pack ? kNormRows : rows_;
     for (std::size_t row = 0; row < rows_; row += step) {
       const std::size_t end = std::min(rows_, row + step);
-      run_rows(kernels_.rows, op, begin_ + row, begin_ + end, x + row * width, out + row * width);
+      kernels_.rows.run(op, begin_ + row, begin_ + end, x + row * width, out + row * width);
       if (pack) kernel_.pack(out, row, end, rows_, matrix_of(*next->args.linear.weight), operand_);
     }
     hand(alone ? out : nullptr, pack ? operand_ : nullptr);
@@ -157,7 +105,7 @@ class RowShare {
     task.rows = rows_;
     task.weight = matrix_of(*args.weight);
     task.gated = args.weight->gated;
-    task.bias = data_of(args.bias);
+    task.bias = floats_of(args.bias);
     task.residual = args.residual ? floats(args.residual) + begin_ * outputs : nullptr;
     task.activation = args.activation;
     task.operand = operand(floats(args.x) + begin_ * task.weight.k, task.weight);
@@ -230,7 +178,7 @@ constexpr std::size_t kRowsPerThread = 48;
 }  // namespace
 
 void run_token_ops(filbert_context& context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
-  check(ops, count);
+  check(context.kernels.rows, ops, count);
   if (tokens == 0) return;
   if (tokens >= kRowsPerThread * static_cast<std::size_t>(context.pool.threads()))
     return run_by_rows(context, ops, count, tokens);
@@ -238,7 +186,7 @@ void run_token_ops(filbert_context& context, const filbert_token_op* ops, std::s
     if (ops[i].kind == FILBERT_LINEAR)
       run_by_columns(context, ops[i], tokens);
     else
-      run_rows(context.kernels.rows, ops[i], 0, tokens, floats(x_of(ops[i])), floats(out_of(ops[i])));
+      context.kernels.rows.run(ops[i], 0, tokens, floats(x_of(ops[i])), floats(out_of(ops[i])));
 }
 
 }  // namespace filbert::cpu

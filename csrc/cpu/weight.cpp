@@ -163,6 +163,10 @@ void pack(filbert_weight& weight, const Rows& rows, filbert_dtype dtype, const M
 
 }  // namespace
 
+const float* floats_of(const filbert_weight* weight) {
+  return weight ? static_cast<const float*>(weight->data) : nullptr;
+}
+
 std::unique_ptr<filbert_weight> make_weight(filbert_weight_kind kind, const filbert_host_tensor* parts,
                                             std::size_t count, const filbert_host_tensor* input_norm,
                                             filbert_dtype dtype, const MatrixFormat& format, ThreadPool& pool) {
