@@ -7,8 +7,9 @@
 // second product; two or three other blocks on the multiprocessor fill the gaps. 32 queries a warp read half as much
 // from shared memory for each product. Head sizes are padded with zeros to 32, 64, 96, 128 or 256.
 //
-// Relative: a block passes over the tiles of keys outside of its window, and so does a warp, but by 32 queries from a
-// multiple of 32 on, whether they are its own or not: which tiles a query meets is the same in blocks of either size.
+// Relative: a block passes over the tiles of keys that none of its queries sees, and so does a warp, but by 32 queries
+// from a multiple of 32 on, whether they are its own or not: which tiles a query meets is the same in blocks of either
+// size, and where it asks alone.
 #include "cuda/attention.h"
 
 #include "cuda/attention_tile.h"
@@ -24,20 +25,20 @@ constexpr std::size_t shared_bytes() {
   return std::size_t{2} * (64 * M + 2 * kKeys) * kPitch<D>;
 }
 
-// Aligned: whole rows are multiples of 16 bytes. Wide: those of the output are.
+// Aligned: all heads begin at multiples of 16 bytes. Wide: those of the output do.
 template <typename T, int D, int M, bool Relative>
 __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
     attention_kernel(Attention task, bool aligned, bool wide) {
   constexpr int kQueries = 64 * M;
-  const auto [s, head, of, first_query] = share(task, kQueries);
+  const auto [s, head, kv_head, of, first_query] = share(task, kQueries);
   if (first_query >= of.queries) return;
 
   const auto warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
   const int queries = of.queries - first_query;
   const bool idle = warp * 16 * M >= queries;  // it still copies
   const auto columns = static_cast<int>(task.head_size);
-  const std::size_t stride = 3 * task.heads * task.head_size;
-  const T* k = head_of<T>(task, of.first_key, 1, head);
+  const T* k = head_of<T>(task.k, of.first_key, kv_head, task.head_size);
+  const T* v = head_of<T>(task.v, of.first_key, kv_head, task.head_size);
   T* query_tile = reinterpret_cast<T*>(shared_memory());
   T* key_tile = query_tile + kQueries * kPitch<D>;
   T* value_tile = key_tile + kKeys * kPitch<D>;
@@ -45,23 +46,23 @@ __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
   KeyRange range = {0, of.keys}, seen = range;  // of the block, of the warp
   int at[M][2];
   if constexpr (Relative) {
-    const int row = warp * 16 * M, group = first_query + row / kGroup * kGroup;
-    range = keys_in_window(task, of, first_query, kQueries, kKeys);
-    seen = keys_in_window(task, of, group, kGroup, kKeys);
-    k += static_cast<std::size_t>(range.begin) * stride;
+    const int row = warp * 16 * M, place = of.place + first_query;
+    range = keys_in_sight(task, of, place / kGroup * kGroup, kQueries, kKeys);
+    seen = keys_in_sight(task, of, (place + row) / kGroup * kGroup, kGroup, kKeys);
+    k += static_cast<std::size_t>(range.begin) * task.k.width;
+    v += static_cast<std::size_t>(range.begin) * task.v.width;
 #pragma unroll
     for (int i = 0; i < M; ++i)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int query = row + i * 16 + half * 8 + lane / 4;
-        at[i][half] = task.positions[of.first + static_cast<std::size_t>(first_query + (query < queries ? query : 0))];
+        at[i][half] = task.batch.columns[of.asking(first_query + (query < queries ? query : 0))];
       }
   }
 
-  copy_tile<kQueries, D, kThreads>(query_tile,
-                                   head_of<T>(task, of.first + static_cast<std::size_t>(first_query), 0, head), stride,
-                                   queries, columns, aligned);
-  copy_tile<kKeys, D, kThreads>(key_tile, k, stride, of.keys - range.begin, columns, aligned);
+  copy_tile<kQueries, D, kThreads>(query_tile, head_of<T>(task.q, of.asking(first_query), head, task.head_size),
+                                   task.q.width, queries, columns, aligned);
+  copy_tile<kKeys, D, kThreads>(key_tile, k, task.k.width, of.keys - range.begin, columns, aligned);
   cp_async_commit();
 
   constexpr float kLog2E = 1.44269504f;
@@ -70,7 +71,7 @@ __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
     const int keys = of.keys - begin;
     cp_async_wait<0>();
     sync_block();  // the keys are there; the values before them are used up
-    copy_tile<kKeys, D, kThreads>(value_tile, k + task.heads * task.head_size, stride, keys, columns, aligned);
+    copy_tile<kKeys, D, kThreads>(value_tile, v, task.v.width, keys, columns, aligned);
     cp_async_commit();
     if (begin == range.begin) mine.load_queries();
     float scores[M][kKeys / 8][4] = {};
@@ -81,12 +82,14 @@ __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
       else
         mine.template score<false>(key_tile, keys, task.scale * kLog2E, lane, scores);
       if constexpr (Relative)
-        mine.relate(Relation(task, head), at, task.positions + of.first_key + begin, keys, kLog2E, lane, scores);
+        mine.relate(Relation(task, head), at, task.batch.columns + of.first_key + begin, keys, kLog2E, lane, scores);
     }
     cp_async_wait<0>();
     sync_block();  // the values are there; the keys are used up
-    k += kKeys * stride;
-    if (begin + kKeys < range.end) copy_tile<kKeys, D, kThreads>(key_tile, k, stride, keys - kKeys, columns, aligned);
+    k += kKeys * task.k.width;
+    v += kKeys * task.v.width;
+    if (begin + kKeys < range.end)
+      copy_tile<kKeys, D, kThreads>(key_tile, k, task.k.width, keys - kKeys, columns, aligned);
     cp_async_commit();
     if (!blind) {
       mine.weigh(scores);
@@ -96,7 +99,7 @@ __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
         mine.template add_values<false>(value_tile, keys, lane, scores);
     }
   }
-  if constexpr (Relative) cp_async_wait<0>();  // where there was no tile to see
+  cp_async_wait<0>();  // where there was no tile to see
   if (idle) return;
   mine.divide();
 
@@ -130,9 +133,9 @@ __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
 
 template <typename T, int D, int M, bool Relative>
 cudaError_t start(const Attention& task, cudaStream_t stream) {
-  const bool whole = task.head_size % 8 == 0;
+  const auto whole = [&](const filbert_heads& heads) { return are_aligned<T>(heads, task.head_size); };
   return launch(attention_kernel<T, D, M, Relative>, attention_grid(task, 64 * M), dim3(kThreads), shared_bytes<D, M>(),
-                stream, task, whole && is_aligned(task.qkv), whole && is_aligned(task.out));
+                stream, task, whole(task.q) && whole(task.k) && whole(task.v), whole({task.out, 0, 0}));
 }
 
 template <typename T, int D, int M>
@@ -164,7 +167,8 @@ cudaError_t attention(Type type, const Attention& task, cudaStream_t stream) {
     // Blocks of 128 queries where there are enough of them for two on each multiprocessor of a large device.
     constexpr std::size_t kEnough = 256;
     const dim3 grid = attention_grid(task, 128);
-    const bool large = task.max_length > 64 && std::size_t{grid.x} * grid.y >= kEnough && !task.first_only;
+    const bool large =
+        task.batch.max_length > 64 && std::size_t{grid.x} * grid.y >= kEnough && task.rows == FILBERT_ROWS_ALL;
     error = attention_16bit(type, large ? QueryTile::t128 : QueryTile::t64, task, stream);
   }
   if (error != cudaSuccess || !task.probabilities) return error;

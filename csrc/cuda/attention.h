@@ -1,8 +1,7 @@
 // The parts of the attention op, and what its kernels share.
 #pragma once
 
-#include "cuda/kernels.h"
-#include "cuda/ptx.h"
+#include "cuda/heads.h"
 
 namespace filbert::cuda {
 
@@ -14,52 +13,55 @@ cudaError_t attention_16bit(Type, QueryTile, const Attention&, cudaStream_t);
 cudaError_t attention_f32(const Attention&, cudaStream_t);
 cudaError_t attention_probabilities(Type, const Attention&, cudaStream_t);
 
-// A sequence's tokens. Keys begin at a token of their own: those before it only ask.
+// A sequence's tokens. Keys begin at a token of their own: those before it only ask. `queries` tokens ask, from the one
+// whose place in the sequence is `place` on.
 struct Sequence {
   std::size_t first, first_key;  // tokens
-  int queries, keys;
+  int place, queries, keys;
+
+  // The token of a query, counted from the first one that asks.
+  __device__ __forceinline__ std::size_t asking(int query) const {
+    return first + static_cast<std::size_t>(place + query);
+  }
 };
 
 __device__ __forceinline__ Sequence sequence(const Attention& task, std::size_t s) {
-  const std::int32_t first = task.cu_seqlens[s], end = task.cu_seqlens[s + 1];
-  const std::int32_t first_key = task.key_begin ? task.key_begin[s] : first;
-  const int queries = task.first_only && end > first ? 1 : end - first;
-  return {static_cast<std::size_t>(first), static_cast<std::size_t>(first_key), queries, end - first_key};
+  const std::int32_t first = task.batch.cu_seqlens[s], end = task.batch.cu_seqlens[s + 1];
+  const std::int32_t first_key = task.batch.key_begin ? task.batch.key_begin[s] : first;
+  const int length = end - first;
+  return {static_cast<std::size_t>(first), static_cast<std::size_t>(first_key),
+          task.rows == FILBERT_ROWS_LAST && length > 0 ? length - 1 : 0,
+          task.rows != FILBERT_ROWS_ALL && length > 0 ? 1 : length, end - first_key};
 }
 
-// Where a token's query, key (which = 1) or value (2) of a head begins.
-template <typename T>
-__device__ __forceinline__ const T* head_of(const Attention& task, std::size_t token, std::size_t which,
-                                            std::size_t head) {
-  return static_cast<const T*>(task.qkv) + ((token * 3 + which) * task.heads + head) * task.head_size;
-}
-
-// Where a query's output of a head begins; `query` counts within sequence s.
+// Where a query's output of a head begins.
 template <typename T>
 __device__ __forceinline__ T* output_of(const Attention& task, std::size_t s, const Sequence& of, int query,
                                         std::size_t head) {
-  const std::size_t row = task.first_only ? s : of.first + static_cast<std::size_t>(query);
+  const std::size_t row = task.rows == FILBERT_ROWS_ALL ? of.asking(query) : s;
   return static_cast<T*>(task.out) + (row * task.heads + head) * task.head_size;
 }
 
-// What a block has: `queries` queries, or fewer, of one sequence and head; none if `first_query` is past the last.
+// What a block has: `queries` queries, or fewer, of one sequence and head, whose keys and values are those of a head of
+// their own; none if `first_query` is past the last.
 struct Share {
-  std::size_t s, head;
+  std::size_t s, head, kv_head;
   Sequence of;
   int first_query;
 };
 
 __device__ __forceinline__ Share share(const Attention& task, int queries) {
-  const unsigned tiles = gridDim.x / static_cast<unsigned>(task.sequences);
+  const unsigned tiles = gridDim.x / static_cast<unsigned>(task.batch.sequences);
   const std::size_t s = blockIdx.x / tiles;
-  return {s, blockIdx.y, sequence(task, s), static_cast<int>(blockIdx.x % tiles) * queries};
+  const unsigned kv_head = blockIdx.y * static_cast<unsigned>(task.kv_heads) / static_cast<unsigned>(task.heads);
+  return {s, blockIdx.y, kv_head, sequence(task, s), static_cast<int>(blockIdx.x % tiles) * queries};
 }
 
 // Blocks of `queries` queries each for every sequence and head. The blocks of one sequence and head are neighbours, for
 // they read the same keys; those past the end of a shorter sequence have nothing to do.
 inline dim3 attention_grid(const Attention& task, std::size_t queries) {
-  const std::size_t tiles = task.first_only ? 1 : (task.max_length + queries - 1) / queries;
-  return {static_cast<unsigned>(task.sequences * tiles), static_cast<unsigned>(task.heads), 1};
+  const std::size_t tiles = task.rows == FILBERT_ROWS_ALL ? (task.batch.max_length + queries - 1) / queries : 1;
+  return {static_cast<unsigned>(task.batch.sequences * tiles), static_cast<unsigned>(task.heads), 1};
 }
 
 }  // namespace filbert::cuda

@@ -32,25 +32,24 @@ __device__ __forceinline__ void copy(float (&to)[Rows][Pitch], const float* from
 template <int C, bool Relative>
 __global__ void __launch_bounds__(32 * kWarps, 2) attention_f32_kernel(Attention task) {
   auto& shared = *reinterpret_cast<Shared<C>*>(shared_memory());
-  const auto [s, head, of, first_query] = share(task, kQueries);
+  const auto [s, head, kv_head, of, first_query] = share(task, kQueries);
   if (first_query >= of.queries) return;
 
   const auto warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
   const auto columns = static_cast<int>(task.head_size);
-  const std::size_t stride = 3 * task.heads * task.head_size;
-  const float* k = head_of<float>(task, of.first_key, 1, head);
-  const float* v = head_of<float>(task, of.first_key, 2, head);
-  copy<kQueries, 32 * C>(shared.q, head_of<float>(task, of.first + static_cast<std::size_t>(first_query), 0, head),
-                         stride, of.queries - first_query, columns);
+  const float* k = head_of<float>(task.k, of.first_key, kv_head, task.head_size);
+  const float* v = head_of<float>(task.v, of.first_key, kv_head, task.head_size);
+  copy<kQueries, 32 * C>(shared.q, head_of<float>(task.q, of.asking(first_query), head, task.head_size), task.q.width,
+                         of.queries - first_query, columns);
 
   KeyRange range = {0, of.keys};
   int at[kPerWarp];
   if constexpr (Relative) {
-    range = keys_in_window(task, of, first_query, kQueries, kKeys);
+    range = keys_in_sight(task, of, (of.place + first_query) / kQueries * kQueries, kQueries, kKeys);
 #pragma unroll
     for (int r = 0; r < kPerWarp; ++r) {
       const int query = first_query + warp * kPerWarp + r;
-      at[r] = task.positions[of.first + static_cast<std::size_t>(query < of.queries ? query : first_query)];
+      at[r] = task.batch.columns[of.asking(query < of.queries ? query : first_query)];
     }
   }
 
@@ -61,10 +60,10 @@ __global__ void __launch_bounds__(32 * kWarps, 2) attention_f32_kernel(Attention
 
   for (int begin = range.begin; begin < range.end; begin += kKeys) {
     const int keys = of.keys - begin;
-    const std::size_t offset = static_cast<std::size_t>(begin) * stride;
+    const auto before = static_cast<std::size_t>(begin);
     sync_block();  // the tile before this one is used up
-    copy<kKeys, 32 * C>(shared.k, k + offset, stride, keys, columns);
-    copy<kKeys, 32 * C>(shared.v, v + offset, stride, keys, columns);
+    copy<kKeys, 32 * C>(shared.k, k + before * task.k.width, task.k.width, keys, columns);
+    copy<kKeys, 32 * C>(shared.v, v + before * task.v.width, task.v.width, keys, columns);
     sync_block();
 
     float score[kPerWarp] = {};
@@ -73,14 +72,14 @@ __global__ void __launch_bounds__(32 * kWarps, 2) attention_f32_kernel(Attention
 #pragma unroll
       for (int r = 0; r < kPerWarp; ++r) score[r] = fmaf(shared.q[warp * kPerWarp + r][d], of_key, score[r]);
     }
-    int position = 0;
+    int column = 0;
     if constexpr (Relative)
-      if (lane < keys) position = task.positions[of.first_key + static_cast<std::size_t>(begin + lane)];
+      if (lane < keys) column = task.batch.columns[of.first_key + static_cast<std::size_t>(begin + lane)];
 #pragma unroll
     for (int r = 0; r < kPerWarp; ++r) {
       float mine = lane < keys ? score[r] * task.scale : -INFINITY;
       if constexpr (Relative)
-        if (lane < keys) mine = Relation(task, head).apply(mine, position - at[r], 1.0f);
+        if (lane < keys) mine = Relation(task, head).apply(mine, column - at[r], 1.0f);
       float largest = fmaxf(top[r], mine);
 #pragma unroll
       for (int mask = 16; mask > 0; mask /= 2) largest = fmaxf(largest, shuffle_xor(largest, mask));
@@ -107,7 +106,7 @@ __global__ void __launch_bounds__(32 * kWarps, 2) attention_f32_kernel(Attention
     float total = sum[r];
 #pragma unroll
     for (int mask = 16; mask > 0; mask /= 2) total += shuffle_xor(total, mask);
-    if (Relative && total == 0.0f) total = 1.0f;  // it saw no key
+    if (total == 0.0f) total = 1.0f;  // it saw no key
     const int query = first_query + warp * kPerWarp + r;
     if (query >= of.queries) continue;
     float* row = output_of<float>(task, s, of, query, head);

@@ -1,7 +1,7 @@
-// probabilities [heads, length, length] of each sequence: softmax(scale q k^T + bias), zero for tokens that are no keys
-// or outside the window. Asked for by those who look at attention, so plain: a warp has one query, a lane every 32nd
-// key, and rows are rewritten in place three times (scores, exponentials, quotients), each number by the lane that
-// wrote it.
+// probabilities [heads, length, length] of each sequence: softmax(scale q k^T + bias), zero for keys that are not seen;
+// the rows of queries that do not ask stay as they are. Asked for by those who look at attention, so plain: a warp has
+// one query, a lane every 32nd key, and rows are rewritten in place three times (scores, exponentials, quotients), each
+// number by the lane that wrote it.
 #include <cmath>
 
 #include "cuda/attention_relative.h"
@@ -14,26 +14,27 @@ constexpr int kWarps = 4;
 
 template <typename T, bool Relative>
 __global__ void __launch_bounds__(32 * kWarps) probabilities_kernel(Attention task) {
-  const auto [s, head, of, first_query] = share(task, kWarps);
+  const auto [s, head, kv_head, of, first_query] = share(task, kWarps);
   const int query = first_query + static_cast<int>(threadIdx.x / 32);
   if (query >= of.queries) return;
 
   const auto lane = static_cast<int>(threadIdx.x % 32);
   const int no_keys = static_cast<int>(of.first_key - of.first), length = no_keys + of.keys;
-  const std::size_t row = head * static_cast<std::size_t>(length) + static_cast<std::size_t>(query);
+  const std::size_t row = head * static_cast<std::size_t>(length) + static_cast<std::size_t>(of.place + query);
   float* p = task.probabilities + task.probability_offsets[s] + row * static_cast<std::size_t>(length);
-  const T* q = head_of<T>(task, of.first + static_cast<std::size_t>(query), 0, head);
+  const T* q = head_of<T>(task.q, of.asking(query), head, task.head_size);
 
   float top = -INFINITY;
   for (int key = lane; key < length; key += 32) {
     float score = 0.0f;
     if (key >= no_keys) {
-      const T* k = head_of<T>(task, of.first + static_cast<std::size_t>(key), 1, head);
+      const T* k = head_of<T>(task.k, of.first + static_cast<std::size_t>(key), kv_head, task.head_size);
       for (std::size_t d = 0; d < task.head_size; ++d) score = fmaf(to_float(q[d]), to_float(k[d]), score);
       score *= task.scale;
       if constexpr (Relative) {
-        const std::int32_t* positions = task.positions + of.first;
-        score = Relation(task, head).apply(score, positions[key] - positions[query], 1.0f);
+        const std::int32_t* columns = task.batch.columns;
+        const int distance = columns[of.first + static_cast<std::size_t>(key)] - columns[of.asking(query)];
+        score = Relation(task, head).apply(score, distance, 1.0f);
       }
       top = fmaxf(top, score);
     }
@@ -47,7 +48,7 @@ __global__ void __launch_bounds__(32 * kWarps) probabilities_kernel(Attention ta
     sum += p[key];
   }
   for (int mask = 16; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
-  if (Relative && sum == 0.0f) return;  // no key is seen
+  if (sum == 0.0f) return;  // no key is seen
   for (int key = lane; key < length; key += 32) p[key] /= sum;
 }
 

@@ -75,9 +75,9 @@ struct WarpAttention {
         }
   }
 
-  // `at`: positions of this lane's queries. `positions`: of the tile's keys.
+  // `at`: columns of this lane's queries. `columns`: of the tile's keys.
   __device__ __forceinline__ static void relate(const Relation& relation, const int (&at)[M][2],
-                                                const std::int32_t* positions, int keys, float unit, int lane,
+                                                const std::int32_t* columns, int keys, float unit, int lane,
                                                 float (&scores)[M][kKeys / 8][4]) {
 #pragma unroll
     for (int j = 0; j < kKeys / 8; ++j)
@@ -85,13 +85,13 @@ struct WarpAttention {
       for (int x = 0; x < 2; ++x) {
         const int key = j * 8 + lane % 4 * 2 + x;
         if (key >= keys) continue;
-        const int position = positions[key];
+        const int column = columns[key];
 #pragma unroll
         for (int i = 0; i < M; ++i)
 #pragma unroll
           for (int half = 0; half < 2; ++half) {
             float& score = scores[i][j][half * 2 + x];
-            score = relation.apply(score, position - at[i][half], unit);
+            score = relation.apply(score, column - at[i][half], unit);
           }
       }
   }
@@ -166,7 +166,7 @@ struct WarpAttention {
         float total = sum[i][half];
         total += shuffle_xor(total, 1);
         total += shuffle_xor(total, 2);
-        const float inverse = Relative && total == 0.0f ? 0.0f : 1.0f / total;  // 0: it saw no key
+        const float inverse = total == 0.0f ? 0.0f : 1.0f / total;  // 0: it saw no key
 #pragma unroll
         for (int j = 0; j < D / 8; ++j) {
           out[i][j][half * 2] *= inverse;

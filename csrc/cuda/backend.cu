@@ -2,11 +2,14 @@
 // threads are ordered there; reading results back is where a caller waits.
 #include "cuda/backend.h"
 
+#include <algorithm>
+#include <climits>
 #include <cstdio>
 #include <memory>
 #include <mutex>
 #include <new>
 
+#include "cuda/row_ops.h"
 #include "cuda/staging.h"
 #include "cuda/weight.h"
 
@@ -48,8 +51,6 @@ bool type_of(filbert_dtype dtype, Type& out) {
   return false;
 }
 
-const float* floats(const filbert_weight* weight) { return weight ? static_cast<const float*>(weight->data) : nullptr; }
-
 // Runs body with the device current. Exceptions stop here: only status codes cross the table.
 template <typename Body>
 filbert_status on_device(const filbert_context& context, const Body& body) {
@@ -64,14 +65,20 @@ filbert_status on_device(const filbert_context& context, const Body& body) {
   }
 }
 
-// Runs body, which puts work on the stream.
+// Runs body as the one who puts work on the stream.
 template <typename Body>
-filbert_status on_stream(filbert_context& context, const char* doing, const Body& body) {
+filbert_status on_stream(filbert_context& context, const Body& body) {
   return on_device(context, [&] {
     const std::lock_guard lock(context.mutex);
-    return check(body(), doing);
+    return body();
   });
 }
+template <typename Body>
+filbert_status on_stream(filbert_context& context, const char* doing, const Body& body) {
+  return on_stream(context, [&] { return check(body(), doing); });
+}
+
+constexpr char kRunning[] = "running the model";
 
 void close(filbert_context* context) {
   if (context->device.is_foreign()) {
@@ -162,8 +169,16 @@ filbert_status run_scatter(filbert_context* context, const filbert_scatter_args*
   });
 }
 
+// Waits for an event, not for the stream: that would fail, and spoil the recording, if another thread makes one.
 filbert_status sync(filbert_context* context) {
-  return on_device(*context, [&] { return check(cudaStreamSynchronize(context->stream), "running the model"); });
+  cudaEvent_t done = nullptr;
+  filbert_status status = on_stream(*context, kRunning, [&] {
+    const cudaError_t error = cudaEventCreateWithFlags(&done, cudaEventDisableTiming);
+    return error == cudaSuccess ? cudaEventRecord(done, context->stream) : error;
+  });
+  if (status == FILBERT_OK) status = check(cudaEventSynchronize(done), kRunning);
+  if (done) cudaEventDestroy(done);
+  return status;
 }
 
 void free_weight(filbert_context* context, filbert_weight* weight) {
@@ -175,10 +190,8 @@ filbert_status make_weight(filbert_context* context, filbert_weight_kind kind, c
                            std::size_t count, const filbert_host_tensor*, filbert_weight** out) {
   auto* weight = new (std::nothrow) filbert_weight;
   if (!weight) return FILBERT_OUT_OF_MEMORY;
-  const filbert_status status = on_device(*context, [&] {
-    const std::lock_guard lock(context->mutex);
-    const Type type = kind == FILBERT_MATRIX ? context->type : Type::f32;
-    return load_weight(context->device, context->stream, type, parts, count, weight);
+  const filbert_status status = on_stream(*context, [&] {
+    return load_weight(context->device, context->stream, context->type, kind, parts, count, weight);
   });
   if (status == FILBERT_OK)
     *out = weight;
@@ -192,56 +205,65 @@ Chip chip_of(const filbert_context& context) {
   return {properties.multiProcessorCount, properties.sharedMemPerBlockOptin};
 }
 
-cudaError_t run_op(const filbert_context& context, const filbert_token_op& op, std::size_t tokens) {
-  switch (op.kind) {
-    case FILBERT_EMBED_NORM: {
-      const filbert_embed_norm_args& args = op.args.embed_norm;
-      return embed_norm(
-          context.type,
-          {args.ids, args.types, args.positions, floats(args.word), floats(args.type), floats(args.position),
-           floats(args.gamma), floats(args.beta), args.eps, tokens, args.width, args.out},
-          context.stream);
-    }
-    case FILBERT_LINEAR: {
-      const filbert_linear_args& args = op.args.linear;
-      return linear(context.type,
-                    {args.x, args.weight->data, floats(args.bias), args.residual, args.activation, tokens,
-                     args.weight->rows, args.weight->cols, args.out},
-                    chip_of(context), context.stream);
-    }
-    case FILBERT_NORM: {
-      const filbert_norm_args& args = op.args.norm;
-      return norm(context.type, {args.x, floats(args.gamma), floats(args.beta), args.eps, tokens, args.width, args.out},
-                  context.stream);
-    }
+filbert_status run_op(const filbert_context& context, const filbert_token_op& op, std::size_t tokens) {
+  cudaError_t error = cudaSuccess;
+  if (op.kind == FILBERT_LINEAR) {
+    const filbert_linear_args& args = op.args.linear;
+    error = linear(context.type,
+                   {args.x, args.weight->data, floats_of(args.bias), args.residual, args.activation, tokens,
+                    args.weight->rows, args.weight->cols, args.out, args.weight->gated},
+                   chip_of(context), context.stream);
+  } else if (!row_op(context.type, op, tokens, context.stream, error)) {
+    return fail(FILBERT_FAILED, "there is no op of kind " + std::to_string(static_cast<int>(op.kind)));
   }
-  return cudaErrorInvalidValue;
+  return check(error, kRunning);
 }
 
 filbert_status token_ops(filbert_context* context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
-  return on_stream(*context, "running the model", [&] {
-    cudaError_t error = cudaSuccess;
-    for (std::size_t i = 0; i < count && error == cudaSuccess; ++i) error = run_op(*context, ops[i], tokens);
-    return error;
+  return on_stream(*context, [&] {
+    filbert_status status = FILBERT_OK;
+    for (std::size_t i = 0; i < count && status == FILBERT_OK; ++i) {
+      const bool next_alone = ops[i].readers == FILBERT_NEXT_ALONE && i + 1 < count;
+      if (ops[i].kind == FILBERT_EMBED && next_alone && ops[i + 1].kind == FILBERT_NORM) {
+        // The sums are read by the norm alone, and never written.
+        status = check(embed_norm(context->type, ops[i].args.embed, ops[i + 1].args.norm, tokens, context->stream),
+                       kRunning);
+        ++i;
+      } else {
+        status = run_op(*context, ops[i], tokens);
+      }
+    }
+    return status;
   });
 }
 
+// No distance between columns, which are 32-bit numbers, is larger.
+std::int32_t clipped(std::size_t distance) {
+  return static_cast<std::int32_t>(std::min<std::size_t>(distance, INT_MAX));
+}
+
 filbert_status run_attention(filbert_context* context, const filbert_attention_args* args) {
-  return on_stream(*context, "running the model", [&] {
+  return on_stream(*context, kRunning, [&] {
     return attention(context->type,
-                     {args->qkv, args->cu_seqlens, args->key_begin, args->sequences, args->max_length, args->heads,
-                      args->head_size, args->scale, args->first_only != 0, args->out, args->probabilities,
-                      args->probability_offsets, nullptr, 0, nullptr, 0},
+                     {*args->batch, args->q, args->k, args->v, args->heads, args->kv_heads, args->head_size,
+                      args->scale, args->causal != 0, clipped(args->window), floats_of(args->bias),
+                      clipped(args->bias_reach), args->rows, args->out, args->probabilities, args->probability_offsets},
                      context->stream);
   });
 }
 
+filbert_status run_gather(filbert_context* context, const filbert_gather_args* args) {
+  return on_stream(*context, kRunning, [&] {
+    return gather(context->type, {args->x, args->rows, args->count, args->width, args->out}, context->stream);
+  });
+}
+
 filbert_status run_pool(filbert_context* context, const filbert_pool_args* args) {
-  return on_stream(*context, "running the model", [&] {
-    return pool(
-        context->type,
-        {args->x, args->cu_seqlens, args->sequences, args->width, args->pooling, args->normalize != 0, args->out},
-        context->stream);
+  return on_stream(*context, kRunning, [&] {
+    return pool(context->type,
+                {args->x, args->batch->cu_seqlens, args->batch->sequences, args->width, args->pooling,
+                 args->normalize != 0, args->out},
+                context->stream);
   });
 }
 
@@ -273,8 +295,7 @@ filbert_status record_end(filbert_context* context, filbert_recording** out) {
 cudaGraphExec_t graph_of(filbert_recording* recording) { return reinterpret_cast<cudaGraphExec_t>(recording); }
 
 filbert_status replay(filbert_context* context, filbert_recording* recording) {
-  return on_stream(*context, "running the model",
-                   [&] { return cudaGraphLaunch(graph_of(recording), context->stream); });
+  return on_stream(*context, kRunning, [&] { return cudaGraphLaunch(graph_of(recording), context->stream); });
 }
 
 void free_recording(filbert_context* context, filbert_recording* recording) {
@@ -303,6 +324,7 @@ const filbert_backend* backend() {
       .free_weight = free_weight,
       .token_ops = token_ops,
       .attention = run_attention,
+      .gather = run_gather,
       .pool = run_pool,
       .record_begin = record_begin,
       .record_end = record_end,

@@ -1,5 +1,5 @@
 // out [tokens, n] = activation(x [tokens, k] W^T + bias) + residual, W [n, k], in bfloat16 or float16 with float32
-// sums.
+// sums. Gated, a product with both matrices at once that only the epilogue tells from another (gemm_epilogue.h).
 //
 // A block computes one tile of the output over all of k (no part of k is another block's: the order of sums would hang
 // on the split). Large tiles read each operand from L2 fewer times: 128x256 does 85 FLOP for a byte, 64x64 does 32. One
@@ -30,38 +30,43 @@ struct Corner {
 // Blocks start in the order of their numbers. Eight tiles of rows go over all columns together, so that those which run
 // at a time share rows of both matrices in L2.
 template <typename Shape>
-__device__ __forceinline__ Corner corner(const Linear& task) {
+__device__ __forceinline__ Corner corner(std::size_t tokens, std::size_t n) {
   constexpr unsigned kBand = 8;
-  const auto down = static_cast<unsigned>((task.tokens + Shape::kRows - 1) / Shape::kRows);
-  const auto across = static_cast<unsigned>((task.n + Shape::kColumns - 1) / Shape::kColumns);
+  const auto down = static_cast<unsigned>((tokens + Shape::kRows - 1) / Shape::kRows);
+  const auto across = static_cast<unsigned>((n + Shape::kColumns - 1) / Shape::kColumns);
   const unsigned band = blockIdx.x / (kBand * across), inside = blockIdx.x % (kBand * across);
   const unsigned height = down - band * kBand < kBand ? down - band * kBand : kBand;
   return {static_cast<std::size_t>(band * kBand + inside % height) * Shape::kRows,
           static_cast<std::size_t>(inside / height) * Shape::kColumns};
 }
 
-template <typename Shape, bool Aligned, typename T>
-__global__ void __launch_bounds__(Shape::kThreads, Shape::kResident) linear_kernel(Linear task, bool wide) {
-  const Corner at = corner<Shape>(task);
-  const std::size_t rows = task.tokens - at.row, columns = task.n - at.column;
+// n: rows of the matrix.
+template <typename Shape, bool Aligned, bool Gated, typename T>
+__global__ void __launch_bounds__(Shape::kThreads, Shape::kResident)
+    linear_kernel(Linear task, std::size_t n, bool wide) {
+  const Corner at = corner<Shape>(task.tokens, n);
+  const std::size_t rows = task.tokens - at.row, columns = n - at.column;
   Accumulators<Shape> sums;
   multiply_tile<Shape, Aligned>(static_cast<const T*>(task.x) + at.row * task.k,
                                 static_cast<const T*>(task.weight) + at.column * task.k,
                                 rows < Shape::kRows ? static_cast<int>(rows) : Shape::kRows,
                                 columns < Shape::kColumns ? static_cast<int>(columns) : Shape::kColumns, task.k, sums);
   const unsigned warp = threadIdx.x / 32;
-  const Epilogue<Shape, T> epilogue = {task, at.row + warp / Shape::kWarpsN * Shape::kWarpRows,
-                                       at.column + warp % Shape::kWarpsN * Shape::kWarpColumns};
+  const std::size_t column = at.column + warp % Shape::kWarpsN * Shape::kWarpColumns;
+  const Epilogue<Shape, T, Gated> epilogue = {task, at.row + warp / Shape::kWarpsN * Shape::kWarpRows,
+                                              Gated ? column / 2 : column};
   epilogue.finish(sums, wide);
 }
 
 template <typename Shape, bool Aligned, typename T>
 cudaError_t start(const Linear& task, cudaStream_t stream) {
+  const std::size_t n = matrix_rows(Type::bf16, task);
   const std::size_t down = (task.tokens + Shape::kRows - 1) / Shape::kRows;
-  const std::size_t across = (task.n + Shape::kColumns - 1) / Shape::kColumns;
+  const std::size_t across = (n + Shape::kColumns - 1) / Shape::kColumns;
   const bool wide = task.n % 8 == 0 && is_aligned(task.residual) && is_aligned(task.out);
-  return launch(linear_kernel<Shape, Aligned, T>, dim3(static_cast<unsigned>(down * across)), dim3(Shape::kThreads),
-                Shape::kSharedBytes, stream, task, wide);
+  const auto kernel = task.gated ? linear_kernel<Shape, Aligned, true, T> : linear_kernel<Shape, Aligned, false, T>;
+  return launch(kernel, dim3(static_cast<unsigned>(down * across)), dim3(Shape::kThreads), Shape::kSharedBytes, stream,
+                task, n, wide);
 }
 
 template <typename T>
@@ -116,8 +121,9 @@ cudaError_t linear_16bit(Type type, GemmTile tile, const Linear& task, cudaStrea
 }
 
 cudaError_t linear(Type type, const Linear& task, const Chip& chip, cudaStream_t stream) {
-  if (type == Type::f32) return linear_f32(choose_gemm_f32_tile(task.tokens, task.n, chip), task, stream);
-  return linear_16bit(type, choose_gemm_tile(task.tokens, task.n, chip), task, stream);
+  const std::size_t n = matrix_rows(type, task);
+  if (type == Type::f32) return linear_f32(choose_gemm_f32_tile(task.tokens, n, chip), task, stream);
+  return linear_16bit(type, choose_gemm_tile(task.tokens, n, chip), task, stream);
 }
 
 }  // namespace filbert::cuda

@@ -6,13 +6,16 @@
 
 namespace filbert::cuda {
 
-// Rows x columns of the output that a block computes.
+// How many rows the matrix that is multiplied by has.
+inline std::size_t matrix_rows(Type type, const Linear& task) { return task.gated ? gated_rows(type, task.n) : task.n; }
+
+// Rows x columns of the output that a block computes; gated, half as many columns.
 enum class GemmTile { t16x16, t32x64, t64x64, t128x128, t128x256 };
 
 inline constexpr GemmTile kGemmTiles[] = {GemmTile::t16x16, GemmTile::t32x64, GemmTile::t64x64, GemmTile::t128x128,
                                           GemmTile::t128x256};
 
-// The fastest by estimate for a product of this size.
+// The fastest by estimate for a product with a matrix of n rows.
 GemmTile choose_gemm_tile(std::size_t tokens, std::size_t n, const Chip&);
 
 // For 16-bit types. Where k or a pointer is not a multiple of 16 bytes, another tile may serve.

@@ -4,6 +4,8 @@
 // for each number: the same class of error as the CPU's. A block of 16 x 16 threads computes a tile of 16 M x 16 M, a
 // thread M x M of it in registers, from two buffers in shared memory that hold 16 of k with k as the rows, so that a
 // thread reads neighbouring numbers at a time. What comes next is on its way in registers meanwhile.
+//
+// Gated: rows of the gate and of what it multiplies take turns in the matrix (kernels.h), and so do a thread's sums.
 #include "cuda/activation.h"
 #include "cuda/gemm.h"
 #include "cuda/launch.h"
@@ -38,14 +40,15 @@ __device__ __forceinline__ void read(const float* row, int thread, float (&value
   }
 }
 
-template <int M>
-__global__ void __launch_bounds__(kSide* kSide) linear_f32_kernel(Linear task) {
+// n: rows of the matrix.
+template <int M, bool Gated>
+__global__ void __launch_bounds__(kSide* kSide) linear_f32_kernel(Linear task, std::size_t n) {
   constexpr int kTile = kSide * M, kPitch = kTile + 4, kBuffer = 2 * kSide * kPitch;
   float* buffers = reinterpret_cast<float*>(shared_memory());
   const auto* x = static_cast<const float*>(task.x);
   const auto* w = static_cast<const float*>(task.weight);
   const int across = static_cast<int>(threadIdx.x % kSide), down = static_cast<int>(threadIdx.x / kSide);
-  const std::size_t tiles_across = (task.n + kTile - 1) / kTile;
+  const std::size_t tiles_across = (n + kTile - 1) / kTile;
   const std::size_t row = blockIdx.x / tiles_across * kTile, column = blockIdx.x % tiles_across * kTile;
 
   // This thread brings number `across` of k in rows down, down + 16, ... of both tiles.
@@ -56,7 +59,7 @@ __global__ void __launch_bounds__(kSide* kSide) linear_f32_kernel(Linear task) {
     for (int i = 0; i < M; ++i) {
       const auto r = static_cast<std::size_t>(down + i * kSide);
       next_x[i] = at < task.k && row + r < task.tokens ? x[(row + r) * task.k + at] : 0.0f;
-      next_w[i] = at < task.k && column + r < task.n ? w[(column + r) * task.k + at] : 0.0f;
+      next_w[i] = at < task.k && column + r < n ? w[(column + r) * task.k + at] : 0.0f;
     }
   };
   const auto keep = [&](float* buffer) {
@@ -99,12 +102,19 @@ __global__ void __launch_bounds__(kSide* kSide) linear_f32_kernel(Linear task) {
     for (int c = 0; c < M; ++c) own[c * kSide * kSide] = sums[r][c];
     const std::size_t to = row + static_cast<std::size_t>(place<M>(down, r));
 #pragma unroll 1
-    for (int c = 0; c < M; ++c) {
+    for (int c = 0; c < M; c += Gated ? 2 : 1) {
       const std::size_t at = column + static_cast<std::size_t>(place<M>(across, c));
-      if (to >= task.tokens || at >= task.n) continue;
-      float sum = own[c * kSide * kSide] + (task.bias ? task.bias[at] : 0.0f);
-      sum = activate(task.activation, sum);
-      out[to * task.n + at] = residual ? sum + residual[to * task.n + at] : sum;
+      if (to >= task.tokens || at >= n) continue;
+      if constexpr (Gated) {
+        const std::size_t output = at / 2;
+        const float gate = own[c * kSide * kSide] + (task.bias ? task.bias[output] : 0.0f);
+        const float other = own[(c + 1) * kSide * kSide] + (task.bias ? task.bias[task.n + output] : 0.0f);
+        out[to * task.n + output] = activate(task.activation, gate) * other;
+      } else {
+        float sum = own[c * kSide * kSide] + (task.bias ? task.bias[at] : 0.0f);
+        sum = activate(task.activation, sum);
+        out[to * task.n + at] = residual ? sum + residual[to * task.n + at] : sum;
+      }
     }
   }
 }
@@ -112,11 +122,12 @@ __global__ void __launch_bounds__(kSide* kSide) linear_f32_kernel(Linear task) {
 template <int M>
 cudaError_t start(const Linear& task, cudaStream_t stream) {
   constexpr std::size_t kTile = kSide * M;
-  const std::size_t blocks = (task.tokens + kTile - 1) / kTile * ((task.n + kTile - 1) / kTile);
+  const std::size_t n = matrix_rows(Type::f32, task);
+  const std::size_t blocks = (task.tokens + kTile - 1) / kTile * ((n + kTile - 1) / kTile);
   constexpr std::size_t kSharedBytes = 2 * 2 * kSide * (kTile + 4) * sizeof(float);
   static_assert(kSharedBytes >= kSide * kSide * M * sizeof(float));
-  return launch(linear_f32_kernel<M>, dim3(static_cast<unsigned>(blocks)), dim3(kSide * kSide), kSharedBytes, stream,
-                task);
+  return launch(task.gated ? linear_f32_kernel<M, true> : linear_f32_kernel<M, false>,
+                dim3(static_cast<unsigned>(blocks)), dim3(kSide * kSide), kSharedBytes, stream, task, n);
 }
 
 }  // namespace

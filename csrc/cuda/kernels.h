@@ -1,4 +1,5 @@
-// What each kernel file offers to backend.cu: one function an op, which checks nothing and launches on a stream.
+// What each kernel file offers to backend.cu: one function an op, which checks nothing and launches on a stream. Token
+// ops other than linear ones are in row_ops.h.
 // Pointers are device memory; activations are rows of numbers of type `Type`; biases, scales and tables are float32.
 #pragma once
 
@@ -20,41 +21,17 @@ constexpr filbert_dtype dtype_of(Type type) {
   return type == Type::f32 ? FILBERT_F32 : type == Type::f16 ? FILBERT_F16 : FILBERT_BF16;
 }
 
-// out[t] = norm(word[ids[t]] + type[types[t]] + position[positions[t]]); null tables are left out.
-struct EmbedNorm {
-  const std::int32_t* ids;
-  const std::int32_t* types;
-  const std::int32_t* positions;
-  const float* word;
-  const float* type;
-  const float* position;
-  const float* gamma;
-  const float* beta;
-  float eps;
-  std::size_t tokens, width;
-  void* out;  // [tokens, width]
-};
-cudaError_t embed_norm(Type, const EmbedNorm&, cudaStream_t);
-
-struct Norm {
-  const void* x;  // [tokens, width]
-  const float* gamma;
-  const float* beta;
-  float eps;
-  std::size_t tokens, width;
-  void* out;
-};
-cudaError_t norm(Type, const Norm&, cudaStream_t);
-
-// out = activation(x weight^T + bias) + residual
+// out = activation(x weight^T + bias) + residual. Gated: activation(x gate^T + gate bias) (x other^T + other bias),
+// with the rows of both matrices in the order that `interleave` gives them, and no residual.
 struct Linear {
   const void* x;         // [tokens, k]
-  const void* weight;    // [n, k]
-  const float* bias;     // [n] or null
+  const void* weight;    // [n, k], or of gated rows
+  const float* bias;     // [n] or null; gated: the gate's [n], then the other's [n]
   const void* residual;  // [tokens, n] or null
   filbert_activation activation;
   std::size_t tokens, n, k;
   void* out;  // [tokens, n]
+  bool gated = false;
 };
 // What the choice of a tile hangs on.
 struct Chip {
@@ -63,43 +40,47 @@ struct Chip {
 };
 cudaError_t linear(Type, const Linear&, const Chip&, cudaStream_t);
 
-// Per sequence and head: softmax(scale q k^T + bias) v. The fields are those of filbert_attention_args, and what the
-// families to come need: `positions` is read only where there is a window or a bias, and grows within a sequence.
+// How many rows of a gate are together in a gated weight, before as many of what it multiplies: what a thread of the
+// matrix product needs to hold both (gemm_epilogue.h, gemm_f32.cu).
+constexpr std::size_t gated_step(Type type) { return type == Type::f32 ? 1 : 8; }
+
+// Rows of the weight of `n` gated outputs: the last ones of either are zeros if n is no multiple of the step.
+constexpr std::size_t gated_rows(Type type, std::size_t n) {
+  return 2 * ((n + gated_step(type) - 1) / gated_step(type) * gated_step(type));
+}
+
+struct Interleave {
+  const void* x;  // [2, n, k]: the gate, then what it multiplies
+  std::size_t n, k;
+  void* out;  // [gated_rows, k]
+};
+cudaError_t interleave(Type, const Interleave&, cudaStream_t);
+
+// Per sequence and head: softmax(scale q k^T + bias) v. The fields are those of filbert_attention_args.
 struct Attention {
-  const void* qkv;                 // [tokens, 3, heads, head_size]
-  const std::int32_t* cu_seqlens;  // [sequences + 1]
-  const std::int32_t* key_begin;   // [sequences] or null
-  std::size_t sequences, max_length, heads, head_size;
+  filbert_batch batch;
+  filbert_heads q, k, v;
+  std::size_t heads, kv_heads, head_size;
   float scale;
-  bool first_only;
-  void* out;             // [tokens, heads * head_size]; first_only: [sequences, heads * head_size]
-  float* probabilities;  // or null; sequence s at probability_offsets[s]: [heads, length, length], rows of keys
-  const std::int64_t* probability_offsets;
-  const std::int32_t* positions;  // [tokens]
-  std::int32_t window;            // 0, or only keys at most so many positions from the query count
-  const float* bias;  // or null: [heads, 2 bias_reach + 1], by the key's position minus the query's, clipped
+  bool causal;
+  std::int32_t window;  // 0: none
+  const float* bias;    // or null
   std::int32_t bias_reach;
+  filbert_rows rows;
+  void* out;
+  float* probabilities;  // or null; of the rows that ask
+  const std::int64_t* probability_offsets;
 };
 cudaError_t attention(Type, const Attention&, cudaStream_t);
 
-// Rotary positions, in place, on queries and keys: of each head the numbers i and i + rotary / 2, i < rotary / 2, turn
-// by positions[t] inverse_frequencies[i]; Su et al., arXiv:2104.09864.
-struct Rope {
-  void* qkv;                         // [tokens, 3, heads, head_size]
-  const std::int32_t* positions;     // [tokens]
-  const float* inverse_frequencies;  // [rotary / 2]
-  std::size_t tokens, heads, head_size, rotary;
+// out[i] = x[rows[i]]
+struct Gather {
+  const void* x;             // [tokens, width]
+  const std::int32_t* rows;  // [count]
+  std::size_t count, width;
+  void* out;  // [count, width]
 };
-cudaError_t rope(Type, const Rope&, cudaStream_t);
-
-// Gated units: out = activation(x[:, :width]) x[:, width:]; Shazeer, arXiv:2002.05202.
-struct Gate {
-  const void* x;  // [tokens, 2 width]
-  filbert_activation activation;
-  std::size_t tokens, width;
-  void* out;  // [tokens, width]
-};
-cudaError_t gate(Type, const Gate&, cudaStream_t);
+cudaError_t gather(Type, const Gather&, cudaStream_t);
 
 // One row a sequence; of an empty one nothing is written. normalize: v / max(|v|, 1e-12).
 struct Pool {

@@ -1,7 +1,7 @@
-// One row [width] of the tokens [length, width] of each sequence: the first, the mean or the maximum, divided by its
-// length if asked. A block has a sequence. Its threads stand side by side over the columns, up to 128 of them with
-// 16 bytes each (a number each where the width is no multiple of that), and the groups of them that this leaves take
-// turns with the tokens, so that one long sequence alone keeps many reads on their way. Group sums meet in shared
+// One row [width] of the tokens [length, width] of each sequence: the first, the last, the mean or the maximum, divided
+// by its length if asked. A block has a sequence. Its threads stand side by side over the columns, up to 128 of them
+// with 16 bytes each (a number each where the width is no multiple of that), and the groups of them that this leaves
+// take turns with the tokens, so that one long sequence alone keeps many reads on their way. Group sums meet in shared
 // memory. Which token falls to which group follows from width and type alone. Rows wider than the threads reach (1024
 // columns of 16-bit numbers) go tile by tile, and twice when the length must be known first.
 #include <cmath>
@@ -60,8 +60,10 @@ __global__ void __launch_bounds__(kThreads) pool_sequences(Pool args, int side_b
   const std::int32_t first = args.cu_seqlens[sequence];
   const int tokens = args.cu_seqlens[sequence + 1] - first;
   if (tokens == 0) return;
-  const int length = args.pooling == FILBERT_POOL_FIRST ? 1 : tokens;
-  const T* x = static_cast<const T*>(args.x) + static_cast<std::size_t>(first) * args.width;
+  const bool last_alone = args.pooling == FILBERT_POOL_LAST;
+  const int length = last_alone || args.pooling == FILBERT_POOL_FIRST ? 1 : tokens;
+  const T* x =
+      static_cast<const T*>(args.x) + static_cast<std::size_t>(last_alone ? first + tokens - 1 : first) * args.width;
   T* out = static_cast<T*>(args.out) + sequence * args.width;
   const int width = static_cast<int>(args.width);
   const int thread = static_cast<int>(threadIdx.x);

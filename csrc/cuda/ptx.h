@@ -23,6 +23,9 @@ struct alignas(16) Words {
   std::uint32_t w[4];
 };
 
+// Whether `p` is at a multiple of 16 bytes; so is a null pointer.
+inline bool is_aligned(const void* p) { return reinterpret_cast<std::uintptr_t>(p) % alignof(Words) == 0; }
+
 }  // namespace filbert::cuda
 
 #ifdef FILBERT_CUDA_ON_CPU

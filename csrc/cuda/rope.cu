@@ -1,8 +1,10 @@
-// Rotary positions. A block has a token: its angles' cosines and sines go to shared memory once, then every head of
-// its queries and keys turns by them, 16 bytes of either half a thread where heads and halves are multiples of that.
+// Rotary positions. A block has a token: its angles' cosines and sines go to shared memory once, then every head turns
+// by them, 16 bytes of either half a thread where heads and halves are multiples of that.
 #include <cmath>
 
+#include "cuda/heads.h"
 #include "cuda/launch.h"
+#include "cuda/row_ops.h"
 #include "cuda/rows.h"
 
 namespace filbert::cuda {
@@ -10,13 +12,18 @@ namespace {
 
 constexpr int kThreads = 128;
 
-// Off by 1e-7 at most for angles up to 100,000. sinf and cosf would keep room on the stack for any angle.
+// Off by 1e-7 at most for angles up to 2^24. sinf and cosf would keep room on the stack for any angle.
 __device__ __forceinline__ void turn(float angle, float& cosine, float& sine) {
-  constexpr float kRound = 0x1.8p23f;  // what is added to it is rounded to an integer in its last bits
-  const float shifted = fmaf(angle, 0.636619772f, kRound);
-  const float turns = shifted - kRound;          // quarters
-  float r = fmaf(turns, -0x1.921fb4p0f, angle);  // pi / 2 up to a last bit 2^-22: nothing is lost here
-  r = fmaf(turns, -0x1.4442d2p-24f, r);          // and the rest of it, off by less than 2^-49
+  constexpr float kQuarters = 0.636619772f;  // in an angle of 1
+  constexpr float kHigh = 0x1.921fb4p0f;     // pi / 2 up to a last bit 2^-22: angle - quarters kHigh is exact
+  constexpr float kLow = 0x1.4442d2p-24f;    // and the rest of it, off by less than 2^-49
+  constexpr float kRoundTurns = 0x1.8p35f;   // what is added to it is rounded to a multiple of 4096 quarters,
+  constexpr float kRound = 0x1.8p23f;        // or to an integer in its last bits
+  const float turns = fmaf(angle, kQuarters, kRoundTurns) - kRoundTurns;
+  const float rest = fmaf(turns, -kLow, fmaf(turns, -kHigh, angle));
+  const float shifted = fmaf(rest, kQuarters, kRound);
+  const float quarters = turns + (shifted - kRound);
+  const float r = fmaf(quarters, -kLow, fmaf(quarters, -kHigh, angle));
   const float square = r * r;
   float s = fmaf(-1.9507846e-4f, square, 8.332106e-3f);  // minimax fits on [-pi / 4, pi / 4]
   s = fmaf(s, square, -0.16666654f);
@@ -32,21 +39,20 @@ __device__ __forceinline__ void turn(float angle, float& cosine, float& sine) {
 }
 
 template <int kStep, typename T>
-__global__ void __launch_bounds__(kThreads)
-    rope_rows(T* qkv, const std::int32_t* positions, const float* inverse_frequencies, int heads, int head_size,
-              int half) {
+__global__ void __launch_bounds__(kThreads) rope_rows(filbert_rope_args args, const float* frequencies) {
+  const auto half = static_cast<int>(args.rotary / 2);
   float* cosines = reinterpret_cast<float*>(shared_memory());
   float* sines = cosines + half;
-  const auto position = static_cast<float>(positions[blockIdx.x]);
+  const auto position = static_cast<float>(args.positions[blockIdx.x]);
   for (int i = static_cast<int>(threadIdx.x); i < half; i += kThreads)
-    turn(position * inverse_frequencies[i], cosines[i], sines[i]);
+    turn(position * frequencies[i], cosines[i], sines[i]);
   sync_block();
 
-  qkv += std::size_t{blockIdx.x} * static_cast<std::size_t>(3 * heads * head_size);
-  const int steps = half / kStep;
-  for (int i = static_cast<int>(threadIdx.x); i < 2 * heads * steps; i += kThreads) {  // keys follow the queries
+  T* heads = head_of<T>(args.heads, blockIdx.x, 0, 0);
+  const int steps = half / kStep, count = static_cast<int>(args.count), head_size = static_cast<int>(args.head_size);
+  for (int i = static_cast<int>(threadIdx.x); i < count * steps; i += kThreads) {
     const int column = i % steps * kStep;
-    T* first = qkv + i / steps * head_size + column;
+    T* first = heads + i / steps * head_size + column;
     float x[kStep], y[kStep], cosine[kStep], sine[kStep];
     load_row(first, x);
     load_row(first + half, y);
@@ -65,14 +71,12 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-cudaError_t rope(Type type, const Rope& args, cudaStream_t stream) {
+cudaError_t rope(Type type, const filbert_rope_args& args, std::size_t tokens, cudaStream_t stream) {
   return with_type(type, [&]<typename T>(T*) {
     const std::size_t half = args.rotary / 2;
-    const bool aligned = args.head_size % kVector<T> == 0 && half % kVector<T> == 0;
-    const auto kernel = aligned ? rope_rows<kVector<T>, T> : rope_rows<1, T>;
-    return launch(kernel, dim3(static_cast<unsigned>(args.tokens)), dim3(kThreads), 2 * half * sizeof(float), stream,
-                  static_cast<T*>(args.qkv), args.positions, args.inverse_frequencies, static_cast<int>(args.heads),
-                  static_cast<int>(args.head_size), static_cast<int>(half));
+    const bool aligned = are_aligned<T>(args.heads, args.head_size) && half % kVector<T> == 0;
+    return launch(aligned ? rope_rows<kVector<T>, T> : rope_rows<1, T>, dim3(static_cast<unsigned>(tokens)),
+                  dim3(kThreads), 2 * half * sizeof(float), stream, args, floats_of(args.frequencies));
   });
 }
 

@@ -1,19 +1,2 @@
-# The sources of the plug-in, and of its double in tests/cuda_on_cpu.
-set(cuda_sources
-  ${CMAKE_CURRENT_LIST_DIR}/attention.cu
-  ${CMAKE_CURRENT_LIST_DIR}/attention_f32.cu
-  ${CMAKE_CURRENT_LIST_DIR}/attention_probabilities.cu
-  ${CMAKE_CURRENT_LIST_DIR}/backend.cu
-  ${CMAKE_CURRENT_LIST_DIR}/convert.cu
-  ${CMAKE_CURRENT_LIST_DIR}/device.cu
-  ${CMAKE_CURRENT_LIST_DIR}/embed_norm.cu
-  ${CMAKE_CURRENT_LIST_DIR}/entry.cu
-  ${CMAKE_CURRENT_LIST_DIR}/gate.cu
-  ${CMAKE_CURRENT_LIST_DIR}/gemm.cu
-  ${CMAKE_CURRENT_LIST_DIR}/gemm_f32.cu
-  ${CMAKE_CURRENT_LIST_DIR}/norm.cu
-  ${CMAKE_CURRENT_LIST_DIR}/pool.cu
-  ${CMAKE_CURRENT_LIST_DIR}/rope.cu
-  ${CMAKE_CURRENT_LIST_DIR}/scatter.cu
-  ${CMAKE_CURRENT_LIST_DIR}/staging.cu
-  ${CMAKE_CURRENT_LIST_DIR}/weight.cu)
+# The sources of the plug-in, and of its double in tests/cuda_on_cpu: a kernel is a file, and no line elsewhere.
+file(GLOB cuda_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.cu)

@@ -63,7 +63,4 @@ __device__ __forceinline__ void transpose_quad(std::uint32_t (&w)[4]) {
   }
 }
 
-// Whether `p` is at a multiple of 16 bytes; so is a null pointer.
-inline bool is_aligned(const void* p) { return reinterpret_cast<std::uintptr_t>(p) % alignof(Words) == 0; }
-
 }  // namespace filbert::cuda

@@ -21,17 +21,24 @@ inline const std::vector<std::int32_t> kLengths = {1, 300, 63, 2, 64, 129, 65, 1
 
 struct Case {
   cuda::Type type;
-  std::size_t heads, head_size, hidden, longest = 0, floats = 0;
+  std::size_t heads, kv_heads, head_size, hidden, kv_hidden, longest = 0, floats = 0;
   bool masked_first;  // the first token of a sequence asks but is not attended, unless it is the only one
   std::vector<std::int32_t> cu = {0}, key_begin;
   std::vector<std::int64_t> offsets;
-  std::vector<float> qkv, bias;
-  std::vector<std::int32_t> positions;
+  std::vector<float> q, k, v, bias;  // [tokens, hidden], [tokens, kv_hidden] twice
+  std::vector<std::int32_t> columns;
   std::int32_t window = 0, bias_reach = 0;
+  bool causal = false;
 
   Case(cuda::Type type_, std::size_t size, bool masked, const std::vector<std::int32_t>& lengths = kLengths,
-       std::size_t heads_ = 2)
-      : type(type_), heads(heads_), head_size(size), hidden(heads * size), masked_first(masked) {
+       std::size_t heads_ = 2, std::size_t sharing = 1)
+      : type(type_),
+        heads(heads_),
+        kv_heads(heads / sharing),
+        head_size(size),
+        hidden(heads * size),
+        kv_hidden(kv_heads * size),
+        masked_first(masked) {
     for (const std::int32_t length : lengths) {
       key_begin.push_back(cu.back() + (masked && length > 1 ? 1 : 0));
       cu.push_back(cu.back() + length);
@@ -40,32 +47,36 @@ struct Case {
       floats += heads * n * n;
       longest = std::max(longest, n);
     }
-    qkv = random_floats(tokens() * 3 * hidden, 5);
-    for (float& value : qkv) value = rounded(type, value);
+    q = random_floats(tokens() * hidden, 5);
+    k = random_floats(tokens() * kv_hidden, 6);
+    v = random_floats(tokens() * kv_hidden, 7);
+    for (std::vector<float>* part : {&q, &k, &v})
+      for (float& value : *part) value = rounded(type, value);
   }
   std::size_t sequences() const { return offsets.size(); }
   std::size_t tokens() const { return static_cast<std::size_t>(cu.back()); }
-  // Positions with gaps, as masked tokens leave them. The seed is the sequence's length: it has its positions anywhere.
-  void relate(std::int32_t window_, std::int32_t bias_reach_, bool biased) {
-    window = window_, bias_reach = bias_reach_;
-    positions.clear();
+  // Columns with gaps, as masked tokens leave them. The seed is the sequence's length: it has its columns anywhere.
+  void relate(std::int32_t window_, std::int32_t bias_reach_, bool biased, bool causal_ = false) {
+    window = window_, bias_reach = bias_reach_, causal = causal_;
+    columns.clear();
     for (std::size_t s = 0; s < sequences(); ++s) {
       const std::int32_t length = cu[s + 1] - cu[s];
       std::mt19937 generator(static_cast<unsigned>(length));
-      std::int32_t position = static_cast<std::int32_t>(generator() % 3);
+      std::int32_t column = static_cast<std::int32_t>(generator() % 3);
       for (std::int32_t i = 0; i < length; ++i) {
-        positions.push_back(position);
-        position += generator() % 7 == 0 ? static_cast<std::int32_t>(generator() % 9) + 2 : 1;
+        columns.push_back(column);
+        column += generator() % 7 == 0 ? static_cast<std::int32_t>(generator() % 9) + 2 : 1;
       }
     }
     bias = biased ? random_floats(heads * (2 * static_cast<std::size_t>(bias_reach) + 1), 9) : std::vector<float>();
   }
   bool sees(std::size_t query, std::size_t key) const {
-    return window == 0 || std::abs(positions[key] - positions[query]) <= window;
+    if (causal && key > query) return false;
+    return window == 0 || std::abs(columns[key] - columns[query]) <= window;
   }
   double bias_of(std::size_t head, std::size_t query, std::size_t key) const {
     if (bias.empty()) return 0;
-    const std::int32_t distance = std::clamp(positions[key] - positions[query], -bias_reach, bias_reach);
+    const std::int32_t distance = std::clamp(columns[key] - columns[query], -bias_reach, bias_reach);
     return bias[head * (2 * static_cast<std::size_t>(bias_reach) + 1) +
                 static_cast<std::size_t>(distance + bias_reach)];
   }
@@ -76,52 +87,114 @@ struct Case {
   Case pick(const std::vector<std::size_t>& order) const {
     std::vector<std::int32_t> lengths;
     for (const std::size_t s : order) lengths.push_back(cu[s + 1] - cu[s]);
-    Case result(type, head_size, masked_first, lengths, heads);
-    auto to = result.qkv.begin();
+    Case result(type, head_size, masked_first, lengths, heads, heads / kv_heads);
     result.key_begin.clear();
-    for (const std::size_t s : order) {
-      const auto row = static_cast<std::ptrdiff_t>(3 * hidden);
+    for (const std::size_t s : order)
       result.key_begin.push_back(result.cu[result.key_begin.size()] + key_begin[s] - cu[s]);
-      to = std::copy(qkv.begin() + cu[s] * row, qkv.begin() + cu[s + 1] * row, to);
-    }
-    if (window > 0 || !bias.empty()) result.relate(window, bias_reach, !bias.empty());
+    const auto take = [&](const std::vector<float>& from, std::size_t width, std::vector<float>& to) {
+      to.clear();
+      for (const std::size_t s : order)
+        to.insert(to.end(), from.begin() + cu[s] * static_cast<std::ptrdiff_t>(width),
+                  from.begin() + cu[s + 1] * static_cast<std::ptrdiff_t>(width));
+    };
+    take(q, hidden, result.q);
+    take(k, kv_hidden, result.k);
+    take(v, kv_hidden, result.v);
+    if (!columns.empty()) result.relate(window, bias_reach, !bias.empty(), causal);
     return result;
   }
 };
 
+// Where queries, keys and values lie: side by side in one matrix; in three of different widths; or in three at columns
+// that no vector of 16 bytes begins at.
+enum class Layout { packed, apart, odd };
+
 struct Options {
   std::optional<cuda::QueryTile> tile = std::nullopt;  // none: the public function, which chooses
-  bool probabilities = false, first_only = false;
-  std::size_t shift = 0;  // misaligns qkv and the output
+  bool probabilities = false;
+  filbert_rows rows = FILBERT_ROWS_ALL;
+  std::size_t shift = 0;  // misaligns inputs and the output
+  Layout layout = Layout::packed;
 };
 
 struct Result {
   std::vector<float> out, probabilities;
 };
 
+// Queries, keys and values in device memory.
+class DeviceHeads {
+ public:
+  DeviceHeads(const Case& c, Layout layout, std::size_t shift)
+      : tokens_(c.tokens()),
+        all_(c.type, packed(c, layout), shift),
+        q_(c.type, alone(c.q, layout, c.hidden, lead(layout), 0), shift),
+        k_(c.type, alone(c.k, layout, c.kv_hidden, 0, lead(layout)), shift),
+        v_(c.type, alone(c.v, layout, c.kv_hidden, lead(layout), lead(layout)), shift) {
+    if (layout == Layout::packed) {
+      const std::size_t width = c.hidden + 2 * c.kv_hidden;
+      q = {all_.data(), width, 0}, k = {all_.data(), width, c.hidden}, v = {all_.data(), width, c.hidden + c.kv_hidden};
+    } else {
+      q = {q_.data(), c.hidden + lead(layout), lead(layout)};
+      k = {k_.data(), c.kv_hidden + lead(layout), 0};
+      v = {v_.data(), c.kv_hidden + 2 * lead(layout), lead(layout)};
+    }
+  }
+
+  filbert_heads q, k, v;
+
+ private:
+  static std::size_t lead(Layout layout) { return layout == Layout::odd ? 3 : 16; }
+
+  static std::vector<float> packed(const Case& c, Layout layout) {
+    std::vector<float> all;
+    for (std::size_t t = 0; layout == Layout::packed && t < c.tokens(); ++t)
+      for (const std::vector<float>* part : {&c.q, &c.k, &c.v}) {
+        const auto width = static_cast<std::ptrdiff_t>(part == &c.q ? c.hidden : c.kv_hidden);
+        const auto row = part->begin() + static_cast<std::ptrdiff_t>(t) * width;
+        all.insert(all.end(), row, row + width);
+      }
+    return all;
+  }
+
+  // The part between columns that must not be read.
+  std::vector<float> alone(const std::vector<float>& part, Layout layout, std::size_t width, std::size_t before,
+                           std::size_t after) const {
+    if (layout == Layout::packed) return {};
+    const std::size_t whole = before + width + after;
+    std::vector<float> matrix(tokens_ * whole, NAN);
+    for (std::size_t i = 0; i < part.size(); ++i) matrix[i / width * whole + before + i % width] = part[i];
+    return matrix;
+  }
+
+  std::size_t tokens_;
+  TypedArray all_, q_, k_, v_;
+};
+
 inline Result run(const Case& c, const Options& options) {
-  const TypedArray qkv(c.type, c.qkv, options.shift);
-  const TypedArray out(c.type, (options.first_only ? c.sequences() : c.tokens()) * c.hidden, options.shift);
-  const DeviceArray<std::int32_t> cu(c.cu), key_begin(c.key_begin), positions(c.positions);
+  const DeviceHeads heads(c, options.layout, options.shift);
+  const bool all = options.rows == FILBERT_ROWS_ALL;
+  const TypedArray out(c.type, (all ? c.tokens() : c.sequences()) * c.hidden, options.shift);
+  const DeviceArray<std::int32_t> cu(c.cu), key_begin(c.key_begin), columns(c.columns);
   const DeviceArray<float> bias(c.bias);
   const DeviceArray<std::int64_t> offsets(c.offsets);
   const DeviceArray<float> probabilities(options.probabilities ? c.floats : 0);
-  const cuda::Attention task = {qkv.data(),
-                                cu.data(),
-                                c.masked_first ? key_begin.data() : nullptr,
-                                c.sequences(),
-                                c.longest,
+  const cuda::Attention task = {{cu.data(), c.masked_first ? key_begin.data() : nullptr,
+                                 c.columns.empty() ? nullptr : columns.data(), c.sequences(), c.longest},
+                                heads.q,
+                                heads.k,
+                                heads.v,
                                 c.heads,
+                                c.kv_heads,
                                 c.head_size,
                                 c.scale(),
-                                options.first_only,
-                                out.data(),
-                                options.probabilities ? probabilities.data() : nullptr,
-                                options.probabilities ? offsets.data() : nullptr,
-                                c.positions.empty() ? nullptr : positions.data(),
+                                c.causal,
                                 c.window,
                                 c.bias.empty() ? nullptr : bias.data(),
-                                c.bias_reach};
+                                c.bias_reach,
+                                options.rows,
+                                out.data(),
+                                options.probabilities ? probabilities.data() : nullptr,
+                                options.probabilities ? offsets.data() : nullptr};
   ++cuda_on_cpu::machine().seed;
   REQUIRE((options.tile ? cuda::attention_16bit(c.type, *options.tile, task, nullptr)
                         : cuda::attention(c.type, task, nullptr)) == cudaSuccess);
@@ -133,10 +206,11 @@ struct Expected {
 };
 
 inline Expected reference(const Case& c) {
-  const std::size_t d = c.head_size, stride = 3 * c.hidden, numbers = c.tokens() * c.hidden;
+  const std::size_t d = c.head_size, numbers = c.tokens() * c.hidden;
   Expected result{std::vector<double>(numbers), std::vector<double>(c.floats), std::vector<double>(numbers)};
   for (std::size_t s = 0; s < c.sequences(); ++s)
     for (std::size_t head = 0; head < c.heads; ++head) {
+      const std::size_t of_head = head * d, of_keys = head / (c.heads / c.kv_heads) * d;
       const auto first = static_cast<std::size_t>(c.cu[s]), stop = static_cast<std::size_t>(c.cu[s + 1]);
       const auto begin = static_cast<std::size_t>(c.key_begin[s]);
       for (std::size_t query = first; query < stop; ++query) {
@@ -147,17 +221,17 @@ inline Expected reference(const Case& c) {
         for (std::size_t key = begin; key < stop; ++key) {
           if (!c.sees(query, key)) continue;
           double score = 0;
-          for (std::size_t j = head * d; j < (head + 1) * d; ++j)
-            score += static_cast<double>(c.qkv[query * stride + j]) * c.qkv[key * stride + c.hidden + j];
+          for (std::size_t j = 0; j < d; ++j)
+            score += static_cast<double>(c.q[query * c.hidden + of_head + j]) * c.k[key * c.kv_hidden + of_keys + j];
           total += p[key - first] = std::exp(score * c.scale() + c.bias_of(head, query, key));
         }
         for (std::size_t key = begin; key < stop; ++key) {
           if (!c.sees(query, key)) continue;
           p[key - first] /= total;
-          for (std::size_t j = head * d; j < (head + 1) * d; ++j) {
-            const double value = p[key - first] * c.qkv[key * stride + 2 * c.hidden + j];
-            result.out[query * c.hidden + j] += value;
-            result.weighted[query * c.hidden + j] += std::abs(value);
+          for (std::size_t j = 0; j < d; ++j) {
+            const double value = p[key - first] * c.v[key * c.kv_hidden + of_keys + j];
+            result.out[query * c.hidden + of_head + j] += value;
+            result.weighted[query * c.hidden + of_head + j] += std::abs(value);
           }
         }
       }

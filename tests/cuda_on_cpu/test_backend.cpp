@@ -111,24 +111,28 @@ TEST_CASE("backend: a failing call is an error, leaves nothing behind, and the n
   const std::vector<float> expected = multiply(*ops);  // the staging of results stays
   const std::size_t before = device_bytes();
   const std::vector<float> weight(32, 1.0f);
-  filbert_weight* loaded = nullptr;
-  int calls = 0;
-  for (; !loaded; ++calls) {
-    machine().calls_until_failure = calls;
-    machine().failure = cudaErrorIllegalAddress;
-    try {
-      loaded = load(*ops, FILBERT_MATRIX, weight.data(), FILBERT_F32, 4, 8);
-    } catch (const DeviceError& error) {
-      CHECK(std::string(error.what()).find("cuda: ") == 0);
+  const filbert_host_tensor parts[] = {{weight.data(), FILBERT_F32, 2, 8}, {weight.data(), FILBERT_F32, 2, 8}};
+  for (const filbert_weight_kind kind : {FILBERT_MATRIX, FILBERT_GATED_MATRIX}) {
+    filbert_weight* loaded = nullptr;
+    int calls = 0;
+    for (; !loaded; ++calls) {
+      machine().calls_until_failure = calls;
+      machine().failure = cudaErrorIllegalAddress;
+      try {
+        loaded = ops->load_weight(kind, parts, 2);
+      } catch (const DeviceError& error) {
+        CHECK(std::string(error.what()).find("cuda: ") == 0);
+      }
+      machine().calls_until_failure = -1;
+      CAPTURE(kind);
+      CAPTURE(calls);
+      if (!loaded) CHECK(device_bytes() == before);
+      CHECK(same_bits(multiply(*ops), expected));
     }
-    machine().calls_until_failure = -1;
-    CAPTURE(calls);
-    if (!loaded) CHECK(device_bytes() == before);
-    CHECK(same_bits(multiply(*ops), expected));
+    CHECK(calls > (kind == FILBERT_MATRIX ? 4 : 7));
+    ops->free_weight(loaded);
+    CHECK(device_bytes() == before);
   }
-  CHECK(calls > 4);
-  ops->free_weight(loaded);
-  CHECK(device_bytes() == before);
 }
 
 TEST_CASE("backend: a weight of every stored type, in parts") {

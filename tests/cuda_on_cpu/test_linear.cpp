@@ -1,15 +1,7 @@
 // Matrix products against plain loops in double precision, and every tile against every other one bit for bit.
 #include <doctest/doctest.h>
 
-#include <algorithm>
-#include <cmath>
-#include <optional>
-
-#include "cuda/activation.h"
-#include "cuda/gemm.h"
-#include "cuda_on_cpu/machine.h"
-#include "floats.h"
-#include "typed_array.h"
+#include "linear_case.h"
 
 using namespace filbert;
 using namespace filbert::cuda;
@@ -17,19 +9,7 @@ using namespace filbert::testing;
 
 namespace {
 
-constexpr double kUlp = 0x1p-24;
 constexpr std::size_t kMostRows = 200;
-
-// A device whose blocks may have as much shared memory as the largest tile wants: sm_90.
-struct LargeDevice {
-  cuda_on_cpu::Restore restore;
-  LargeDevice() { cuda_on_cpu::machine().shared_memory = 232448; }
-};
-
-Chip chip() {
-  const cuda_on_cpu::Machine& machine = cuda_on_cpu::machine();
-  return {machine.processors, machine.shared_memory};
-}
 
 // Numbers as the type stores them; sums over k have the size of a number. `shift` misaligns all matrices.
 struct Layer {
@@ -45,20 +25,14 @@ struct Layer {
         k(k_),
         n(n_),
         shift(shift_),
-        x(numbers(rows * k, 1, 1.0f)),
-        weight(numbers(n * k, 2, 1.0f / std::sqrt(static_cast<float>(k)))),
+        x(numbers_of(type, rows * k, 1, 1.0f)),
+        weight(numbers_of(type, n * k, 2, 1.0f / std::sqrt(static_cast<float>(k)))),
         bias(random_floats(n, 3, 2.0f)),
-        residual(numbers(rows * n, 4, 1.0f)),
+        residual(numbers_of(type, rows * n, 4, 1.0f)),
         device_x(type, x, shift),
         device_weight(type, weight, shift),
         device_residual(type, residual, shift),
         device_bias(bias) {}
-
-  std::vector<float> numbers(std::size_t count, unsigned seed, float scale) const {
-    std::vector<float> values = random_floats(count, seed, scale);
-    for (float& value : values) value = rounded(type, value);
-    return values;
-  }
 
   // `count` rows from `first` on; no tile: the public function, which chooses.
   std::vector<float> run(std::optional<int> tile, std::size_t first, std::size_t count, bool with_bias = true,
@@ -74,54 +48,13 @@ struct Layer {
                          n,
                          k,
                          out.data()};
-    ++cuda_on_cpu::machine().seed;
-    REQUIRE((!tile               ? linear(type, task, chip(), nullptr)
-             : type == Type::f32 ? linear_f32(kGemmF32Tiles[*tile], task, nullptr)
-                                 : linear_16bit(type, kGemmTiles[*tile], task, nullptr)) == cudaSuccess);
+    REQUIRE(run_linear(type, tile, task) == cudaSuccess);
     return out.host();
   }
 };
 
-int tiles(Type type) { return static_cast<int>(type == Type::f32 ? std::size(kGemmF32Tiles) : std::size(kGemmTiles)); }
-
-double activation_of(filbert_activation activation, double x) {
-  const auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
-  const auto gelu = [](double v) { return v / 2 * std::erfc(-v / std::sqrt(2.0)); };
-  switch (activation) {
-    case FILBERT_GELU_ERF:
-      return gelu(x);
-    case FILBERT_GELU_TANH:
-      return x / 2 * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
-    case FILBERT_GELU_ERF_CLIP:
-      return std::clamp(gelu(x), -10.0, 10.0);
-    case FILBERT_QUICK_GELU:
-      return x * sigmoid(1.702 * x);
-    case FILBERT_RELU:
-      return std::max(x, 0.0);
-    case FILBERT_RELU2:
-      return std::max(x, 0.0) * std::max(x, 0.0);
-    case FILBERT_RELU6:
-      return std::clamp(x, 0.0, 6.0);
-    case FILBERT_SILU:
-      return x * sigmoid(x);
-    case FILBERT_TANH:
-      return std::tanh(x);
-    case FILBERT_SIGMOID:
-      return sigmoid(x);
-    case FILBERT_LEAKY_RELU:
-      return x < 0 ? 0.01 * x : x;
-    case FILBERT_MISH:
-      return x * std::tanh(std::log1p(std::exp(x)));
-    case FILBERT_IDENTITY:
-    case FILBERT_ACTIVATIONS:
-      break;
-  }
-  return x;
-}
-
 // The largest |found - expected| as a share of what it may be. The i-th partial sum over k is about sqrt(i / k), and
-// its rounding kUlp of that: about kUlp sqrt(k) in all. No activation but RELU2 has a slope above 1.2. The result is
-// rounded once to the type.
+// its rounding kUlp of that: about kUlp sqrt(k) in all. The result is rounded once to the type.
 double worst_error(const Layer& layer, const std::vector<float>& found, bool bias, bool residual,
                    filbert_activation activation) {
   double worst = 0;
@@ -132,9 +65,8 @@ double worst_error(const Layer& layer, const std::vector<float>& found, bool bia
       sum += static_cast<double>(layer.x[row * layer.k + j]) * layer.weight[column * layer.k + j];
     const double active = activation_of(activation, sum);
     const double expected = active + (residual ? layer.residual[i] : 0);
-    const double slope = activation == FILBERT_RELU2 ? std::max(2 * sum, 1.0) : 1.2;
     const double in_sum = 4 * kUlp * std::sqrt(static_cast<double>(layer.k) + 4) * (1 + std::abs(sum));
-    const double allowed = slope * in_sum + 8 * kUlp * (1 + std::abs(active) + std::abs(expected)) +
+    const double allowed = slope_of(activation, sum) * in_sum + 8 * kUlp * (1 + std::abs(active) + std::abs(expected)) +
                            unit(layer.type) * std::abs(expected) + smallest(layer.type);
     const double error = std::abs(found[i] - expected) / allowed;
     worst = std::isnan(error) ? INFINITY : std::max(worst, error);
@@ -238,8 +170,7 @@ TEST_CASE("linear: a number that is none stays in its row, or its column") {
                            40,
                            24,
                            out.data()};
-      REQUIRE((type == Type::f32 ? linear_f32(kGemmF32Tiles[tile], task, nullptr)
-                                 : linear_16bit(type, kGemmTiles[tile], task, nullptr)) == cudaSuccess);
+      REQUIRE(run_linear(type, tile, task) == cudaSuccess);
       const std::vector<float> found = out.host();
       for (std::size_t i = 0; i < found.size(); ++i) {
         if (i % 40 == 7)

@@ -114,7 +114,7 @@ TEST_CASE("model: replayed forwards, in turns, in other batches, from other thre
         const Output found = model.forward(batches[i].batch());
         CHECK(same_bits(found.last_hidden_state, expected[i].last_hidden_state));
         CHECK(same_bits(found.head, expected[i].head));
-        for (const Pooling pooling : {Pooling::cls, Pooling::mean, Pooling::max}) {
+        for (const Pooling pooling : {Pooling::cls, Pooling::mean, Pooling::max, Pooling::last}) {
           std::fill(vectors.begin(), vectors.end(), 0.0f);
           std::fill(again.begin(), again.end(), 0.0f);
           model.embed(batches[i].batch(), pooling, pooling == Pooling::mean, vectors.data());
@@ -144,7 +144,7 @@ TEST_CASE("recordings: made on the second call, replayed from then on, as long a
   const std::vector<float> x = random_floats(64, 1), weight = random_floats(64, 2);
   const filbert_host_tensor tensor = {weight.data(), FILBERT_F32, 8, 8};
   filbert_weight* matrix = ops.load_weight(FILBERT_MATRIX, &tensor, 1);
-  Batch batch;
+  Batch batch = {};
   batch.tokens = 8;
   int computed = 0;
   const auto run = [&](float factor, const Wanted& wanted = {}) {

@@ -1,0 +1,93 @@
+// Sums of rows of the float32 tables of words, types and positions, and their norm without a trip of the sums through
+// memory; norm_rows.h says how. Tables [rows, width]; ids, types and positions [tokens]; out [tokens, width].
+#include "cuda/norm_rows.h"
+
+namespace filbert::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+
+template <typename T>
+struct TableRows {
+  filbert_embed_args args;
+  const float* word;
+  const float* type;
+  const float* position;
+  void* out;
+
+  TableRows(const filbert_embed_args& of, void* to)
+      : args(of), word(floats_of(of.word)), type(floats_of(of.type)), position(floats_of(of.position)), out(to) {}
+
+  struct Row {
+    const float* word;
+    const float* type;
+    const float* position;
+
+    template <int kStep>
+    __device__ __forceinline__ void load(int column, float (&values)[kStep]) const {
+      if (word) {
+        load_row(word + column, values);
+      } else {
+#pragma unroll
+        for (int i = 0; i < kStep; ++i) values[i] = 0.0f;
+      }
+      add(type, column, values);
+      add(position, column, values);
+    }
+
+   private:
+    template <int kStep>
+    __device__ __forceinline__ static void add(const float* row, int column, float (&values)[kStep]) {
+      if (!row) return;
+      float more[kStep];
+      load_row(row + column, more);
+#pragma unroll
+      for (int i = 0; i < kStep; ++i) values[i] += more[i];
+    }
+  };
+
+  __device__ __forceinline__ Row from(std::size_t t) const {
+    return {find(word, args.ids, t), find(type, args.types, t), find(position, args.positions, t)};
+  }
+  __device__ __forceinline__ T* to(std::size_t t) const { return static_cast<T*>(out) + t * args.width; }
+
+ private:
+  __device__ __forceinline__ const float* find(const float* table, const std::int32_t* indices, std::size_t t) const {
+    return table ? table + static_cast<std::size_t>(indices[t]) * args.width : nullptr;
+  }
+};
+
+// A block has a token.
+template <int kStep, typename T>
+__global__ void __launch_bounds__(kThreads) embed_rows(TableRows<T> rows) {
+  const auto from = rows.from(blockIdx.x);
+  T* to = rows.to(blockIdx.x);
+  const int width = static_cast<int>(rows.args.width);
+  for (int i = static_cast<int>(threadIdx.x) * kStep; i < width; i += kThreads * kStep) {
+    float values[kStep];
+    from.load(i, values);
+    store_row(to + i, values);
+  }
+}
+
+}  // namespace
+
+cudaError_t embed(Type type, const filbert_embed_args& args, std::size_t tokens, cudaStream_t stream) {
+  return with_type(type, [&]<typename T>(T*) {
+    const auto kernel = args.width % kVector<T> == 0 ? embed_rows<kVector<T>, T> : embed_rows<1, T>;
+    const TableRows<T> rows(args, args.out);
+    return launch(kernel, dim3(static_cast<unsigned>(tokens)), dim3(kThreads), 0, stream, rows);
+  });
+}
+
+cudaError_t embed_norm(Type type, const filbert_embed_args& args, const filbert_norm_args& of, std::size_t tokens,
+                       cudaStream_t stream) {
+  return with_type(type, [&]<typename T>(T*) {
+    const TableRows<T> rows(args, of.out);
+    const RowNorm norm = {of.kind, floats_of(of.gamma), floats_of(of.beta), of.eps, tokens, args.width};
+    if (args.width % kVector<T> == 0) return norm_in_steps<kVector<T>>(rows, norm, stream);
+    return norm_in_steps<1>(rows, norm, stream);
+  });
+}
+
+}  // namespace filbert::cuda
