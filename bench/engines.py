@@ -53,7 +53,7 @@ def torch_engine(folder: Path, precision: str, threads: int) -> Forward:
     from transformers import AutoModel
 
     torch.set_num_threads(threads)
-    model = AutoModel.from_pretrained(folder, dtype=getattr(torch, precision), attn_implementation="sdpa").eval()
+    model = AutoModel.from_pretrained(folder, dtype=getattr(torch, precision)).eval()  # sdpa where there is
     model.pooler = None  # not every family takes add_pooling_layer
 
     def forward(ids: np.ndarray) -> np.ndarray:

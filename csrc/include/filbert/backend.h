@@ -84,7 +84,7 @@ typedef struct filbert_batch {
   const int32_t* cu_seqlens; /* [sequences + 1] */
   const int32_t* key_begin;  /* [sequences] first key of each sequence, or null: cu_seqlens. Earlier tokens are
                                 query-only: they are no keys. */
-  const int32_t* columns;    /* [tokens] where each stood in its row; they grow within a sequence */
+  const int32_t* columns;    /* [tokens] where each stood in its row; within a sequence each is larger than the last */
   size_t sequences;
   size_t max_length;
 } filbert_batch;
@@ -189,7 +189,7 @@ typedef struct filbert_token_op {
 typedef enum filbert_rows { FILBERT_ROWS_ALL = 0, FILBERT_ROWS_FIRST = 1, FILBERT_ROWS_LAST = 2 } filbert_rows;
 
 /* Per sequence and head: out = softmax(scale q k^T + bias) v; Vaswani et al., arXiv:1706.03762. A query that sees no
- * key gives zeros. */
+ * key gives zeros; of an empty sequence nothing is written. */
 typedef struct filbert_attention_args {
   const filbert_batch* batch;
   filbert_heads q; /* `heads` heads */
