@@ -1,9 +1,13 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import checkpoints
 import pytest
+
+from filbert.unpickle import read_pickle
 
 # Nothing here talks to a real hub; test_hub.py points the library at its own.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -25,3 +29,15 @@ def torch() -> ModuleType:
 @pytest.fixture
 def transformers(torch: ModuleType) -> ModuleType:
     return pytest.importorskip("transformers", reason="the reference extra is not installed")
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[[bytes], dict[str, Any]]:
+    """Reads bytes as a pytorch_model.bin."""
+
+    def read_bytes(data: bytes) -> dict[str, Any]:
+        path = tmp_path / "pytorch_model.bin"
+        path.write_bytes(data)
+        return read_pickle(path)
+
+    return read_bytes

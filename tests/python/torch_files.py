@@ -8,6 +8,17 @@ from typing import Any
 
 import numpy as np
 
+# What the files of the tests hold.
+ARRAYS = {
+    "weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "half": np.float16([1.5, -2]),
+    "double": np.float64([[np.pi]]),
+    "ids": np.arange(4, dtype=np.int64).reshape(1, 4),
+    "scalar": np.array(7, np.int32),
+    "empty": np.zeros((0, 5), np.float32),
+    "flags": np.array([True, False]),
+}
+
 STORAGES = {"f8": "Double", "f4": "Float", "f2": "Half", "i8": "Long", "i4": "Int", "u1": "Byte", "b1": "Bool"}
 
 
@@ -97,3 +108,22 @@ def patch_crc(data: bytes, record: bytes, content: bytes) -> bytes:
     """The zip file with other content, of the same size, and its CRC kept consistent."""
     old, new = zlib.crc32(record), zlib.crc32(content)
     return data.replace(record, content).replace(struct.pack("<I", old), struct.pack("<I", new))
+
+
+def raw(tensor: Any) -> bytes:
+    """The numbers of a tensor that was read."""
+    return np.asarray(tensor.data).tobytes()
+
+
+def strided(shape, strides, offset=0, numel=12):
+    return tensor(storage("0", "Float", numel), offset, shape, strides)
+
+
+def v3_call(*arguments: bytes) -> bytes:
+    return name("torch._utils", "_rebuild_tensor_v3") + b"(" + b"".join(arguments) + b"tR"
+
+
+def quantised(source: bytes, parameters: bytes, call: str = "_rebuild_qtensor") -> bytes:
+    hooks = name("collections", "OrderedDict") + b")R"
+    arguments = source + integer(0) + integers((4,)) + integers((1,)) + parameters + b"\x89" + hooks
+    return name("torch._utils", call) + b"(" + arguments + b"tR"
