@@ -65,8 +65,7 @@ struct AttentionTask {
   std::size_t probability_stride;
   std::size_t probability_head_stride;
   float* scratch;  // attention.scratch(keys, head_size) floats, aligned to 64 bytes
-  // Where a query does not see every key alike:
-  bool relative;
+  bool relative;   // queries do not see all keys alike, for one of the reasons below
   bool causal;
   std::ptrdiff_t first_query;         // its place among the keys; negative before the first one
   const std::int32_t* query_columns;  // [queries]

@@ -1,4 +1,5 @@
-// out = activation(x W^T + bias) + residual, panel by panel; the epilogue runs while the panel's results are in L1.
+// out = activation(x W^T + bias) + residual, or activation(gate) times the other, panel by panel; the epilogue runs
+// while the panel's results are in L1.
 #pragma once
 
 #include "cpu/bf16_impl.h"

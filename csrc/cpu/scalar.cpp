@@ -1,5 +1,5 @@
 // Plain loops: the oracle of every other implementation, and the fallback. Panels are one column wide, which is the
-// matrix [n, k] as it came.
+// matrix [n, k] as it came, or the rows of a gated one in turns.
 #include <algorithm>
 #include <cmath>
 #include <cstring>

@@ -87,11 +87,11 @@ class RowShare {
     const std::size_t width = width_of(op);
     const float* const x = floats_ ? floats_ : x_of(op) ? floats(x_of(op)) + begin_ * width : nullptr;
     float* const out = alone ? handed_[turn_] : floats(out_of(op)) + begin_ * width;
-    const bool pack = op.readers != FILBERT_OTHERS && next && next->kind == FILBERT_LINEAR && kernel_.pack;
+    const bool pack = width > 0 && op.readers != FILBERT_OTHERS && next && next->kind == FILBERT_LINEAR && kernel_.pack;
     const std::size_t step = pack ? kNormRows : rows_;
     for (std::size_t row = 0; row < rows_; row += step) {
       const std::size_t end = std::min(rows_, row + step);
-      kernels_.rows.run(op, begin_ + row, begin_ + end, x + row * width, out + row * width);
+      kernels_.rows.run(op, begin_ + row, begin_ + end, x ? x + row * width : nullptr, out + row * width);
       if (pack) kernel_.pack(out, row, end, rows_, matrix_of(*next->args.linear.weight), operand_);
     }
     hand(alone ? out : nullptr, pack ? operand_ : nullptr);

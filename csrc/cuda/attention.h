@@ -13,8 +13,8 @@ cudaError_t attention_16bit(Type, QueryTile, const Attention&, cudaStream_t);
 cudaError_t attention_f32(const Attention&, cudaStream_t);
 cudaError_t attention_probabilities(Type, const Attention&, cudaStream_t);
 
-// A sequence's tokens. Keys begin at a token of their own: those before it only ask. `queries` tokens ask, from the one
-// whose place in the sequence is `place` on.
+// A sequence's tokens. Keys begin at a token of their own: those before it are query-only. `queries` tokens ask, from
+// the one whose place in the sequence is `place` on.
 struct Sequence {
   std::size_t first, first_key;  // tokens
   int place, queries, keys;

@@ -242,7 +242,12 @@ std::int32_t clipped(std::size_t distance) {
   return static_cast<std::int32_t>(std::min<std::size_t>(distance, INT_MAX));
 }
 
+constexpr std::size_t kLargestHead = 256;  // for which there are kernels
+
 filbert_status run_attention(filbert_context* context, const filbert_attention_args* args) {
+  if (args->head_size > kLargestHead)
+    return fail(FILBERT_UNAVAILABLE, "attention has heads of at most " + std::to_string(kLargestHead) +
+                                         " numbers, not the " + std::to_string(args->head_size) + " of this model");
   return on_stream(*context, kRunning, [&] {
     return attention(context->type,
                      {*args->batch, args->q, args->k, args->v, args->heads, args->kv_heads, args->head_size,

@@ -31,7 +31,9 @@ std::int32_t checked_type(std::int64_t value, std::size_t limit, const Place& pl
   return checked(value, limit, "token type", place);
 }
 
-[[noreturn]] void fail_length(std::size_t length, std::size_t limit, const std::string& place) {
+[[noreturn]] void fail_length(std::size_t length, const InputRules& rules, const std::string& place) {
+  const bool is_table = rules.rule != InputRules::Positions::of_tokens;
+  const std::size_t limit = is_table ? rules.longest : rules.positions;
   throw InputError(
       "sequence" + place + " has " + std::to_string(length) + " tokens, but the model has " + std::to_string(limit) +
       " positions; truncate it (tokenizer(..., truncation=True, max_length=" + std::to_string(limit) + "))");
@@ -97,8 +99,7 @@ void PackedTokens::pack(const TokenBatch& batch, const InputRules& rules) {
       const Place place = {"sequence", s, "position", i};
       const std::size_t token = begin + i;
       const std::size_t position = counted.next(batch.ids[token], i, i);
-      if (position >= rules.positions && !batch.position_ids)
-        fail_length(length, rules.longest, " " + std::to_string(s));
+      if (position >= rules.positions && !batch.position_ids) fail_length(length, rules, " " + std::to_string(s));
       ids.push_back(checked(batch.ids[token], rules.vocabulary, "token id", place));
       types.push_back(checked_type(batch.token_type_ids ? batch.token_type_ids[token] : 0, rules.token_types, place));
       positions.push_back(batch.position_ids ? checked(batch.position_ids[token], rules.positions, "position id", place)
@@ -130,7 +131,7 @@ void PackedTokens::pack(const PaddedBatch& batch, const InputRules& rules, bool 
       const Place place = {"row", r, "column", c};
       const std::size_t token = offset + c;
       if (position >= rules.positions && !batch.position_ids)
-        fail_length(batch.columns, rules.longest, " in row " + std::to_string(r));
+        fail_length(batch.columns, rules, " in row " + std::to_string(r));
       ids.push_back(checked(batch.ids[token], rules.vocabulary, "token id", place));
       types.push_back(checked_type(batch.token_type_ids ? batch.token_type_ids[token] : 0, rules.token_types, place));
       positions.push_back(batch.position_ids ? checked(batch.position_ids[token], rules.positions, "position id", place)

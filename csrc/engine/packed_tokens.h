@@ -35,7 +35,7 @@ struct PackedTokens {
   std::vector<std::int32_t> ids;
   std::vector<std::int32_t> types;
   std::vector<std::int32_t> positions;
-  std::vector<std::int32_t> columns;  // in the row, from its first token on
+  std::vector<std::int32_t> columns;  // in the row, from its first token on, query-only or not
   std::vector<std::size_t> row;       // of the outputs; kNowhere for a query-only token
   // One record a sequence that is not empty.
   std::vector<std::size_t> cu_seqlens;    // [sequences + 1]

@@ -31,8 +31,8 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
   batch.sequences = pass.end - pass.begin;
   for (std::size_t s = pass.begin; s < pass.end; ++s) batch.max_length = std::max(batch.max_length, packed.length(s));
   if (tokens <= ops.device().tokens_to_record) {
-    batch.tokens = recorded_size(tokens, 16);
     batch.sequences = std::bit_ceil(batch.sequences);
+    batch.tokens = std::max(recorded_size(tokens, 16), batch.sequences);  // rows of one a sequence have room, too
     batch.max_length = recorded_size(batch.max_length, 64);
   }
 

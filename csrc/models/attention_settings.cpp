@@ -11,6 +11,7 @@ double read_theta(const ConfigReader& parameters, double fallback) {
   for (const char* field : {"rope_type", "type"}) parameters.one_of(field, "default", {"default"});
   if (parameters.positive_number("partial_rotary_factor", 1.0) != 1.0)
     parameters.fail("partial_rotary_factor", "1: heads turn as a whole");
+  if (parameters.is_null("rope_theta")) parameters.fail("rope_theta", "a number");
   return parameters.positive_number("rope_theta", fallback);
 }
 

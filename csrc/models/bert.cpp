@@ -27,8 +27,6 @@ struct Names {
   std::string layers, query, key, value, attention_out, attention_norm, up, down, output_norm;
 };
 
-const auto size = [](std::int64_t value) { return static_cast<std::size_t>(value); };
-
 void refuse_decoders(const ConfigReader& config) {
   for (const char* field : {"is_decoder", "add_cross_attention"})
     if (config.boolean(field, false)) config.fail(field, "false: filbert runs encoders");

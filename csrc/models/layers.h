@@ -7,6 +7,9 @@
 
 namespace filbert {
 
+// Of an integer that a configuration has, where it cannot be negative.
+inline constexpr auto size = [](std::int64_t value) { return static_cast<std::size_t>(value); };
+
 struct Norm {
   filbert_norm_kind kind = FILBERT_LAYER_NORM;
   std::size_t width = 0;
@@ -62,10 +65,10 @@ inline Linear make_linear(Tensors& tensors, const Tensors::Parts& parts, std::si
 }
 
 // A gated layer: gate and what it multiplies, or one tensor with both.
-inline Linear make_gated(Tensors& tensors, const Tensors::Parts& parts, std::size_t in, const Norm* input,
-                         bool has_bias = true) {
+inline Linear make_gated(Tensors& tensors, const Tensors::Parts& parts, std::size_t in, const Norm& input,
+                         bool has_bias) {
   Linear made;
-  made.weight = tensors.gated_matrix(with_suffix(parts, ".weight"), in, input ? input->names : Tensors::InputNorm{});
+  made.weight = tensors.gated_matrix(with_suffix(parts, ".weight"), in, input.names);
   if (has_bias) made.bias = tensors.gated_vector(with_suffix(parts, ".bias"), Tensors::Init::zeros);
   return made;
 }

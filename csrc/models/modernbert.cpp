@@ -23,8 +23,6 @@ struct Size {
   double full_theta, sliding_theta;
 };
 
-const auto size = [](std::int64_t value) { return static_cast<std::size_t>(value); };
-
 // Of the layers of one kind; `older` is what the configuration said before it had rope_parameters.
 double theta_of(const ConfigReader& config, const char* kind, double older) {
   const auto all = config.object("rope_parameters");
@@ -45,6 +43,7 @@ Size read(const ConfigReader& config) {
   // Both sides together. Below 2 a token would see itself alone, and a window of 0 is none.
   const auto local_attention = config.optional_int("local_attention", 2, kPositions);
   refuse_scaled_rotation(config);
+  if (config.is_null("global_rope_theta")) config.fail("global_rope_theta", "a number");
   const double global = config.positive_number("global_rope_theta", 160000);
   const double local = config.is_null("local_rope_theta") ? global : config.positive_number("local_rope_theta", 10000);
   return {
@@ -91,7 +90,7 @@ class ModernBert : public Encoder {
       layer.attention_out = make_linear(tensors, {{name + "attn.Wo", hidden}}, hidden, nullptr, sizes.attention_bias);
       layer.mlp_norm = make_norm(name + "mlp_norm");
       layer.up =
-          make_gated(tensors, {{name + "mlp.Wi", 2 * sizes.intermediate}}, hidden, &layer.mlp_norm, sizes.mlp_bias);
+          make_gated(tensors, {{name + "mlp.Wi", 2 * sizes.intermediate}}, hidden, layer.mlp_norm, sizes.mlp_bias);
       layer.down = make_linear(tensors, {{name + "mlp.Wo", hidden}}, sizes.intermediate, nullptr, sizes.mlp_bias);
       layers_.push_back(std::move(layer));
     }
@@ -201,11 +200,11 @@ class Classifier : public Head {
 
   void* forward(Run& run, const void* x, std::size_t) const override {
     const std::size_t rows = run.batch.sequences;
-    void* mean = run.arena.activations(rows, hidden_);
     void* inner = run.arena.activations(rows, hidden_);
     void* normed = run.arena.activations(rows, hidden_);
     void* logits = run.arena.activations(rows, labels_);
     if (reads_ == Rows::all) {
+      void* mean = run.arena.activations(rows, hidden_);
       run.ops.pool({&run.batch, x, hidden_, FILBERT_POOL_MEAN, 0, mean});  // [sequences, hidden]
       x = mean;
     }

@@ -1,5 +1,6 @@
 // MPNet (Song et al., arXiv:2004.09297): BERT's layers, without token types, and one bias by distance for all layers
 // (Raffel et al., arXiv:1910.10683, section 2.1).
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <string>
@@ -23,8 +24,6 @@ struct Size {
   float eps;
   filbert_activation activation;
 };
-
-const auto size = [](std::int64_t value) { return static_cast<std::size_t>(value); };
 
 Size read(const ConfigReader& config) {
   const std::int64_t hidden = config.positive_int("hidden_size", 768, kHiddenSize);

@@ -23,8 +23,6 @@ struct Size {
   double theta;
 };
 
-const auto size = [](std::int64_t value) { return static_cast<std::size_t>(value); };
-
 double read_theta_of_all(const ConfigReader& config) {
   refuse_scaled_rotation(config);
   const double older = config.positive_number("rope_theta", 10000);
@@ -101,7 +99,7 @@ class Qwen3 : public Encoder {
           make_linear(tensors, {{attention + "o_proj", hidden}}, heads * head_size, nullptr, attention_bias);
       layer.mlp_norm = make_rms_norm(tensors, name + "post_attention_layernorm", hidden, eps);
       layer.up = make_gated(tensors, {{name + "mlp.gate_proj", intermediate}, {name + "mlp.up_proj", intermediate}},
-                            hidden, &layer.mlp_norm, false);
+                            hidden, layer.mlp_norm, false);
       layer.down = make_linear(tensors, {{name + "mlp.down_proj", hidden}}, intermediate, nullptr, false);
       layers_.push_back(std::move(layer));
     }

@@ -145,6 +145,7 @@ TEST_CASE("ops: invariance, attention") {
       {.head_size = 64, .window = 64, .holes = true},
       {.head_size = 64, .reach = 90},
       {.head_size = 16, .causal = true, .window = 50, .reach = 20, .holes = true},
+      {.head_size = 32, .heads = 4, .kv_heads = 2, .window = 9, .masked_first = true, .holes = true},
   };
   for (const AttentionShape& shape : shapes) {
     // Sequences with the numbers that they have alone.

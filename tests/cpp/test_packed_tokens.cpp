@@ -1,4 +1,4 @@
-// What packing makes of a batch: positions by each rule, columns, and which tokens only ask.
+// What packing makes of a batch: positions by each rule, columns, and which tokens are query-only.
 #include <doctest/doctest.h>
 #include <filbert/error.h>
 

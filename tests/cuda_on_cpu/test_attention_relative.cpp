@@ -21,7 +21,7 @@ constexpr Relative kRelatives[] = {{5, 0, false},   {64, 0, false},      {1, 0, 
                                    {900, 12, true}, {0, 0, false, true}, {30, 0, false, true}, {50, 20, true, true}};
 const std::vector<std::int32_t> kRelativeLengths = {1, 200, 63, 2, 130, 65, 17};
 
-// Every third sequence has many tokens that only ask: some see no key in their window.
+// Every third sequence has many query-only tokens: some see no key in their window.
 Case relative_case(Type type, std::size_t head_size, const Relative& relative) {
   Case c(type, head_size, true, kRelativeLengths);
   for (std::size_t s = 1; s < c.sequences(); s += 3) c.key_begin[s] = c.cu[s] + (c.cu[s + 1] - c.cu[s]) / 2;

@@ -90,6 +90,16 @@ TEST_CASE("backend: an op of a kind that it does not know is an error that names
   CHECK(device.read(out, 16) != std::vector<float>(16, 7.0f));
 }
 
+TEST_CASE("backend: heads for which there is no kernel are an error") {
+  for (const filbert_dtype dtype : {FILBERT_F32, FILBERT_BF16}) {
+    Device device(dtype);
+    filbert_attention_args args = {};
+    args.head_size = 257;
+    CHECK_THROWS_WITH_AS(device.ops.attention(args),
+                         "cuda: attention has heads of at most 256 numbers, not the 257 of this model", DeviceError);
+  }
+}
+
 TEST_CASE("backend: sums of embeddings are written unless the next op norms them and nobody else reads them") {
   constexpr std::size_t kTokens = 5, kWidth = 24;
   for (const filbert_dtype dtype : {FILBERT_F32, FILBERT_BF16}) {

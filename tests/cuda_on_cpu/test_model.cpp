@@ -137,6 +137,25 @@ TEST_CASE("model: replayed forwards, in turns, in other batches, from other thre
   CHECK(wrong == 0);
 }
 
+// Sequences are filled up to a power of two, which may be more than the tokens are.
+TEST_CASE("model: many texts of one token, of which one row a sequence is wanted") {
+  const Model cpu = model_on("cpu"), cuda = model_on("cuda");
+  for (const std::size_t count : {33u, 65u}) {
+    CAPTURE(count);
+    std::vector<std::vector<std::int64_t>> texts;
+    for (std::size_t i = 0; i < count; ++i) texts.push_back({static_cast<std::int64_t>(1 + i % 7)});
+    const Texts batch = batch_of(texts);
+    for (const Pooling pooling : {Pooling::cls, Pooling::last}) {
+      std::vector<float> expected(count * 36), found(count * 36);
+      cpu.embed(batch.batch(), pooling, false, expected.data());
+      for (int call = 0; call < 3; ++call) {
+        cuda.embed(batch.batch(), pooling, false, found.data());
+        CHECK(difference(found, expected) < 1e-5);
+      }
+    }
+  }
+}
+
 TEST_CASE("recordings: made on the second call, replayed from then on, as long as the memory stays") {
   const Ops ops(cuda::backend(), 0, 0, FILBERT_F32);
   Arena arena(ops);

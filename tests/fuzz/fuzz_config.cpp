@@ -1,12 +1,15 @@
 // config.json: accepted, or ConfigError.
 #include <filbert/config.h>
 #include <filbert/error.h>
+#include <filbert/weights.h>
 
 #include "fuzz_target.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
-    filbert::validate_config(std::string(fuzz_text(data, size)), "fuzz", "bert");
+    const std::string text(fuzz_text(data, size));
+    filbert::validate_config(text, "fuzz", "bert");
+    filbert::tensor_specs(text, filbert::Task::sequence_classification);
   } catch (const filbert::ConfigError&) {
   }
   return 0;

@@ -348,3 +348,21 @@ def test_float64_stays_float64(torch):
             assert kept.dtype == torch.float64
         assert x.half().float().dtype == torch.float32
     assert x.float().dtype == torch.float32
+
+
+def test_a_global_theta_must_be_a_number(tmp_path):
+    model = filbert.ModernBertModel(filbert.ModernBertConfig(**MODERNBERT), seed=0)
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["rope_parameters"]
+    (tmp_path / "config.json").write_text(json.dumps({**config, "global_rope_theta": None}))
+    with pytest.raises(ConfigError, match="global_rope_theta: found null, expected a number"):
+        AutoModel.from_pretrained(tmp_path)
+
+
+def test_a_row_is_one_text_whatever_its_positions():
+    model = filbert.Qwen3Model(filbert.Qwen3Config(**QWEN3), seed=0)
+    call = {"input_ids": [[5, 6, 7, 8]], "position_ids": [[0, 1, 0, 1]]}
+    with_mask = model(**call, attention_mask=[[1, 1, 1, 1]]).last_hidden_state
+    assert model(**call).last_hidden_state.tobytes() == with_mask.tobytes()
+    assert model([[7, 8]]).last_hidden_state[0].tobytes() != with_mask[0, 2:].tobytes()
