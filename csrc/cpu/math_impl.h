@@ -20,35 +20,6 @@ inline Vec exp(Vec x) {
   return scale_by_power(fma(r * r, q, r) + set(1.0f), n);
 }
 
-// Of angles up to 2^24, with an error of about 1e-7: minimax fits on [-pi / 4, pi / 4], and how many quarters of a turn
-// they are from there.
-inline void cosine_and_sine(Vec angle, Vec& cosine, Vec& sine) {
-  const Vec per_quarter = set(0.636619772f);
-  const Vec high = set(-0x1.921fb4p0f);  // -pi / 2 in two parts: products of the first are exact, or nearly
-  const Vec low = set(-0x1.4442d2p-24f);
-  Vec quarters = round(angle * per_quarter);
-  Vec r = fma(quarters, low, fma(quarters, high, angle));
-  const Vec more = round(r * per_quarter);  // of a large angle the first number of them may be off by one
-  r = fma(more, low, fma(more, high, r));
-  quarters = quarters + more;
-  const Vec square = r * r;
-  Vec s = fma(set(-1.9507846e-4f), square, set(8.332106e-3f));
-  s = fma(s, square, set(-0.16666654f));
-  s = fma(s * square, r, r);
-  Vec c = fma(set(2.4430661e-5f), square, set(-1.3887301e-3f));
-  c = fma(c, square, set(4.1666646e-2f));
-  c = fma(c, square, set(-0.5f));
-  c = fma(c, square, set(1.0f));
-  const Vec turned = fma(round(quarters * set(0.25f)), set(-4.0f), quarters);  // -2 to 2
-  const Vec across = abs(turned);
-  const Vec half = set(0.5f);
-  const Vec odd_cosine = select_less(turned, set(0.0f), s, set(0.0f) - s);
-  const Vec odd_sine = select_less(turned, set(0.0f), set(0.0f) - c, c);
-  const Vec far = set(1.5f);
-  cosine = select_less(across, half, c, select_less(across, far, odd_cosine, set(0.0f) - c));
-  sine = select_less(across, half, s, select_less(across, far, odd_sine, set(0.0f) - s));
-}
-
 inline Vec sigmoid(Vec x) { return set(1.0f) / (set(1.0f) + exp(set(0.0f) - x)); }
 
 // |x| < 0.625: odd polynomial, relative error 4e-9; above: 1 - 2 / (e^2|x| + 1).
