@@ -1,6 +1,9 @@
 // BERT (Devlin et al., arXiv:1810.04805), and what computes the same under other names: RoBERTa (arXiv:1907.11692),
-// XLM-R (arXiv:1911.02116) and CamemBERT (arXiv:1911.03894), which count positions from the padding id on, and
-// DistilBERT (arXiv:1910.01108), which has no token types. Post-norm, learned absolute positions.
+// XLM-R (arXiv:1911.02116) and CamemBERT (arXiv:1911.03894), which count positions from the padding id on, DistilBERT
+// (arXiv:1910.01108), which has no token types, and MPNet (arXiv:2004.09297), which adds one bias by distance to the
+// scores of all layers. Post-norm, learned absolute positions.
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -20,6 +23,7 @@ struct Size {
   float eps;
   filbert_activation activation;
   std::optional<std::int64_t> padding_id = std::nullopt;  // where positions are counted from it on
+  std::size_t buckets = 0;                                // of distances that have a bias
 };
 
 // The parts of a layer.
@@ -88,6 +92,22 @@ Size read_distilbert(const ConfigReader& config) {
   };
 }
 
+// transformers has no setting for these: which bucket a distance falls into is fixed, and needs all of them.
+constexpr std::int64_t kMpnetPaddingId = 1;
+constexpr std::size_t kBuckets = 32;
+
+Size read_mpnet(const ConfigReader& config) {
+  Size found = read_bert(config, 30527);
+  // Positions are counted from the padding id on, which is the last that no token has.
+  const auto positions = config.optional_int("max_position_embeddings", kMpnetPaddingId + 2, kPositions);
+  const auto buckets = config.optional_int("relative_attention_num_buckets", kBuckets, kPositions);  // of the table
+  found.positions = size(positions.value_or(512));
+  found.token_types = 0;
+  found.padding_id = kMpnetPaddingId;
+  found.buckets = size(buckets.value_or(kBuckets));
+  return found;
+}
+
 Names bert_names() {
   return {"encoder.layer.",       "attention.self.query",   "attention.self.key",
           "attention.self.value", "attention.output.dense", "attention.output.LayerNorm",
@@ -97,6 +117,32 @@ Names bert_names() {
 Names distilbert_names() {
   return {"transformer.layer.", "attention.q_lin", "attention.k_lin", "attention.v_lin",  "attention.out_lin",
           "sa_layer_norm",      "ffn.lin1",        "ffn.lin2",        "output_layer_norm"};
+}
+
+Names mpnet_names() {
+  return {"encoder.layer.",      "attention.attn.q",   "attention.attn.k", "attention.attn.v", "attention.attn.o",
+          "attention.LayerNorm", "intermediate.dense", "output.dense",     "output.LayerNorm"};
+}
+
+// Further away, every distance is in the last bucket of its side.
+constexpr std::int64_t kReach = 128;
+
+// Of a key `distance` columns after the query. Half of the buckets are for each side; of those, half are for one
+// distance each, and the others grow: 8 + floor(8 log(distance / 8) / log(128 / 8)), at most 15. That is
+// 8 + floor(log2(distance^2 / 64)), which integers compute without rounding. It is 16 or more from 128 on.
+std::size_t bucket_of(std::int64_t distance) {
+  const auto away = static_cast<std::uint64_t>(distance < 0 ? -distance : distance);
+  const std::size_t of_side = away < 8 ? away : std::min<std::size_t>(15, 1 + std::bit_width(away * away));
+  return of_side + (distance > 0 ? kBuckets / 2 : 0);
+}
+
+// From the table [buckets, heads] to [heads, 2 reach + 1].
+std::vector<float> bias_by_distance(const std::vector<float>& table, std::size_t heads) {
+  std::vector<float> result;
+  for (std::size_t head = 0; head < heads; ++head)
+    for (std::int64_t distance = -kReach; distance <= kReach; ++distance)
+      result.push_back(table[bucket_of(distance) * heads + head]);
+  return result;
 }
 
 struct Layer {
@@ -129,6 +175,9 @@ class Bert : public Encoder {
       layer.output_norm = make_layer_norm(tensors, name + names.output_norm, hidden, sizes.eps);
       layers_.push_back(std::move(layer));
     }
+    if (sizes.buckets > 0)
+      bias_ = tensors.computed({"encoder.relative_attention_bias.weight", sizes.buckets}, sizes.heads,
+                               [&](const std::vector<float>& table) { return bias_by_distance(table, sizes.heads); });
   }
 
   Dimensions dimensions() const override {
@@ -162,6 +211,8 @@ class Bert : public Encoder {
     attention.heads = attention.kv_heads = config_.heads;
     attention.head_size = head_size;
     attention.scale = 1.0f / std::sqrt(static_cast<float>(head_size));
+    attention.bias = bias_;
+    attention.bias_reach = size(kReach);
     attention.out = context;
 
     ops.token_ops({embed({batch.ids, batch.types, batch.positions, word_, type_, position_, hidden, sum},
@@ -191,7 +242,7 @@ class Bert : public Encoder {
 
  private:
   Size config_;
-  Weight word_, type_, position_;
+  Weight word_, type_, position_, bias_;
   Norm embedding_norm_;
   std::vector<Layer> layers_;
 };
@@ -232,6 +283,10 @@ std::unique_ptr<Head> distilbert_head(Task task, const ConfigReader& config, Ten
                              "classifier");
 }
 
+std::unique_ptr<Encoder> mpnet(const ConfigReader& config, Tensors& tensors) {
+  return std::make_unique<Bert>(read_mpnet(config), mpnet_names(), tensors);
+}
+
 }  // namespace
 
 extern const Family kBert = {"bert", "bert.", bert, bert_head};
@@ -239,5 +294,6 @@ extern const Family kRoberta = {"roberta", "roberta.", roberta<50265>, roberta_h
 extern const Family kXlmRoberta = {"xlm-roberta", "roberta.", roberta<30522>, roberta_head};
 extern const Family kCamembert = {"camembert", "roberta.", roberta<30522>, roberta_head};
 extern const Family kDistilbert = {"distilbert", "distilbert.", distilbert, distilbert_head};
+extern const Family kMpnet = {"mpnet", "mpnet.", mpnet, roberta_head};
 
 }  // namespace filbert
