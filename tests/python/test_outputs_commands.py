@@ -172,7 +172,12 @@ def test_the_output_may_not_be_the_input(work, capsys):
 def test_ctrl_c_leaves_the_old_file_and_nothing_else(work):
     (work / "out.npy").write_bytes(b"old")
     command = [sys.executable, "-m", "filbert", "encode", "model", "-", "-o", "out.npy"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+
+    def heed() -> None:  # a shell lets what it starts in the background ignore Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, preexec_fn=heed) as process:
         while not list(work.glob(".out.npy.*.tmp")):
             assert process.poll() is None
             time.sleep(0.01)
