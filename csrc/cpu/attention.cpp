@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "cpu/weight.h"
-
 namespace filbert::cpu {
 namespace {
 
@@ -97,8 +95,7 @@ class Attention {
     task.key_columns = batch_.columns + of.first_key;
     task.window = static_cast<std::int64_t>(args_.window);
     task.reach = static_cast<std::int64_t>(args_.bias_reach);
-    if (args_.bias)
-      task.bias = static_cast<const float*>(args_.bias->data) + head * (2 * args_.bias_reach + 1) + args_.bias_reach;
+    if (args_.bias) task.bias = floats_of(args_.bias) + head * (2 * args_.bias_reach + 1) + args_.bias_reach;
   }
 
   const AttentionKernel& kernel_;

@@ -4,7 +4,6 @@
 // scores of all layers. Post-norm, learned absolute positions.
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <optional>
 #include <string>
 #include <utility>
@@ -203,17 +202,9 @@ class Bert : public Encoder {
     void* context = arena.activations(batch.tokens, hidden);
     void* inner = arena.activations(batch.tokens, config_.intermediate);
 
-    filbert_attention_args attention = {};
-    attention.batch = &batch;
-    attention.q = {qkv, 3 * hidden, 0};
-    attention.k = {qkv, 3 * hidden, hidden};
-    attention.v = {qkv, 3 * hidden, 2 * hidden};
-    attention.heads = attention.kv_heads = config_.heads;
-    attention.head_size = head_size;
-    attention.scale = 1.0f / std::sqrt(static_cast<float>(head_size));
+    filbert_attention_args attention = attention_over(batch, qkv, config_.heads, config_.heads, head_size, context);
     attention.bias = bias_;
     attention.bias_reach = size(kReach);
-    attention.out = context;
 
     ops.token_ops({embed({batch.ids, batch.types, batch.positions, word_, type_, position_, hidden, sum},
                          FILBERT_NEXT_ALONE),  // [tokens, hidden]

@@ -1,6 +1,7 @@
 // Parts that families are made of: their tensors, and the ops that they are.
 #pragma once
 
+#include <cmath>
 #include <string>
 
 #include "engine/encoder.h"
@@ -71,6 +72,33 @@ inline Linear make_gated(Tensors& tensors, const Tensors::Parts& parts, std::siz
   made.weight = tensors.gated_matrix(with_suffix(parts, ".weight"), in, input.names);
   if (has_bias) made.bias = tensors.gated_vector(with_suffix(parts, ".bias"), Tensors::Init::zeros);
   return made;
+}
+
+// Attention over qkv [tokens, (heads + 2 kv_heads) head_size], where heads of q, k and v lie side by side, to out
+// [tokens, heads head_size].
+inline filbert_attention_args attention_over(const Batch& batch, void* qkv, std::size_t heads, std::size_t kv_heads,
+                                             std::size_t head_size, void* out) {
+  const std::size_t q_width = heads * head_size, kv_width = kv_heads * head_size;
+  const std::size_t width = q_width + 2 * kv_width;
+  filbert_attention_args args = {};
+  args.batch = &batch;
+  args.q = {qkv, width, 0};
+  args.k = {qkv, width, q_width};
+  args.v = {qkv, width, q_width + kv_width};
+  args.heads = heads;
+  args.kv_heads = kv_heads;
+  args.head_size = head_size;
+  args.scale = 1.0f / std::sqrt(static_cast<float>(head_size));
+  args.out = out;
+  return args;
+}
+
+// Of a model with rotary positions. No table ends: `longest` is how long the texts were that it learned from.
+inline InputRules rotary_inputs(std::size_t vocabulary, std::size_t longest) {
+  return {.vocabulary = vocabulary,
+          .positions = size(config_limits::kPositions),
+          .longest = longest,
+          .rule = InputRules::Positions::of_tokens};
 }
 
 // The rows that a run wants of one a sequence, as attention and gather take them.

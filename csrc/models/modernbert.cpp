@@ -1,6 +1,5 @@
 // ModernBERT (Warner et al., arXiv:2412.13663): pre-norm, rotary positions, a gated feed-forward layer, and layers that
 // see only what is near between layers that see all.
-#include <cmath>
 #include <string>
 #include <utility>
 
@@ -100,12 +99,7 @@ class ModernBert : public Encoder {
   }
 
   Dimensions dimensions() const override {
-    // No table ends: what the configuration has is how long the texts were that it learned from.
-    const InputRules inputs = {.vocabulary = config_.vocabulary,
-                               .positions = size(kPositions),
-                               .longest = config_.longest,
-                               .rule = InputRules::Positions::of_tokens};
-    return {inputs, config_.hidden, config_.layers, config_.heads};
+    return {rotary_inputs(config_.vocabulary, config_.longest), config_.hidden, config_.layers, config_.heads};
   }
 
   void* forward(Run& run) const override {
@@ -119,15 +113,7 @@ class ModernBert : public Encoder {
     void* context = arena.activations(batch.tokens, hidden);
     void* inner = arena.activations(batch.tokens, config_.intermediate);
 
-    filbert_attention_args attention = {};
-    attention.batch = &batch;
-    attention.q = {qkv, 3 * hidden, 0};
-    attention.k = {qkv, 3 * hidden, hidden};
-    attention.v = {qkv, 3 * hidden, 2 * hidden};
-    attention.heads = attention.kv_heads = config_.heads;
-    attention.head_size = head_size;
-    attention.scale = 1.0f / std::sqrt(static_cast<float>(head_size));
-    attention.out = context;
+    filbert_attention_args attention = attention_over(batch, qkv, config_.heads, config_.heads, head_size, context);
 
     ops.token_ops({embed({batch.ids, batch.types, batch.positions, word_, nullptr, nullptr, hidden, sum},
                          FILBERT_NEXT_ALONE),  // [tokens, hidden]

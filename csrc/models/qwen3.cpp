@@ -1,7 +1,6 @@
 // Qwen3 (Yang et al., arXiv:2505.09388) without a head, as it makes vectors of texts (arXiv:2506.05176): pre-norm with
 // RMS norms, also of every head of q and k, rotary positions, several heads of q to one of k and v, a gated
 // feed-forward layer, and causal attention.
-#include <cmath>
 #include <string>
 #include <utility>
 
@@ -108,12 +107,7 @@ class Qwen3 : public Encoder {
   }
 
   Dimensions dimensions() const override {
-    // No table ends: what the configuration has is how long the texts were that it learned from.
-    const InputRules inputs = {.vocabulary = config_.vocabulary,
-                               .positions = size(kPositions),
-                               .longest = config_.longest,
-                               .rule = InputRules::Positions::of_tokens};
-    return {inputs, config_.hidden, config_.layers, config_.heads};
+    return {rotary_inputs(config_.vocabulary, config_.longest), config_.hidden, config_.layers, config_.heads};
   }
 
   void* forward(Run& run) const override {
@@ -128,17 +122,8 @@ class Qwen3 : public Encoder {
     void* context = arena.activations(batch.tokens, q_width);
     void* inner = arena.activations(batch.tokens, config_.intermediate);
 
-    filbert_attention_args attention = {};
-    attention.batch = &batch;
-    attention.q = {qkv, width, 0};
-    attention.k = {qkv, width, q_width};
-    attention.v = {qkv, width, q_width + kv_width};
-    attention.heads = config_.heads;
-    attention.kv_heads = config_.kv_heads;
-    attention.head_size = head_size;
-    attention.scale = 1.0f / std::sqrt(static_cast<float>(head_size));
+    filbert_attention_args attention = attention_over(batch, qkv, config_.heads, config_.kv_heads, head_size, context);
     attention.causal = config_.causal;
-    attention.out = context;
     const std::size_t turning = config_.heads + config_.kv_heads;  // those of q and k, side by side
 
     ops.token_ops({embed({batch.ids, batch.types, batch.positions, word_, nullptr, nullptr, hidden, x})},
