@@ -14,16 +14,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+#include "check.h"
 #include "wgmma.h"
-
-#define CHECK(call)                                                                \
-  do {                                                                             \
-    const cudaError_t error_ = (call);                                             \
-    if (error_ != cudaSuccess) {                                                   \
-      std::printf("{\"error\": \"%s: %s\"}\n", #call, cudaGetErrorString(error_)); \
-      std::exit(1);                                                                \
-    }                                                                              \
-  } while (0)
 
 namespace {
 
