@@ -155,8 +155,9 @@ double OpBench::norm(std::size_t tokens, std::size_t width) const {
   const Buffer out = result(*ops_, tokens * width);
   const RandomWeight gamma(*ops_, FILBERT_VECTOR, width);
   const double time = median_time([&](std::size_t) {
-    ops_->token_ops({filbert::norm({FILBERT_LAYER_NORM, x.data(), gamma[0], gamma[0], 1e-12f, width, out.data()})},
-                    tokens);
+    ops_->token_ops(
+        {filbert::norm({FILBERT_LAYER_NORM, x.data(), gamma[0], gamma[0], 1e-12f, width, out.data(), nullptr})},
+        tokens);
   });
   return print_bandwidth("norm", tokens, width, 2 * activation_bytes(tokens * width), time);
 }
@@ -175,11 +176,12 @@ double OpBench::embed_norm(std::size_t tokens, std::size_t width) const {
       position(*ops_, FILBERT_TABLE, kPositions, width);
   const RandomWeight gamma(*ops_, FILBERT_VECTOR, width);
   const double time = median_time([&](std::size_t) {
-    ops_->token_ops({filbert::embed({word_ids.numbers(), type_ids.numbers(), position_ids.numbers(), word[0], type[0],
-                                     position[0], width, sum.data()},
-                                    FILBERT_NEXT_ALONE),
-                     filbert::norm({FILBERT_LAYER_NORM, sum.data(), gamma[0], gamma[0], 1e-12f, width, out.data()})},
-                    tokens);
+    ops_->token_ops(
+        {filbert::embed({word_ids.numbers(), type_ids.numbers(), position_ids.numbers(), word[0], type[0], position[0],
+                         width, sum.data(), 1},
+                        FILBERT_NEXT_ALONE),
+         filbert::norm({FILBERT_LAYER_NORM, sum.data(), gamma[0], gamma[0], 1e-12f, width, out.data(), nullptr})},
+        tokens);
   });
   // The other two tables are small enough for a cache.
   const double words_read = static_cast<double>(tokens * width * sizeof(float));

@@ -11,14 +11,17 @@ struct NormTask {
   const float* beta;  // or null
   float eps;
   std::size_t width;
+  const float* residual = nullptr;  // of the first row
 };
 
-// out = (x - mean) factor gamma + beta
-inline void scale_and_shift(const NormTask& task, const float* x, Vec mean, Vec factor, float* out) {
+// out = (x - mean) factor gamma + beta + residual
+inline void scale_and_shift(const NormTask& task, const float* x, const float* residual, Vec mean, Vec factor,
+                            float* out) {
   for_each_vector(task.width, [&](std::size_t j, std::size_t lanes) {
     const Vec unit = (load_first(x + j, lanes) - mean) * factor;
     const Vec shift = task.beta ? load_first(task.beta + j, lanes) : set(0.0f);
-    store_first(out + j, fma(unit, load_first(task.gamma + j, lanes), shift), lanes);
+    const Vec normed = fma(unit, load_first(task.gamma + j, lanes), shift);
+    store_first(out + j, residual ? normed + load_first(residual + j, lanes) : normed, lanes);
   });
 }
 
@@ -27,17 +30,17 @@ inline Vec inverse_root(double mean_square, float eps) {
   return set(static_cast<float>(1.0 / __builtin_sqrt(mean_square + eps)));
 }
 
-inline void rms_norm_row(const NormTask& task, const float* x, float* out) {
+inline void rms_norm_row(const NormTask& task, const float* x, const float* residual, float* out) {
   Vec squares = set(0.0f);
   for_each_vector(task.width, [&](std::size_t j, std::size_t lanes) {
     const Vec v = load_first(x + j, lanes);
     squares = fma(v, v, squares);
   });
   const Vec factor = inverse_root(reduce_add(squares) / static_cast<double>(task.width), task.eps);
-  scale_and_shift(task, x, set(0.0f), factor, out);
+  scale_and_shift(task, x, residual, set(0.0f), factor, out);
 }
 
-inline void layer_norm_row(const NormTask& task, const float* x, float* out) {
+inline void layer_norm_row(const NormTask& task, const float* x, const float* residual, float* out) {
   const std::size_t n = task.width;
   const double count = static_cast<double>(n);
   Vec sum = set(0.0f);
@@ -48,17 +51,24 @@ inline void layer_norm_row(const NormTask& task, const float* x, float* out) {
     const Vec difference = keep_first(load_first(x + j, lanes) - mean, lanes);
     squares = fma(difference, difference, squares);
   });
-  scale_and_shift(task, x, mean, inverse_root(reduce_add(squares) / count, task.eps), out);
+  scale_and_shift(task, x, residual, mean, inverse_root(reduce_add(squares) / count, task.eps), out);
 }
 
 // x and out may be the same.
 inline void norm_rows(filbert_norm_kind kind, const NormTask& task, const float* x, std::size_t rows, float* out) {
   const auto of_row = kind == FILBERT_RMS_NORM ? rms_norm_row : layer_norm_row;
-  for (std::size_t row = 0; row < rows; ++row) of_row(task, x + row * task.width, out + row * task.width);
+  for (std::size_t row = 0; row < rows; ++row) {
+    const std::size_t at = row * task.width;
+    of_row(task, x + at, task.residual ? task.residual + at : nullptr, out + at);
+  }
 }
 
-inline void norm(const filbert_norm_args& args, const float* x, std::size_t rows, float* out) {
-  norm_rows(args.kind, {floats_of(args.gamma), floats_of(args.beta), args.eps, args.width}, x, rows, out);
+// Rows [begin, end).
+inline void norm(const filbert_norm_args& args, std::size_t begin, std::size_t end, const float* x, float* out) {
+  const auto* residual = static_cast<const float*>(args.residual);
+  if (residual) residual += begin * args.width;
+  norm_rows(args.kind, {floats_of(args.gamma), floats_of(args.beta), args.eps, args.width, residual}, x, end - begin,
+            out);
 }
 
 inline void norm_heads(const filbert_head_norm_args& args, std::size_t begin, std::size_t end) {

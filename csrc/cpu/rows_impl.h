@@ -14,7 +14,7 @@ inline bool run_rows(const filbert_token_op& op, std::size_t begin, std::size_t 
       embed(op.args.embed, begin, end, out);
       return true;
     case FILBERT_NORM:
-      norm(op.args.norm, x, end - begin, out);
+      norm(op.args.norm, begin, end, x, out);
       return true;
     case FILBERT_HEAD_NORM:
       norm_heads(op.args.head_norm, begin, end);

@@ -198,7 +198,7 @@ void attention(const AttentionTask& task) {
 }
 
 void norm_row(filbert_norm_kind kind, const filbert_weight* gamma, const filbert_weight* beta, float eps,
-              std::size_t width, const float* x, float* out) {
+              std::size_t width, const float* x, const float* residual, float* out) {
   const float count = static_cast<float>(width);
   float mean = 0;
   for (std::size_t j = 0; j < width && kind == FILBERT_LAYER_NORM; ++j) mean += x[j];
@@ -206,8 +206,10 @@ void norm_row(filbert_norm_kind kind, const filbert_weight* gamma, const filbert
   float variance = 0;
   for (std::size_t j = 0; j < width; ++j) variance += (x[j] - mean) * (x[j] - mean);
   const float inverse = 1.0f / std::sqrt(variance / count + eps);
-  for (std::size_t j = 0; j < width; ++j)
-    out[j] = (x[j] - mean) * inverse * floats_of(gamma)[j] + (beta ? floats_of(beta)[j] : 0.0f);
+  for (std::size_t j = 0; j < width; ++j) {
+    const float normed = (x[j] - mean) * inverse * floats_of(gamma)[j] + (beta ? floats_of(beta)[j] : 0.0f);
+    out[j] = residual ? normed + residual[j] : normed;
+  }
 }
 
 void embed_row(const filbert_embed_args& args, std::size_t row, float* out) {
@@ -215,7 +217,7 @@ void embed_row(const filbert_embed_args& args, std::size_t row, float* out) {
     return table ? floats_of(table)[static_cast<std::size_t>(indices[row]) * args.width + j] : 0.0f;
   };
   for (std::size_t j = 0; j < args.width; ++j) {
-    out[j] = at(args.word, args.ids, j);
+    out[j] = args.word_scale * at(args.word, args.ids, j);
     out[j] += at(args.type, args.types, j);
     out[j] += at(args.position, args.positions, j);
   }
@@ -249,13 +251,15 @@ bool run_rows(const filbert_token_op& op, std::size_t begin, std::size_t end, co
     case FILBERT_NORM:
       return each_row([&, args = op.args.norm](std::size_t row) {
         const std::size_t at = (row - begin) * args.width;
-        norm_row(args.kind, args.gamma, args.beta, args.eps, args.width, x + at, out + at);
+        const auto* residual = static_cast<const float*>(args.residual);
+        norm_row(args.kind, args.gamma, args.beta, args.eps, args.width, x + at,
+                 residual ? residual + row * args.width : nullptr, out + at);
       });
     case FILBERT_HEAD_NORM:
       return each_row([&, args = op.args.head_norm](std::size_t row) {
         for (std::size_t i = 0; i < args.count; ++i) {
           float* head = head_of(args.heads, row, i, args.head_size);
-          norm_row(args.kind, args.gamma, args.beta, args.eps, args.head_size, head, head);
+          norm_row(args.kind, args.gamma, args.beta, args.eps, args.head_size, head, nullptr, head);
         }
       });
     case FILBERT_ROPE:

@@ -224,7 +224,8 @@ filbert_status token_ops(filbert_context* context, const filbert_token_op* ops, 
     filbert_status status = FILBERT_OK;
     for (std::size_t i = 0; i < count && status == FILBERT_OK; ++i) {
       const bool next_alone = ops[i].readers == FILBERT_NEXT_ALONE && i + 1 < count;
-      if (ops[i].kind == FILBERT_EMBED && next_alone && ops[i + 1].kind == FILBERT_NORM) {
+      if (ops[i].kind == FILBERT_EMBED && next_alone && ops[i + 1].kind == FILBERT_NORM &&
+          !ops[i + 1].args.norm.residual) {
         // The sums are read by the norm alone, and never written.
         status = check(embed_norm(context->type, ops[i].args.embed, ops[i + 1].args.norm, tokens, context->stream),
                        kRunning);

@@ -22,11 +22,14 @@ struct TableRows {
     const float* word;
     const float* type;
     const float* position;
+    float word_scale;
 
     template <int kStep>
     __device__ __forceinline__ void load(int column, float (&values)[kStep]) const {
       if (word) {
         load_row(word + column, values);
+#pragma unroll
+        for (int i = 0; i < kStep; ++i) values[i] *= word_scale;
       } else {
 #pragma unroll
         for (int i = 0; i < kStep; ++i) values[i] = 0.0f;
@@ -47,9 +50,10 @@ struct TableRows {
   };
 
   __device__ __forceinline__ Row from(std::size_t t) const {
-    return {find(word, args.ids, t), find(type, args.types, t), find(position, args.positions, t)};
+    return {find(word, args.ids, t), find(type, args.types, t), find(position, args.positions, t), args.word_scale};
   }
   __device__ __forceinline__ T* to(std::size_t t) const { return static_cast<T*>(out) + t * args.width; }
+  __device__ __forceinline__ const T* residual(std::size_t) const { return nullptr; }
 
  private:
   __device__ __forceinline__ const float* find(const float* table, const std::int32_t* indices, std::size_t t) const {

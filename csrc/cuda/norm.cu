@@ -18,10 +18,12 @@ template <typename T>
 struct MatrixRows {
   const T* x;
   T* out;
+  const T* more;  // or null
   std::size_t width;
 
   __device__ __forceinline__ LoadedRow<T> from(std::size_t r) const { return {x + r * width}; }
   __device__ __forceinline__ T* to(std::size_t r) const { return out + r * width; }
+  __device__ __forceinline__ const T* residual(std::size_t r) const { return more ? more + r * width : nullptr; }
 };
 
 template <typename T>
@@ -31,6 +33,7 @@ struct HeadRows {
 
   __device__ __forceinline__ LoadedRow<T> from(std::size_t r) const { return {to(r)}; }
   __device__ __forceinline__ T* to(std::size_t r) const { return head_of<T>(heads, r / count, r % count, head_size); }
+  __device__ __forceinline__ const T* residual(std::size_t) const { return nullptr; }
 };
 
 // Heads are short.
@@ -44,7 +47,8 @@ cudaError_t norm_heads(const HeadRows<T>& rows, const RowNorm& norm, cudaStream_
 
 cudaError_t norm(Type type, const filbert_norm_args& args, std::size_t tokens, cudaStream_t stream) {
   return with_type(type, [&]<typename T>(T*) {
-    const MatrixRows<T> rows = {static_cast<const T*>(args.x), static_cast<T*>(args.out), args.width};
+    const MatrixRows<T> rows = {static_cast<const T*>(args.x), static_cast<T*>(args.out),
+                                static_cast<const T*>(args.residual), args.width};
     const RowNorm norm = {args.kind, floats_of(args.gamma), floats_of(args.beta), args.eps, tokens, args.width};
     if (args.width % kVector<T> == 0) return norm_in_steps<kVector<T>>(rows, norm, stream);
     return norm_in_steps<1>(rows, norm, stream);

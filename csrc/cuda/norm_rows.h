@@ -6,7 +6,7 @@
 // and so the order of sums, follows from the layout and the type alone.
 //
 // Rows: from(r) gives what has load<kStep>(column, values), which reads kStep neighbours in float32; to(r) is where row
-// r of the output begins, which may be where it came from.
+// r of the output begins, which may be where it came from; residual(r) is the row to be added, or null.
 #pragma once
 
 #include <cmath>
@@ -25,12 +25,18 @@ struct RowNorm {
   std::size_t rows, width;
 
   template <int kStep, typename T>
-  __device__ __forceinline__ void store(T* out, int column, float mean, float inverse, float (&values)[kStep]) const {
+  __device__ __forceinline__ void store(T* out, const T* residual, int column, float mean, float inverse,
+                                        float (&values)[kStep]) const {
     float scale[kStep], shift[kStep] = {};
     load_row(gamma + column, scale);
     if (beta) load_row(beta + column, shift);
 #pragma unroll
     for (int i = 0; i < kStep; ++i) values[i] = (values[i] - mean) * inverse * scale[i] + shift[i];
+    if (residual) {
+      load_row(residual + column, shift);
+#pragma unroll
+      for (int i = 0; i < kStep; ++i) values[i] += shift[i];
+    }
     store_row(out + column, values);
   }
 };
@@ -74,7 +80,7 @@ __global__ void __launch_bounds__(kNormWarps* kWarp) norm_by_warps(Rows rows, Ro
   const float inverse = 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(width) + norm.eps);
 #pragma unroll
   for (int i = 0; i < kSteps; ++i) {
-    if (is_inside[i]) norm.store(rows.to(row), first + i * kWarp * kStep, mean, inverse, values[i]);
+    if (is_inside[i]) norm.store(rows.to(row), rows.residual(row), first + i * kWarp * kStep, mean, inverse, values[i]);
   }
 }
 
@@ -107,7 +113,7 @@ __global__ void __launch_bounds__(kWideNormWarps* kWarp) norm_by_block(Rows rows
   const float inverse = 1.0f / sqrtf(variance + norm.eps);
   for (int column = first; column < width; column += kAll) {
     from.load(column, values);
-    norm.store(rows.to(row), column, mean, inverse, values);
+    norm.store(rows.to(row), rows.residual(row), column, mean, inverse, values);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "engine/arena.h"
 #include "engine/ops.h"
 #include "engine/packed_tokens.h"
+#include "engine/tensor_match.h"
 #include "engine/tensors.h"
 #include "files/config.h"
 
@@ -77,9 +78,10 @@ class Head {
 // One line of the registry. Constructors throw ConfigError for a configuration that cannot be honoured.
 struct Family {
   std::string_view model_type;
-  std::string_view prefix;  // of the base model's tensors in checkpoints with a head
+  Prefixes prefixes;  // the first one is saved
   std::unique_ptr<Encoder> (*encoder)(const ConfigReader&, Tensors&);
   std::unique_ptr<Head> (*head)(Task, const ConfigReader&, Tensors&);  // null: it has none for the task
+  std::string_view position_embedding_type = "";  // that marks it, where others have the same model_type
 };
 
 }  // namespace filbert

@@ -26,10 +26,14 @@ std::string todays_name(std::string_view name) {
   return std::string(name);
 }
 
-std::string_view without_prefixes(std::string_view name, std::string_view base_prefix) {
+std::string_view without_prefixes(std::string_view name, const Prefixes& base_prefixes) {
   constexpr std::string_view kParallel = "module.";
   if (name.starts_with(kParallel)) name.remove_prefix(kParallel.size());
-  if (name.starts_with(base_prefix)) name.remove_prefix(base_prefix.size());
+  for (const std::string_view prefix : base_prefixes) {
+    if (!name.starts_with(prefix)) continue;
+    name.remove_prefix(prefix.size());
+    break;
+  }
   return name;
 }
 
@@ -37,11 +41,11 @@ bool is_position_buffer(std::string_view name) { return name == "position_ids" |
 
 class Matcher {
  public:
-  Matcher(const std::vector<TensorSpec>& specs, const std::string& base_prefix, const Weights& weights)
+  Matcher(const std::vector<TensorSpec>& specs, const Prefixes& base_prefixes, const Weights& weights)
       : specs_(specs), weights_(weights) {
     for (const TensorSpec& spec : specs) sources_.emplace(spec.name, nullptr);
     for (const auto& [name, view] : weights.tensors()) {
-      const auto source = sources_.find(todays_name(without_prefixes(name, base_prefix)));
+      const auto source = sources_.find(todays_name(without_prefixes(name, base_prefixes)));
       if (source == sources_.end()) {
         if (!is_position_buffer(name)) unknown_.push_back(name);
         continue;
@@ -142,11 +146,17 @@ class Matcher {
 
 }  // namespace
 
+std::set<std::string> names_in(const Weights& weights, const Prefixes& base_prefixes) {
+  std::set<std::string> names;
+  for (const auto& [name, view] : weights.tensors()) names.insert(todays_name(without_prefixes(name, base_prefixes)));
+  return names;
+}
+
 TensorMatch match(const std::vector<TensorSpec>& base, const std::vector<TensorSpec>& head,
-                  const std::string& base_prefix, bool require, const std::string& hint, const Weights& weights) {
+                  const Prefixes& base_prefixes, bool require, const std::string& hint, const Weights& weights) {
   std::vector<TensorSpec> specs = base;
   specs.insert(specs.end(), head.begin(), head.end());
-  Matcher matcher(specs, base_prefix, weights);
+  Matcher matcher(specs, base_prefixes, weights);
   // A head may stand on a part of the base model, which says nothing of whether it is there itself.
   const auto is_own = [](const TensorSpec& spec) { return spec.owner == TensorSpec::Owner::head; };
   const bool has_own = std::any_of(head.begin(), head.end(), is_own);

@@ -3,17 +3,25 @@
 
 #include <filbert/weights.h>
 
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace filbert {
 
-// Names are compared without a leading `module.` (DistributedDataParallel), then without `base_prefix` ("bert."), each
-// where it is there, with LayerNorm.gamma and .beta read as .weight and .bias; `position_ids` buffers are ignored.
-// Without `require` the head is left out if the checkpoint has nothing of it; `hint` is what to say where that is an
-// error. Throws WeightsError if two names mean one tensor, or listing the first ten tensors that are missing, of
-// another shape or of a dtype that cannot be loaded, and some of the names that the file has instead.
+// What stands before the names of a base model's tensors in checkpoints with a head, such as "bert."
+using Prefixes = std::vector<std::string_view>;
+
+// The names of a file's tensors as they are compared: see below.
+std::set<std::string> names_in(const Weights& weights, const Prefixes& base_prefixes);
+
+// Names are compared without a leading `module.` (DistributedDataParallel), then without a base prefix, each where it
+// is there, with LayerNorm.gamma and .beta read as .weight and .bias; `position_ids` buffers are ignored. Without
+// `require` the head is left out if the checkpoint has nothing of it; `hint` is what to say where that is an error.
+// Throws WeightsError if two names mean one tensor, or listing the first ten tensors that are missing, of another shape
+// or of a dtype that cannot be loaded, and some of the names that the file has instead.
 TensorMatch match(const std::vector<TensorSpec>& base, const std::vector<TensorSpec>& head,
-                  const std::string& base_prefix, bool require, const std::string& hint, const Weights& weights);
+                  const Prefixes& base_prefixes, bool require, const std::string& hint, const Weights& weights);
 
 }  // namespace filbert

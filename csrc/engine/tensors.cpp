@@ -1,5 +1,7 @@
 #include "engine/tensors.h"
 
+#include <utility>
+
 #include "files/dtype.h"
 
 namespace filbert {
@@ -19,13 +21,24 @@ LoadedTensors::LoadedTensors(const Ops& ops, const Weights& weights, const Tenso
   for (const MatchedTensor& tensor : match.tensors) found_[tensor.spec.name] = weights.find(tensor.source_name);
 }
 
-Weight LoadedTensors::take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input) {
+Weight LoadedTensors::take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) {
   std::vector<filbert_host_tensor> tensors;
   for (const TensorSpec& part : parts) tensors.push_back(host(part.name));
   const bool gated = kind == FILBERT_GATED_MATRIX || kind == FILBERT_GATED_VECTOR;
-  if (gated && parts.size() == 1) tensors = halves(tensors[0], found_.at(parts[0].name)->bytes);
+  if (gated && parts.size() == 1) {
+    tensors = halves(tensors[0], found_.at(parts[0].name)->bytes);
+    if (gate == Gate::lower) std::swap(tensors[0], tensors[1]);
+  }
   std::vector<filbert_host_tensor> norm;
-  if (!input.gamma.empty()) norm = {host(input.gamma), input.beta.empty() ? filbert_host_tensor{} : host(input.beta)};
+  std::vector<float> scale;
+  if (!input.gamma.empty()) {
+    norm = {host(input.gamma), input.beta.empty() ? filbert_host_tensor{} : host(input.beta)};
+    if (input.offset != 0) {
+      scale = to_floats(*found_.at(input.gamma));
+      for (float& value : scale) value += input.offset;
+      norm[0] = {scale.data(), FILBERT_F32, scale.size(), 1};
+    }
+  }
   Weight weight(ops_, ops_.load_weight(kind, tensors.data(), tensors.size(), norm.empty() ? nullptr : norm.data()));
   if (kind == FILBERT_MATRIX || kind == FILBERT_GATED_MATRIX)
     weights_.drop_pages();  // of what has just been read: never are all weights in memory twice

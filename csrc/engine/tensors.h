@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,13 @@ class Weight {
   std::unique_ptr<filbert_weight, Free> handle_;
 };
 
+// The tensors of the norm whose output is multiplied, if that is what it is; a norm may have no beta. Its scale is
+// gamma and `offset`.
+struct InputNorm {
+  std::string gamma = "", beta = "";
+  float offset = 0;
+};
+
 // Names are those of transformers today, without the base prefix.
 class Tensors {
  public:
@@ -42,37 +50,39 @@ class Tensors {
   };
   using Parts = std::vector<Part>;
 
-  // The tensors of the norm whose output is multiplied, if that is what it is; a norm may have no beta.
-  struct InputNorm {
-    std::string gamma, beta;
-  };
+  // Which half of a gated tensor's rows is the gate.
+  enum class Gate { upper, lower };
 
   virtual ~Tensors() = default;
 
+  // Whether the file has a tensor of that name, where files of one family name them in two ways.
+  virtual bool has(const std::string& name) const = 0;
+
   // Each part [rows, columns].
   Weight matrix(const Parts& parts, std::size_t columns, const InputNorm& input = {}, Owner owner = Owner::base) {
-    return take(FILBERT_MATRIX, specs(parts, columns, Init::normal, owner), input);
+    return take(FILBERT_MATRIX, specs(parts, columns, Init::normal, owner), input, Gate::upper);
   }
   // Each part [rows].
   Weight vector(const Parts& parts, Init init, Owner owner = Owner::base) {
-    return take(FILBERT_VECTOR, specs(parts, 0, init, owner), {});
+    return take(FILBERT_VECTOR, specs(parts, 0, init, owner), {}, Gate::upper);
   }
-  // Gate and what it multiplies: two parts, or one whose upper half of rows is the gate.
-  Weight gated_matrix(const Parts& parts, std::size_t columns, const InputNorm& input = {}) {
-    return take(FILBERT_GATED_MATRIX, specs(parts, columns, Init::normal, Owner::base), input);
+  // Gate and what it multiplies: two parts in this order, or one with both.
+  Weight gated_matrix(const Parts& parts, std::size_t columns, const InputNorm& input = {}, Gate gate = Gate::upper) {
+    return take(FILBERT_GATED_MATRIX, specs(parts, columns, Init::normal, Owner::base), input, gate);
   }
-  Weight gated_vector(const Parts& parts, Init init) {
-    return take(FILBERT_GATED_VECTOR, specs(parts, 0, init, Owner::base), {});
+  Weight gated_vector(const Parts& parts, Init init, Gate gate = Gate::upper) {
+    return take(FILBERT_GATED_VECTOR, specs(parts, 0, init, Owner::base), {}, gate);
   }
   Weight table(const std::string& name, std::size_t rows, std::size_t columns, Init init = Init::normal) {
-    return take(FILBERT_TABLE, specs({{name, rows}}, columns, init, Owner::base), {});
+    return take(FILBERT_TABLE, specs({{name, rows}}, columns, init, Owner::base), {}, Gate::upper);
   }
   // Numbers that the configuration tells, of no file.
   Weight numbers(const std::vector<float>& values) { return keep(values); }
-  // Numbers that are computed from a tensor [rows, columns], once.
+  // Numbers that are computed from a tensor [rows, columns], or [rows] of 0 columns, once.
   Weight computed(const Part& part, std::size_t columns,
-                  const std::function<std::vector<float>(const std::vector<float>&)>& compute) {
-    const std::vector<float> values = read(specs({part}, columns, Init::normal, Owner::base).front());
+                  const std::function<std::vector<float>(const std::vector<float>&)>& compute,
+                  Init init = Init::normal) {
+    const std::vector<float> values = read(specs({part}, columns, init, Owner::base).front());
     return values.empty() ? Weight() : keep(compute(values));
   }
 
@@ -87,18 +97,21 @@ class Tensors {
     }
     return result;
   }
-  virtual Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input) = 0;
+  virtual Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) = 0;
   virtual Weight keep(const std::vector<float>& values) = 0;
   virtual std::vector<float> read(TensorSpec spec) = 0;  // or nothing
 };
 
-// Lists them.
+// Lists them, as a file with `names` has them.
 class DeclaredTensors : public Tensors {
  public:
+  explicit DeclaredTensors(const std::set<std::string>& names) : names_(names) {}
+  bool has(const std::string& name) const override { return names_.count(name) > 0; }
+
   std::vector<TensorSpec> list;
 
  private:
-  Weight take(filbert_weight_kind, std::vector<TensorSpec> parts, const InputNorm&) override {
+  Weight take(filbert_weight_kind, std::vector<TensorSpec> parts, const InputNorm&, Gate) override {
     for (TensorSpec& part : parts) list.push_back(std::move(part));
     return {};
   }
@@ -107,15 +120,18 @@ class DeclaredTensors : public Tensors {
     list.push_back(std::move(spec));
     return {};
   }
+
+  const std::set<std::string>& names_;
 };
 
 // Hands them to a backend, from where a match found them.
 class LoadedTensors : public Tensors {
  public:
   LoadedTensors(const Ops& ops, const Weights& weights, const TensorMatch& match);
+  bool has(const std::string& name) const override { return found_.count(name) > 0; }
 
  private:
-  Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input) override;
+  Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) override;
   Weight keep(const std::vector<float>& values) override;
   std::vector<float> read(TensorSpec spec) override;
   filbert_host_tensor host(const std::string& name) const;

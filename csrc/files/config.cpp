@@ -148,6 +148,14 @@ std::optional<std::vector<std::string>> ConfigReader::strings(std::string_view f
   return result;
 }
 
+const char* ConfigReader::one_name(const char* first, const char* second) const {
+  const JsonValue* const one = find(first);
+  const JsonValue* const other = find(second);
+  if (one != nullptr && other != nullptr && one->describe() != other->describe())
+    fail(second, "what " + std::string(first) + " says: " + one->describe());
+  return one == nullptr && other != nullptr ? second : first;
+}
+
 void ConfigReader::require_divisible(std::string_view dividend_field, std::int64_t dividend,
                                      std::string_view divisor_field, std::int64_t divisor) const {
   if (divisor > 0 && dividend % divisor == 0) return;

@@ -62,6 +62,9 @@ class ConfigReader {
   std::optional<ConfigReader> object(std::string_view field) const;
   std::optional<std::vector<std::string>> strings(std::string_view field) const;
 
+  // Which of two names of one setting is there; the first one if neither is. Throws if they contradict each other.
+  const char* one_name(const char* first, const char* second) const;
+
   // Throws unless `dividend` is a multiple of `divisor` (both already read from the fields named).
   void require_divisible(std::string_view dividend_field, std::int64_t dividend, std::string_view divisor_field,
                          std::int64_t divisor) const;

@@ -1,5 +1,6 @@
 #include "models/attention_settings.h"
 
+#include <bit>
 #include <cmath>
 #include <string>
 
@@ -33,6 +34,61 @@ std::vector<float> rotary_frequencies(double theta, std::size_t rotary) {
     const float exponent = static_cast<float>(i) / static_cast<float>(rotary);
     result.push_back(1.0f / static_cast<float>(std::pow(base, static_cast<double>(exponent))));
   }
+  return result;
+}
+
+double read_theta_of_all(const ConfigReader& config, double fallback) {
+  refuse_scaled_rotation(config);
+  const double older = config.positive_number("rope_theta", fallback);
+  const auto parameters = config.object("rope_parameters");
+  if (!parameters) return older;
+  for (const char* field : {"full_attention", "sliding_attention"})
+    if (parameters->has(field)) parameters->fail(field, "one rope_theta for all layers");
+  return read_theta(*parameters, older);
+}
+
+double read_theta_of_kind(const ConfigReader& config, const char* kind, double older) {
+  const auto all = config.object("rope_parameters");
+  if (!all) return older;
+  for (const char* field : {"rope_theta", "rope_type", "type"})
+    if (all->has(field)) all->fail(field, "an object for full_attention and one for sliding_attention");
+  const auto own = all->object(kind);
+  return own ? read_theta(*own, older) : older;
+}
+
+std::vector<float> ntk_frequencies(double theta, double factor, std::size_t rotary) {
+  std::vector<float> result = rotary_frequencies(theta * factor, rotary);
+  const auto stretch = static_cast<float>(std::pow(factor, 2.0 / static_cast<double>(rotary)));
+  for (float& frequency : result) frequency /= stretch;
+  return result;
+}
+
+std::vector<float> read_ntk_frequencies(const ConfigReader& config, double theta, std::size_t rotary) {
+  theta = config.positive_number("rope_theta", theta);
+  double factor = 1;
+  for (const char* field : {"rope_scaling", "rope_parameters"}) {
+    const auto parameters = config.object(field);
+    if (!parameters) continue;
+    const bool is_ntk = parameters->one_of("rope_type", "default", {"default", "ntk"}) == "ntk" ||
+                        parameters->one_of("type", "default", {"default", "ntk"}) == "ntk";
+    if (parameters->positive_number("partial_rotary_factor", 1.0) != 1.0)
+      parameters->fail("partial_rotary_factor", "1: heads turn as a whole");
+    if (parameters->has("mixed_b")) parameters->fail("mixed_b", "none: all frequencies are stretched by one rule");
+    if (is_ntk && !parameters->has("factor")) parameters->fail("factor", "a number: how much longer texts may be");
+    if (is_ntk) factor = parameters->positive_number("factor", 1);
+    theta = parameters->positive_number("rope_theta", theta);
+  }
+  return ntk_frequencies(theta, factor, rotary);
+}
+
+std::vector<double> alibi_slopes(std::size_t heads) {
+  const std::size_t lower = std::bit_floor(heads);
+  const auto slope = [](std::size_t head, std::size_t power) {
+    return std::pow(2.0, -8.0 * static_cast<double>(head + 1) / static_cast<double>(power));
+  };
+  std::vector<double> result;
+  for (std::size_t head = 0; head < lower; ++head) result.push_back(slope(head, lower));
+  for (std::size_t head = 0; result.size() < heads; head += 2) result.push_back(slope(head, 2 * lower));
   return result;
 }
 

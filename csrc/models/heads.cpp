@@ -1,6 +1,6 @@
 #include "models/heads.h"
 
-#include "models/layers.h"
+#include "models/bert_encoder.h"
 
 namespace filbert {
 namespace {
@@ -13,7 +13,7 @@ class FirstTokenHead : public Head {
     for (const HeadLayer& layer : layers) {
       const std::size_t out = &layer == &layers.back() ? width : hidden;
       layers_.push_back(
-          {make_linear(tensors, {{layer.name, out}}, hidden, nullptr, true, layer.owner), layer.activation, out});
+          {make_linear(tensors, {{layer.name, out}}, hidden, {}, true, layer.owner), layer.activation, out});
     }
   }
 
@@ -56,8 +56,8 @@ const char* missing_head(Task task) {
              : "\nThe weights have no head for this task.";
 }
 
-std::unique_ptr<Head> pooler(Tensors& tensors, std::size_t hidden) {
-  const std::vector<HeadLayer> layers = {{"pooler.dense", FILBERT_TANH, Tensors::Owner::base}};
+std::unique_ptr<Head> pooler(Tensors& tensors, std::size_t hidden, const std::string& name) {
+  const std::vector<HeadLayer> layers = {{name, FILBERT_TANH, Tensors::Owner::base}};
   return std::make_unique<FirstTokenHead>(tensors, hidden, hidden, layers);
 }
 
@@ -66,5 +66,15 @@ std::unique_ptr<Head> sequence_classifier(const ConfigReader& config, Tensors& t
   const std::vector<HeadLayer> layers = {dense, {out, FILBERT_IDENTITY}};
   return std::make_unique<FirstTokenHead>(tensors, hidden, count_labels(config), layers);
 }
+
+std::unique_ptr<Head> roberta_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  const std::size_t hidden = read_bert_size(config).hidden;
+  if (task == Task::model) return pooler(tensors, hidden);
+  if (task == Task::sequence_classification)
+    return sequence_classifier(config, tensors, hidden, {"classifier.dense", FILBERT_TANH}, "classifier.out_proj");
+  return nullptr;
+}
+
+std::unique_ptr<Head> no_head(Task, const ConfigReader&, Tensors&) { return nullptr; }
 
 }  // namespace filbert

@@ -16,11 +16,16 @@ struct Norm {
   std::size_t width = 0;
   float eps = 0;
   Weight gamma, beta;
-  Tensors::InputNorm names;
+  InputNorm names;
 
-  // x [tokens, width] to out.
-  filbert_token_op operator()(const void* x, void* out, filbert_readers readers = FILBERT_OTHERS) const {
-    return norm({kind, x, gamma, beta, eps, width, out}, readers);
+  // Of x [tokens, width], plus the residual, to out.
+  filbert_token_op operator()(const void* x, void* out, filbert_readers readers = FILBERT_OTHERS,
+                              const void* residual = nullptr) const {
+    return norm({kind, x, gamma, beta, eps, width, out, residual}, readers);
+  }
+  // Of each of `count` heads of `width` numbers, in place.
+  filbert_token_op of_heads(const filbert_heads& heads, std::size_t count) const {
+    return head_norm({kind, heads, count, width, gamma, beta, eps});
   }
 };
 
@@ -51,26 +56,37 @@ inline Norm make_rms_norm(Tensors& tensors, const std::string& name, std::size_t
   return {FILBERT_RMS_NORM, width, eps, std::move(gamma), {}, {name + ".weight", ""}};
 }
 
+// The same, where a file has gamma - 1.
+inline Norm make_centered_rms_norm(Tensors& tensors, const std::string& name, std::size_t width, float eps) {
+  constexpr float kCenter = 1;
+  const auto gamma_of = [](std::vector<float> values) {
+    for (float& value : values) value += kCenter;
+    return values;
+  };
+  Weight gamma = tensors.computed({name + ".weight", width}, 0, gamma_of, Tensors::Init::zeros);
+  return {FILBERT_RMS_NORM, width, eps, std::move(gamma), {}, {name + ".weight", "", kCenter}};
+}
+
 inline Tensors::Parts with_suffix(Tensors::Parts parts, const char* suffix) {
   for (Tensors::Part& part : parts) part.name += suffix;
   return parts;
 }
 
-// Layers of one input, joined: each [part.rows, in]. input: the norm whose output they multiply, or null.
-inline Linear make_linear(Tensors& tensors, const Tensors::Parts& parts, std::size_t in, const Norm* input = nullptr,
+// Layers of one input, joined: each [part.rows, in]. input: the names of the norm whose output they multiply, if any.
+inline Linear make_linear(Tensors& tensors, const Tensors::Parts& parts, std::size_t in, const InputNorm& input = {},
                           bool has_bias = true, Tensors::Owner owner = Tensors::Owner::base) {
   Linear made;
-  made.weight = tensors.matrix(with_suffix(parts, ".weight"), in, input ? input->names : Tensors::InputNorm{}, owner);
+  made.weight = tensors.matrix(with_suffix(parts, ".weight"), in, input, owner);
   if (has_bias) made.bias = tensors.vector(with_suffix(parts, ".bias"), Tensors::Init::zeros, owner);
   return made;
 }
 
 // A gated layer: gate and what it multiplies, or one tensor with both.
-inline Linear make_gated(Tensors& tensors, const Tensors::Parts& parts, std::size_t in, const Norm& input,
-                         bool has_bias) {
+inline Linear make_gated(Tensors& tensors, const Tensors::Parts& parts, std::size_t in, const InputNorm& input,
+                         bool has_bias, Tensors::Gate gate = Tensors::Gate::upper) {
   Linear made;
-  made.weight = tensors.gated_matrix(with_suffix(parts, ".weight"), in, input.names);
-  if (has_bias) made.bias = tensors.gated_vector(with_suffix(parts, ".bias"), Tensors::Init::zeros);
+  made.weight = tensors.gated_matrix(with_suffix(parts, ".weight"), in, input, gate);
+  if (has_bias) made.bias = tensors.gated_vector(with_suffix(parts, ".bias"), Tensors::Init::zeros, gate);
   return made;
 }
 
@@ -99,6 +115,12 @@ inline InputRules rotary_inputs(std::size_t vocabulary, std::size_t longest) {
           .positions = size(config_limits::kPositions),
           .longest = longest,
           .rule = InputRules::Positions::of_tokens};
+}
+
+// The sums of what tables say of the batch's tokens; null tables are left out.
+inline filbert_embed_args embed_of(const Batch& batch, const Weight& word, const Weight& type, const Weight& position,
+                                   std::size_t width, void* out, float word_scale = 1) {
+  return {batch.ids, batch.types, batch.positions, word, type, position, width, out, word_scale};
 }
 
 // The rows that a run wants of one a sequence, as attention and gather take them.

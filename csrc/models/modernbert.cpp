@@ -22,16 +22,6 @@ struct Size {
   double full_theta, sliding_theta;
 };
 
-// Of the layers of one kind; `older` is what the configuration said before it had rope_parameters.
-double theta_of(const ConfigReader& config, const char* kind, double older) {
-  const auto all = config.object("rope_parameters");
-  if (!all) return older;
-  for (const char* field : {"rope_theta", "rope_type", "type"})
-    if (all->has(field)) all->fail(field, "an object for full_attention and one for sliding_attention");
-  const auto own = all->object(kind);
-  return own ? read_theta(*own, older) : older;
-}
-
 Size read(const ConfigReader& config) {
   const std::int64_t hidden = config.positive_int("hidden_size", 768, kHiddenSize);
   const std::int64_t heads = config.positive_int("num_attention_heads", 12, kHeads);
@@ -59,8 +49,8 @@ Size read(const ConfigReader& config) {
       .mlp_bias = config.boolean("mlp_bias", false),
       .activation = read_activation(config, "hidden_activation", "gelu"),
       .is_sliding = read_sliding_layers(config, layers, [&](std::size_t i) { return i % every != 0; }),
-      .full_theta = theta_of(config, "full_attention", global),
-      .sliding_theta = theta_of(config, "sliding_attention", local),
+      .full_theta = read_theta_of_kind(config, "full_attention", global),
+      .sliding_theta = read_theta_of_kind(config, "sliding_attention", local),
   };
 }
 
@@ -85,12 +75,12 @@ class ModernBert : public Encoder {
       Layer layer;
       if (i > 0) layer.attention_norm = make_norm(name + "attn_norm");
       const Norm& input = i > 0 ? layer.attention_norm : embedding_norm_;
-      layer.qkv = make_linear(tensors, {{name + "attn.Wqkv", 3 * hidden}}, hidden, &input, sizes.attention_bias);
-      layer.attention_out = make_linear(tensors, {{name + "attn.Wo", hidden}}, hidden, nullptr, sizes.attention_bias);
+      layer.qkv = make_linear(tensors, {{name + "attn.Wqkv", 3 * hidden}}, hidden, input.names, sizes.attention_bias);
+      layer.attention_out = make_linear(tensors, {{name + "attn.Wo", hidden}}, hidden, {}, sizes.attention_bias);
       layer.mlp_norm = make_norm(name + "mlp_norm");
-      layer.up =
-          make_gated(tensors, {{name + "mlp.Wi", 2 * sizes.intermediate}}, hidden, layer.mlp_norm, sizes.mlp_bias);
-      layer.down = make_linear(tensors, {{name + "mlp.Wo", hidden}}, sizes.intermediate, nullptr, sizes.mlp_bias);
+      layer.up = make_gated(tensors, {{name + "mlp.Wi", 2 * sizes.intermediate}}, hidden, layer.mlp_norm.names,
+                            sizes.mlp_bias);
+      layer.down = make_linear(tensors, {{name + "mlp.Wo", hidden}}, sizes.intermediate, {}, sizes.mlp_bias);
       layers_.push_back(std::move(layer));
     }
     final_norm_ = make_norm("final_norm");
@@ -115,7 +105,7 @@ class ModernBert : public Encoder {
 
     filbert_attention_args attention = attention_over(batch, qkv, config_.heads, config_.heads, head_size, context);
 
-    ops.token_ops({embed({batch.ids, batch.types, batch.positions, word_, nullptr, nullptr, hidden, sum},
+    ops.token_ops({embed(embed_of(batch, word_, {}, {}, hidden, sum),
                          FILBERT_NEXT_ALONE),  // [tokens, hidden]
                    embedding_norm_(sum, x)},   // [tokens, hidden]
                   batch.tokens);
@@ -175,10 +165,10 @@ class Classifier : public Head {
     labels_ = count_labels(config);
     reads_ = config.one_of("classifier_pooling", "cls", {"cls", "mean"}) == "cls" ? Rows::first : Rows::all;
     activation_ = read_activation(config, "classifier_activation", "gelu");
-    dense_ = make_linear(tensors, {{"head.dense", hidden_}}, hidden_, nullptr, config.boolean("classifier_bias", false),
-                         kHead);
+    dense_ =
+        make_linear(tensors, {{"head.dense", hidden_}}, hidden_, {}, config.boolean("classifier_bias", false), kHead);
     norm_ = make_layer_norm(tensors, "head.norm", hidden_, sizes.eps, sizes.norm_bias, kHead);
-    classifier_ = make_linear(tensors, {{"classifier", labels_}}, hidden_, &norm_, true, kHead);
+    classifier_ = make_linear(tensors, {{"classifier", labels_}}, hidden_, norm_.names, true, kHead);
   }
 
   Rows reads() const override { return reads_; }
@@ -221,6 +211,6 @@ std::unique_ptr<Head> modernbert_head(Task task, const ConfigReader& config, Ten
 
 }  // namespace
 
-extern const Family kModernbert = {"modernbert", "model.", modernbert, modernbert_head};
+extern const Family kModernbert = {"modernbert", {"model."}, modernbert, modernbert_head};
 
 }  // namespace filbert

@@ -6,6 +6,7 @@
 
 #include "models/activations.h"
 #include "models/attention_settings.h"
+#include "models/heads.h"
 #include "models/layers.h"
 
 namespace filbert {
@@ -21,16 +22,6 @@ struct Size {
   std::vector<bool> is_sliding;  // a layer
   double theta;
 };
-
-double read_theta_of_all(const ConfigReader& config) {
-  refuse_scaled_rotation(config);
-  const double older = config.positive_number("rope_theta", 10000);
-  const auto parameters = config.object("rope_parameters");
-  if (!parameters) return older;
-  for (const char* field : {"full_attention", "sliding_attention"})
-    if (parameters->has(field)) parameters->fail(field, "one rope_theta for all layers");
-  return read_theta(*parameters, older);
-}
 
 Size read(const ConfigReader& config) {
   const std::int64_t heads = config.positive_int("num_attention_heads", 32, kHeads);
@@ -67,7 +58,7 @@ Size read(const ConfigReader& config) {
       .causal = causal,
       .activation = read_activation(config, "hidden_act", "silu"),
       .is_sliding = std::move(is_sliding),
-      .theta = read_theta_of_all(config),
+      .theta = read_theta_of_all(config, 10000),
   };
 }
 
@@ -91,15 +82,15 @@ class Qwen3 : public Encoder {
                               {{attention + "q_proj", heads * head_size},
                                {attention + "k_proj", kv_heads * head_size},
                                {attention + "v_proj", kv_heads * head_size}},
-                              hidden, &layer.attention_norm, attention_bias);
+                              hidden, layer.attention_norm.names, attention_bias);
       layer.q_norm = make_rms_norm(tensors, attention + "q_norm", head_size, eps);
       layer.k_norm = make_rms_norm(tensors, attention + "k_norm", head_size, eps);
       layer.attention_out =
-          make_linear(tensors, {{attention + "o_proj", hidden}}, heads * head_size, nullptr, attention_bias);
+          make_linear(tensors, {{attention + "o_proj", hidden}}, heads * head_size, {}, attention_bias);
       layer.mlp_norm = make_rms_norm(tensors, name + "post_attention_layernorm", hidden, eps);
       layer.up = make_gated(tensors, {{name + "mlp.gate_proj", intermediate}, {name + "mlp.up_proj", intermediate}},
-                            hidden, layer.mlp_norm, false);
-      layer.down = make_linear(tensors, {{name + "mlp.down_proj", hidden}}, intermediate, nullptr, false);
+                            hidden, layer.mlp_norm.names, false);
+      layer.down = make_linear(tensors, {{name + "mlp.down_proj", hidden}}, intermediate, {}, false);
       layers_.push_back(std::move(layer));
     }
     final_norm_ = make_rms_norm(tensors, "norm", hidden, eps);
@@ -126,7 +117,7 @@ class Qwen3 : public Encoder {
     attention.causal = config_.causal;
     const std::size_t turning = config_.heads + config_.kv_heads;  // those of q and k, side by side
 
-    ops.token_ops({embed({batch.ids, batch.types, batch.positions, word_, nullptr, nullptr, hidden, x})},
+    ops.token_ops({embed(embed_of(batch, word_, {}, {}, hidden, x))},
                   batch.tokens);  // [tokens, hidden]
     trace.hidden_state(x);
     for (std::size_t i = 0; i < layers_.size(); ++i) {
@@ -137,14 +128,12 @@ class Qwen3 : public Encoder {
       attention.rows = rows_op(wanted);
       attention.window = config_.is_sliding[i] ? config_.window : 0;
       trace.next_attention(attention);
-      ops.token_ops({layer.attention_norm(x, normed, FILBERT_NEXT_ALONE),  // [tokens, hidden]
-                     layer.qkv.to_heads(normed, qkv, head_size),           // [tokens, width]
-                     head_norm({FILBERT_RMS_NORM, attention.q, config_.heads, head_size, layer.q_norm.gamma, nullptr,
-                                config_.eps}),
-                     head_norm({FILBERT_RMS_NORM, attention.k, config_.kv_heads, head_size, layer.k_norm.gamma, nullptr,
-                                config_.eps}),
-                     rope({attention.q, turning, head_size, batch.positions, frequencies_, head_size})},
-                    batch.tokens);
+      ops.token_ops(
+          {layer.attention_norm(x, normed, FILBERT_NEXT_ALONE),  // [tokens, hidden]
+           layer.qkv.to_heads(normed, qkv, head_size),           // [tokens, width]
+           layer.q_norm.of_heads(attention.q, config_.heads), layer.k_norm.of_heads(attention.k, config_.kv_heads),
+           rope({attention.q, turning, head_size, batch.positions, frequencies_, head_size})},
+          batch.tokens);
       ops.attention(attention);  // [tokens, q_width]
       if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
       ops.token_ops(
@@ -175,10 +164,8 @@ std::unique_ptr<Encoder> qwen3(const ConfigReader& config, Tensors& tensors) {
   return std::make_unique<Qwen3>(read(config), tensors);
 }
 
-std::unique_ptr<Head> no_head(Task, const ConfigReader&, Tensors&) { return nullptr; }
-
 }  // namespace
 
-extern const Family kQwen3 = {"qwen3", "model.", qwen3, no_head};
+extern const Family kQwen3 = {"qwen3", {"model."}, qwen3, no_head};
 
 }  // namespace filbert

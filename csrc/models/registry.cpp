@@ -2,6 +2,7 @@
 
 #include <filbert/config.h>
 
+#include <set>
 #include <string>
 
 #include "engine/tensor_match.h"
@@ -9,12 +10,16 @@
 
 namespace filbert {
 
-extern const Family kBert, kRoberta, kXlmRoberta, kCamembert, kDistilbert, kMpnet, kModernbert, kQwen3;
+extern const Family kAlbert, kBert, kCamembert, kDistilbert, kElectra, kGemma3Text, kGte, kJinaBert, kJinaV3,
+    kJinaV3Hub, kModernbert, kMpnet, kNew, kNomicBert, kQwen3, kRoberta, kXlmRoberta;
 
 namespace {
 
-const Family* const kFamilies[] = {&kBert,       &kRoberta, &kXlmRoberta, &kCamembert,
-                                   &kDistilbert, &kMpnet,   &kModernbert, &kQwen3};
+// Of several with one model_type, those that are marked come first.
+const Family* const kFamilies[] = {
+    &kAlbert,     &kJinaBert, &kBert, &kCamembert, &kDistilbert, &kElectra, &kGemma3Text, &kGte,        &kJinaV3,
+    &kModernbert, &kMpnet,    &kNew,  &kNomicBert, &kQwen3,      &kRoberta, &kJinaV3Hub,  &kXlmRoberta,
+};
 
 // What no family computes: weights that the file holds quantised, and attention without some of its heads.
 void refuse_unsupported(const ConfigReader& config) {
@@ -31,14 +36,23 @@ void refuse_unsupported(const ConfigReader& config) {
 const Family& find_family(const ConfigReader& config, const std::string& fallback) {
   refuse_unsupported(config);
   std::string known;
-  for (const Family* family : kFamilies) known += (known.empty() ? "" : ", ") + std::string(family->model_type);
+  for (const Family* family : kFamilies)
+    if (family->position_embedding_type.empty()) known += (known.empty() ? "" : ", ") + std::string(family->model_type);
+  const JsonValue* const positions = config.find("position_embedding_type");
+  const auto is_marked = [&](std::string_view mark) {
+    return positions != nullptr && positions->string() != nullptr && *positions->string() == mark;
+  };
+  // jina-embeddings-v3's does not say what it is.
+  if (!config.has("model_type") && fallback.empty() && is_marked(kJinaV3Hub.position_embedding_type)) return kJinaV3Hub;
   if (!config.has("model_type") && fallback.empty()) {
     config.fail_with("model_type is missing; expected one of: " + known +
                      ". Add it, such as \"model_type\": \"bert\", or in Python name the class, such as BertModel");
   }
   const std::string model_type = config.string("model_type", fallback);
-  for (const Family* family : kFamilies)
-    if (family->model_type == model_type) return *family;
+  for (const Family* family : kFamilies) {
+    const std::string_view mark = family->position_embedding_type;
+    if (family->model_type == model_type && (mark.empty() || is_marked(mark))) return *family;
+  }
   config.fail("model_type", "one of the supported: " + known);
 }
 
@@ -48,8 +62,9 @@ struct Specs {
   std::vector<TensorSpec> base, head;
 };
 
-Specs declare(const Family& family, const ConfigReader& config, Task task) {
-  DeclaredTensors base, head;
+// names: those of the file's tensors.
+Specs declare(const Family& family, const ConfigReader& config, Task task, const std::set<std::string>& names = {}) {
+  DeclaredTensors base(names), head(names);
   family.encoder(config, base);
   const bool has_head = family.head(task, config, head) != nullptr;
   if (!has_head && task == Task::sequence_classification)
@@ -77,13 +92,13 @@ std::vector<TensorSpec> tensor_specs(const std::string& config_json, Task task) 
 
 TensorMatch match_tensors(const Family& family, const ConfigReader& config, const Weights& weights, Task task,
                           bool require_head) {
-  const Specs specs = declare(family, config, task);
+  const Specs specs = declare(family, config, task, names_in(weights, family.prefixes));
   const bool has_task = task != Task::encoder && task != Task::model;
   TensorMatch result =
-      match(specs.base, specs.head, std::string(family.prefix), require_head || has_task, missing_head(task), weights);
+      match(specs.base, specs.head, family.prefixes, require_head || has_task, missing_head(task), weights);
   for (MatchedTensor& tensor : result.tensors) {
     const bool prefixed = has_task && tensor.spec.owner == TensorSpec::Owner::base;
-    tensor.saved_name = (prefixed ? std::string(family.prefix) : "") + tensor.spec.name;
+    tensor.saved_name = (prefixed ? std::string(family.prefixes.front()) : "") + tensor.spec.name;
   }
   return result;
 }

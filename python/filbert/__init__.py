@@ -21,11 +21,17 @@ if TYPE_CHECKING:
     from .errors import InputError as InputError
     from .errors import UnsafePickleError as UnsafePickleError
     from .errors import WeightsError as WeightsError
+    from .models.albert import *  # noqa: F403
     from .models.bert import *  # noqa: F403
     from .models.camembert import *  # noqa: F403
     from .models.distilbert import *  # noqa: F403
+    from .models.electra import *  # noqa: F403
+    from .models.gemma3_text import *  # noqa: F403
+    from .models.gte import *  # noqa: F403
+    from .models.jina_embeddings_v3 import *  # noqa: F403
     from .models.modernbert import *  # noqa: F403
     from .models.mpnet import *  # noqa: F403
+    from .models.nomic_bert import *  # noqa: F403
     from .models.qwen3 import *  # noqa: F403
     from .models.roberta import *  # noqa: F403
     from .models.xlm_roberta import *  # noqa: F403

@@ -44,7 +44,9 @@ class _AnyConfig(PretrainedConfig):
 
 
 def _new_config(**values: Any) -> PretrainedConfig:
-    return AutoConfig.for_model(values.pop("model_type", None), **values)
+    # jina-embeddings-v3's does not say what it is.
+    default = "xlm-roberta" if values.get("position_embedding_type") == "rotary" else None
+    return AutoConfig.for_model(values.pop("model_type", default), **values)
 
 
 class _AutoModel:

@@ -168,7 +168,7 @@ TEST_CASE("config: model_type may be known from elsewhere") {
   for (const char* text : {"{}", R"({"model_type": null})", R"({"hidden_size": 32, "num_attention_heads": 4})"}) {
     CAPTURE(text);
     CHECK(error(text, "bert") == "");
-    CHECK(contains(error(text, ""), "m/config.json: model_type is missing; expected one of: bert, roberta, "));
+    CHECK(contains(error(text, ""), "m/config.json: model_type is missing; expected one of: albert, bert, "));
     CHECK(contains(error(text, "gpt2"), "model_type"));
   }
   // The file wins.

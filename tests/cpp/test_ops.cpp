@@ -107,6 +107,7 @@ TEST_CASE("ops: norm, embed, gather and pool against scalar, odd widths") {
     for (const std::size_t width : {1u, 2u, 7u, 8u, 15u, 16u, 17u, 31u, 33u, 384u, 1023u}) {
       constexpr std::size_t kTokens = 37, kRows = 11;
       const std::vector<float> x = random_floats(kTokens * width, 6, 3.0f);
+      const std::vector<float> residual = random_floats(kTokens * width, 5);
       const std::vector<float> scale = random_floats(width, 7), shift = random_floats(width, 8);
       const std::vector<float> word = random_floats(kRows * width, 9), place = random_floats(kRows * width, 10);
       std::vector<std::int32_t> ids(kTokens), zeros(kTokens, 0);
@@ -118,13 +119,15 @@ TEST_CASE("ops: norm, embed, gather and pool against scalar, odd widths") {
         const WeightPtr beta = load(backend, FILBERT_VECTOR, shift, width);
         const WeightPtr words = load(backend, FILBERT_TABLE, word, kRows, width);
         const WeightPtr places = load(backend, FILBERT_TABLE, place, kRows, width);
-        std::vector<std::vector<float>> all(14, std::vector<float>(kTokens * width, 0.0f));
+        std::vector<std::vector<float>> all(18, std::vector<float>(kTokens * width, 0.0f));
         std::size_t next = 0;
         for (const filbert_norm_kind kind : {FILBERT_LAYER_NORM, FILBERT_RMS_NORM})
           for (const filbert_weight* add : {beta.get(), static_cast<filbert_weight*>(nullptr)})
-            backend.token_ops({norm({kind, x.data(), gamma.get(), add, 1e-12f, width, all[next++].data()})}, kTokens);
+            for (const float* more : {static_cast<const float*>(nullptr), residual.data()})
+              backend.token_ops({norm({kind, x.data(), gamma.get(), add, 1e-12f, width, all[next++].data(), more})},
+                                kTokens);
         backend.token_ops({embed({ids.data(), zeros.data(), ids.data(), words.get(), nullptr, places.get(), width,
-                                  all[next++].data()})},
+                                  all[next++].data(), 1.25f})},
                           kTokens);
         backend.gather({x.data(), ids.data(), kRows, width, all[next++].data()});
         for (const filbert_pooling pooling :
@@ -142,9 +145,9 @@ TEST_CASE("ops: norm, embed, gather and pool against scalar, odd widths") {
         CHECK(difference(found[i], expected[i]) < (width < 8 ? 2e-3 : 100 * kUlp));
       }
       for (std::size_t i = 0; i < kRows; ++i)
-        CHECK(same_bits(slice(found[5], i * width, width), slice(x, static_cast<std::size_t>(ids[i]) * width, width)));
+        CHECK(same_bits(slice(found[9], i * width, width), slice(x, static_cast<std::size_t>(ids[i]) * width, width)));
       for (std::size_t s = 0; s < 3; ++s)
-        CHECK(same_bits(slice(found[12], s * width, width),
+        CHECK(same_bits(slice(found[16], s * width, width),
                         slice(x, static_cast<std::size_t>(cu[s + 1] - 1) * width, width)));
     }
   }
@@ -166,7 +169,8 @@ TEST_CASE("ops: norms of heads are those of their rows, and touch nothing beside
           for (std::size_t head = 0; head < kCount; ++head) {
             const std::size_t at = token * kWidth + kColumn + head * head_size;
             const std::vector<float> row = slice(x, at, head_size);
-            ops->token_ops({norm({kind, row.data(), gamma.get(), beta.get(), 1e-6f, head_size, &expected[at]})}, 1);
+            ops->token_ops(
+                {norm({kind, row.data(), gamma.get(), beta.get(), 1e-6f, head_size, &expected[at], nullptr})}, 1);
           }
         ops->token_ops(
             {head_norm({kind, {found.data(), kWidth, kColumn}, kCount, head_size, gamma.get(), beta.get(), 1e-6f})},

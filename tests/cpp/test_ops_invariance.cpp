@@ -36,10 +36,10 @@ class Chain {
     const auto width_norm = [&](filbert_norm_kind kind, const std::vector<float>& from, std::vector<float>& to,
                                 filbert_readers readers) {
       const filbert_weight* beta = kind == FILBERT_LAYER_NORM ? beta_.get() : nullptr;
-      return norm({kind, from.data(), gamma_.get(), beta, 1e-12f, kWidth, to.data()}, readers);
+      return norm({kind, from.data(), gamma_.get(), beta, 1e-12f, kWidth, to.data(), nullptr}, readers);
     };
     ops_.token_ops(
-        {embed({ids.data(), ids.data(), ids.data(), words_.get(), nullptr, words_.get(), kWidth, sum.data()},
+        {embed({ids.data(), ids.data(), ids.data(), words_.get(), nullptr, words_.get(), kWidth, sum.data(), 1.0f},
                FILBERT_NEXT_ALONE),
          width_norm(FILBERT_LAYER_NORM, sum, x, FILBERT_NEXT_AND_OTHERS),
          width_norm(FILBERT_RMS_NORM, x, y, FILBERT_NEXT_ALONE),

@@ -49,7 +49,7 @@ std::vector<Held> held(const std::string& prefix, const char* weight = "weight",
 }
 
 TensorMatch match_bert(const std::vector<Held>& tensors, bool require = true) {
-  return match(kBase, kPooler, "bert.", require, "\nadvice", weights_with(tensors));
+  return match(kBase, kPooler, {"bert."}, require, "\nadvice", weights_with(tensors));
 }
 
 std::string error_of(const std::vector<Held>& tensors, bool require = true) {
@@ -58,7 +58,7 @@ std::string error_of(const std::vector<Held>& tensors, bool require = true) {
 
 // For a base model without a head.
 TensorMatch match_all(const std::vector<TensorSpec>& specs, const Weights& weights) {
-  return match(specs, {}, "bert.", false, "", weights);
+  return match(specs, {}, {"bert."}, false, "", weights);
 }
 
 std::vector<Held> operator+(std::vector<Held> tensors, const Held& more) {
@@ -106,7 +106,7 @@ TEST_CASE("match: a head that a checkpoint may lack") {
   CHECK(match_bert(with, false).head);
   CHECK_FALSE(match_bert(without, false).head);
   CHECK(match_bert(without, false).tensors.size() == 2);
-  const TensorMatch none = match(kBase, {}, "bert.", true, "", weights_with(with));
+  const TensorMatch none = match(kBase, {}, {"bert."}, true, "", weights_with(with));
   CHECK_FALSE(none.head);
   CHECK_FALSE(none.has_head);
   CHECK(none.tensors.size() == 2);
@@ -123,7 +123,7 @@ TEST_CASE("match: a head that stands on a part of the base model") {
   std::vector<TensorSpec> head = kPooler;
   head.push_back({"classifier.weight", {3, 2}, TensorSpec::Init::normal, TensorSpec::Owner::head});
   const auto found = [&](const std::vector<Held>& tensors) {
-    return match(kBase, head, "bert.", true, "\nadvice", weights_with(tensors));
+    return match(kBase, head, {"bert."}, true, "\nadvice", weights_with(tensors));
   };
   CHECK(found(held("bert.") + Held{"classifier.weight", {3, 2}}).tensors.size() == 5);
   CHECK(

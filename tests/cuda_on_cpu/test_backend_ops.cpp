@@ -77,7 +77,7 @@ TEST_CASE("backend: an op of a kind that it does not know is an error that names
   const std::vector<float> gamma(8, 1.0f);
   void* x = device.activations(random_floats(16, 1));
   void* out = device.activations(std::vector<float>(16, 7.0f));
-  const filbert_norm_args args = {FILBERT_LAYER_NORM, x, device.vector(gamma), nullptr, 0, 8, out};
+  const filbert_norm_args args = {FILBERT_LAYER_NORM, x, device.vector(gamma), nullptr, 0, 8, out, nullptr};
   for (const int kind : {5, 7})  // what the enumeration has room for
     for (const filbert_readers readers : {FILBERT_OTHERS, FILBERT_NEXT_ALONE}) {
       filbert_token_op unknown = norm(args, readers);
@@ -115,8 +115,8 @@ TEST_CASE("backend: sums of embeddings are written unless the next op norms them
     const std::vector<float> untouched(kTokens * kWidth, 7.0f);
     void* sum = device.activations(untouched);
     void* out = device.activations(untouched);
-    const filbert_embed_args args = {ids, types, positions, word, type, position, kWidth, sum};
-    const filbert_norm_args to = {FILBERT_LAYER_NORM, sum, gamma, beta, 1e-12f, kWidth, out};
+    const filbert_embed_args args = {ids, types, positions, word, type, position, kWidth, sum, 1};
+    const filbert_norm_args to = {FILBERT_LAYER_NORM, sum, gamma, beta, 1e-12f, kWidth, out, nullptr};
 
     device.ops.token_ops({embed(args, FILBERT_NEXT_ALONE), norm(to)}, kTokens);
     const std::vector<float> at_once = device.read(out, kTokens * kWidth);

@@ -50,7 +50,7 @@ struct NormVectors {
   const filbert_weight* beta_or_null() const { return kind.has_beta ? &beta_weight : nullptr; }
 
   filbert_norm_args args(const void* x, void* out) const {
-    return {kind.kind, x, &gamma_weight, beta_or_null(), kEps, gamma.size(), out};
+    return {kind.kind, x, &gamma_weight, beta_or_null(), kEps, gamma.size(), out, nullptr};
   }
   filbert_head_norm_args args(const filbert_heads& heads, std::size_t count) const {
     return {kind.kind, heads, count, gamma.size(), &gamma_weight, beta_or_null(), kEps};
@@ -124,6 +124,25 @@ TEST_CASE_TEMPLATE("norm: layer and RMS, with and without beta, each row as if a
     }
 }
 
+TEST_CASE_TEMPLATE("norm: a residual is added to what the norm gives", T, float, F16, Bf16) {
+  for (const std::size_t width : kWidths) {
+    CAPTURE(width);
+    constexpr std::size_t kTokens = 3;
+    const NormVectors vectors(width);
+    const DeviceArray<T> x(stored<T>(random_floats(kTokens * width, 1)));
+    const std::vector<T> more = stored<T>(random_floats(kTokens * width, 2));
+    const DeviceArray<T> residual(more);
+    const DeviceArray<T> out(kTokens * width);
+    filbert_norm_args args = vectors.args(x.data(), out.data());
+    args.residual = residual.data();
+    REQUIRE(norm(Stored<T>::kType, args, kTokens, nullptr) == cudaSuccess);
+    const std::vector<float> found = floats(out.host()), added = floats(more);
+    const std::vector<float> normed = floats(run_norm(x.host(), vectors));
+    for (std::size_t i = 0; i < found.size(); ++i)  // what is rounded twice here is rounded once there
+      CHECK(is_near<T>(found[i], double{normed[i]} + added[i], (sizeof(T) == 4 ? kUlp : 0.01) * std::abs(normed[i])));
+  }
+}
+
 TEST_CASE_TEMPLATE("norm: of heads, in place, in a part of a matrix, each token as if alone", T, float, F16, Bf16) {
   constexpr std::size_t kTokens = 5, kBeside[][2] = {{0, 0}, {16, 32}, {1, 0}, {0, 3}};
   std::size_t turn = 0;
@@ -166,6 +185,8 @@ TEST_CASE_TEMPLATE("norm: of heads, in place, in a part of a matrix, each token 
 namespace {
 
 // Tables and indices into them; which of the tables an op has is a bit each.
+constexpr float kWordScale = 2;
+
 struct Embeddings {
   static constexpr std::size_t kTokens = 9, kRows[] = {30, 2, 12};
   std::size_t width;
@@ -185,7 +206,8 @@ struct Embeddings {
     std::vector<double> result(kTokens * width, 0.0);
     for (std::size_t i = 0; i < 3; ++i)
       for (std::size_t n = 0; (which >> i & 1) && n < result.size(); ++n)
-        result[n] += tables[i][static_cast<std::size_t>(indices[i][n / width]) * width + n % width];
+        result[n] += tables[i][static_cast<std::size_t>(indices[i][n / width]) * width + n % width] *
+                     (i == 0 ? kWordScale : 1.0f);
     return result;
   }
 
@@ -205,7 +227,8 @@ struct Embeddings {
                                      has(1) ? &kinds : nullptr,
                                      has(2) ? &places : nullptr,
                                      width,
-                                     vectors ? nullptr : out.data()};
+                                     vectors ? nullptr : out.data(),
+                                     kWordScale};
     REQUIRE((vectors ? embed_norm(Stored<T>::kType, args, vectors->args(nullptr, out.data()), kTokens, nullptr)
                      : embed(Stored<T>::kType, args, kTokens, nullptr)) == cudaSuccess);
     return out.host();
@@ -226,7 +249,7 @@ TEST_CASE_TEMPLATE("norm: of sums of embeddings, and the sums themselves", T, fl
       const std::vector<double> sums = embeddings.sums(which);
       check_norm<T>(sums, vectors, floats(embeddings.run<T>(which, &vectors)));
       const std::vector<float> found = floats(embeddings.run<T>(which, nullptr));
-      // Two additions, whose sums are below 16.
+      // A product, which is exact, and two additions, whose sums are below 16.
       for (std::size_t i = 0; i < sums.size(); ++i) CHECK(is_near<T>(found[i], sums[i], 2 * kUlp * 16));
     }
   }

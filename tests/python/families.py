@@ -13,6 +13,7 @@ class Family(NamedTuple):
 
     pads: whether padding ids may stand among the others (where positions are counted from ids).
     is_limited: whether no sequence may be longer than the table of positions.
+    in_transformers: whether transformers has it under that name.
     """
 
     stem: str
@@ -22,6 +23,7 @@ class Family(NamedTuple):
     pooler: bool = True
     is_limited: bool = True
     tasks: tuple[str, ...] = ("Model", "ForSequenceClassification")
+    in_transformers: bool = True
 
 
 def _bert(rng: np.random.Generator) -> dict[str, Any]:
@@ -127,17 +129,93 @@ def _qwen3(rng: np.random.Generator) -> dict[str, Any]:
     return {**config, **({"rope_theta": theta} if rng.integers(2) else {"rope_parameters": {"rope_theta": theta}})}
 
 
+def _electra(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _bert(rng)
+    return {**drawn, "embedding_size": int(rng.choice([drawn["hidden_size"], 7, 48]))}
+
+
+def _albert(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _bert(rng)
+    layers = int(rng.integers(1, 5))
+    return {
+        **{**drawn, "num_hidden_layers": layers},
+        "embedding_size": int(rng.choice([drawn["hidden_size"], 7, 48])),
+        "num_hidden_groups": int(rng.integers(1, layers + 1)),
+        "inner_group_num": int(rng.integers(1, 3)),
+    }
+
+
+def _rotary_bert(rng: np.random.Generator) -> dict[str, Any]:
+    """Post-norm with rotary positions."""
+    drawn, heads = _bert(rng), int(rng.integers(1, 6))
+    theta = float(rng.choice([10000, 160000, 30.5]))
+    return {
+        **drawn,
+        "num_attention_heads": heads,
+        "hidden_size": heads * int(rng.choice(EVEN_HEADS[: 5 if heads == 1 else None])),
+        "pad_token_id": 0,
+        **({"rope_theta": theta} if rng.integers(2) else {"rope_parameters": {"rope_theta": theta}}),
+    }
+
+
+def _gte(rng: np.random.Generator) -> dict[str, Any]:
+    return {**_rotary_bert(rng), "type_vocab_size": int(rng.integers(1, 3))}
+
+
+def _gemma3(rng: np.random.Generator) -> dict[str, Any]:
+    drawn, kv_heads, layers = _bert(rng), int(rng.integers(1, 3)), int(rng.integers(1, 5))
+    full, sliding = float(rng.choice([1000000, 1000])), float(rng.choice([10000, 30.5]))
+    heads = kv_heads * int(rng.integers(1, 4))
+    config = {
+        **{key: drawn[key] for key in ("vocab_size", "intermediate_size", "initializer_range")},
+        "max_position_embeddings": drawn["max_position_embeddings"],
+        "hidden_activation": drawn["hidden_act"],
+        "num_hidden_layers": layers,
+        "hidden_size": heads * int(rng.integers(8, 40)),
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": int(rng.choice(EVEN_HEADS)),
+        "query_pre_attn_scalar": int(rng.choice([256, 24, 7])),
+        "rms_norm_eps": float(rng.choice([1e-6, 1e-3])),
+        "attention_bias": bool(rng.integers(2)),
+        "sliding_window": int(rng.choice([2, 4, 8, 30, 1000])),  # of an odd one, transformers keeps one less
+        "use_bidirectional_attention": bool(rng.random() < 0.7),
+        "pad_token_id": 0,
+    }
+    if rng.integers(2):
+        config["layer_types"] = _layer_types(rng, layers)
+        thetas = {"full_attention": {"rope_theta": full}, "sliding_attention": {"rope_theta": sliding}}
+        return {**config, "rope_parameters": {kind: {"rope_type": "default", **own} for kind, own in thetas.items()}}
+    return {
+        **config,
+        "sliding_window_pattern": int(rng.integers(1, 4)),
+        "rope_theta": full,
+        "rope_local_base_freq": sliding,
+    }
+
+
+# What the families with rotary positions have in common.
+_ROTARY: dict[str, Any] = {"pooler": False, "is_limited": False, "tasks": ("Model",)}
+
 FAMILIES = {
+    "albert": Family("Albert", _albert, tasks=("Model",)),
     "bert": Family("Bert", _bert),
     "camembert": Family("Camembert", _roberta, pads=True),
     "distilbert": Family("DistilBert", _distilbert, types=False, pooler=False),
+    "electra": Family("Electra", _electra, pooler=False, tasks=("Model",)),
+    "gemma3_text": Family("Gemma3Text", _gemma3, types=False, **_ROTARY),
+    "gte": Family("Gte", _gte, **_ROTARY),
+    "jina_embeddings_v3": Family("JinaEmbeddingsV3", _rotary_bert, **{**_ROTARY, "pooler": True}),
     "modernbert": Family("ModernBert", _modernbert, types=False, pooler=False, is_limited=False),
     "mpnet": Family("MPNet", _mpnet, pads=True, types=False),
-    "qwen3": Family("Qwen3", _qwen3, types=False, pooler=False, is_limited=False, tasks=("Model",)),
+    "new": Family("New", _gte, in_transformers=False, **_ROTARY),
+    "nomic_bert": Family("NomicBert", _rotary_bert, **_ROTARY),
+    "qwen3": Family("Qwen3", _qwen3, types=False, **_ROTARY),
     "roberta": Family("Roberta", _roberta, pads=True),
     "xlm-roberta": Family("XLMRoberta", _roberta, pads=True),
 }
 MODELS = [(name, task) for name, family in FAMILIES.items() for task in family.tasks]
+REFERENCED = [name for name, family in FAMILIES.items() if family.in_transformers]
 CLASSIFIERS = [name for name, task in MODELS if task == "ForSequenceClassification"]
 
 

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from families import CLASSIFIERS, FAMILIES, MODELS, draw_call
+from families import CLASSIFIERS, FAMILIES, MODELS, REFERENCED, draw_call
+from safetensors.numpy import load_file
 from test_parity import check, reference_outputs
 
 import filbert
@@ -39,7 +40,7 @@ def test_the_table_has_every_family():
     }
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", REFERENCED)
 @pytest.mark.parametrize("seed", range(CASES))
 def test_the_base_model(torch, transformers, tmp_path, name, seed):
     config, reference = reference_model(torch, transformers, name, "Model", seed)
@@ -86,12 +87,13 @@ def test_sequence_classification(torch, transformers, tmp_path, name, seed):
     assert len(states.hidden_states) == len(single.hidden_states)
 
 
-@pytest.mark.parametrize(("name", "task"), MODELS)
+@pytest.mark.parametrize(("name", "task"), [model for model in MODELS if model[0] in REFERENCED])
 def test_saving_and_loading_both_ways(torch, transformers, tmp_path, name, task):
     _, reference = reference_model(torch, transformers, name, task, 7)
     reference.save_pretrained(tmp_path / "theirs")
     ours = getattr(filbert, f"Auto{task if task == 'Model' else 'Model' + task}").from_pretrained(tmp_path / "theirs")
-    expected = {key: value.numpy() for key, value in reference.state_dict().items() if "position_ids" not in key}
+    # By the names of the file: transformers renames those of some families as it loads and saves them.
+    expected = load_file(tmp_path / "theirs" / "model.safetensors")
     assert {key: value.tobytes() for key, value in ours.state_dict().items()} == {
         key: value.tobytes() for key, value in expected.items()
     }
@@ -201,7 +203,7 @@ def test_the_usual_names_of_distilbert_sizes(tmp_path):
     assert again([[5, 6]]).last_hidden_state.tobytes() == model([[5, 6]]).last_hidden_state.tobytes()
     assert again.config.hidden_size == again.config.dim == config["dim"]
     (tmp_path / "config.json").write_text(json.dumps({**renamed, "n_heads": 1}))
-    with pytest.raises(ConfigError, match=r"num_attention_heads: found .* no second name beside n_heads"):
+    with pytest.raises(ConfigError, match=r"num_attention_heads: found .* expected what n_heads says"):
         AutoModel.from_pretrained(tmp_path)
 
 

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define FILBERT_BACKEND_ABI 6
+#define FILBERT_BACKEND_ABI 7
 
 typedef enum filbert_status {
   FILBERT_OK = 0,
@@ -97,7 +97,7 @@ typedef struct filbert_heads {
   size_t column;
 } filbert_heads;
 
-/* out[t] = word[ids[t]] + type[types[t]] + position[positions[t]]; null tables are left out. */
+/* out[t] = word_scale word[ids[t]] + type[types[t]] + position[positions[t]]; null tables are left out. */
 typedef struct filbert_embed_args {
   const int32_t* ids;       /* [tokens] */
   const int32_t* types;     /* [tokens] */
@@ -107,6 +107,7 @@ typedef struct filbert_embed_args {
   const filbert_weight* position;
   size_t width;
   void* out; /* [tokens, width] */
+  float word_scale;
 } filbert_embed_args;
 
 /* out = activation(x weight^T + bias) + residual. Of a gated weight, out = activation(x gate^T + gate bias) times
@@ -133,10 +134,11 @@ typedef struct filbert_norm_args {
   const filbert_weight* beta;  /* [width] or null */
   float eps;
   size_t width;
-  void* out; /* [tokens, width] */
+  void* out;            /* [tokens, width] */
+  const void* residual; /* [tokens, width] or null: what is added to the norm */
 } filbert_norm_args;
 
-/* A norm of each head, in place. */
+/* A norm of each head, in place. Neighbours may be normed together: as one head of their width. */
 typedef struct filbert_head_norm_args {
   filbert_norm_kind kind;
   filbert_heads heads;

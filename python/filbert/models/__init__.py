@@ -9,11 +9,18 @@ _CLASSIFIES = (*_BASE, "ForSequenceClassification")
 
 # model_type -> (module of this package, what the names of its classes begin with, and what they end in)
 FAMILIES = {
+    "albert": ("albert", "Albert", _BASE),
     "bert": ("bert", "Bert", _CLASSIFIES),
     "camembert": ("camembert", "Camembert", _CLASSIFIES),
     "distilbert": ("distilbert", "DistilBert", _CLASSIFIES),
+    "electra": ("electra", "Electra", _BASE),
+    "gemma3_text": ("gemma3_text", "Gemma3Text", _BASE),
+    "gte": ("gte", "Gte", _BASE),
+    "jina_embeddings_v3": ("jina_embeddings_v3", "JinaEmbeddingsV3", _BASE),
     "modernbert": ("modernbert", "ModernBert", _CLASSIFIES),
     "mpnet": ("mpnet", "MPNet", _CLASSIFIES),
+    "new": ("gte", "New", _BASE),
+    "nomic_bert": ("nomic_bert", "NomicBert", _BASE),
     "qwen3": ("qwen3", "Qwen3", _BASE),
     "roberta": ("roberta", "Roberta", _CLASSIFIES),
     "xlm-roberta": ("xlm_roberta", "XLMRoberta", _CLASSIFIES),

@@ -10,9 +10,13 @@ from .roberta import RobertaConfig
 
 @dataclass(init=False, repr=False, eq=False)
 class XLMRobertaConfig(RobertaConfig):
-    """XLM-RoBERTa (https://arxiv.org/abs/1911.02116), with the defaults of transformers."""
+    """XLM-RoBERTa (https://arxiv.org/abs/1911.02116), with the defaults of transformers.
+
+    With position_embedding_type "rotary" it is jina-embeddings-v3 (https://arxiv.org/abs/2409.10173), as on the hub.
+    """
 
     model_type: ClassVar[str] = "xlm-roberta"
+    checked_by_engine = RobertaConfig.checked_by_engine | {"rotary_emb_base"}
 
     vocab_size: int = 30522
 

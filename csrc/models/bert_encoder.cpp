@@ -1,0 +1,165 @@
+#include "models/bert_encoder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "models/activations.h"
+#include "models/heads.h"
+
+namespace filbert {
+
+BertLayers numbered_layers(const std::string& stem, std::size_t count) {
+  BertLayers layers;
+  for (std::size_t i = 0; i < count; ++i) {
+    layers.names.push_back(stem + std::to_string(i) + ".");
+    layers.order.push_back(i);
+  }
+  return layers;
+}
+
+void refuse_decoders(const ConfigReader& config) {
+  for (const char* field : {"is_decoder", "add_cross_attention"})
+    if (config.boolean(field, false)) config.fail(field, "false: filbert runs encoders");
+}
+
+BertSize read_bert_size(const ConfigReader& config, const BertDefaults& defaults) {
+  using namespace config_limits;
+  const std::int64_t hidden = config.positive_int("hidden_size", defaults.hidden, kHiddenSize);
+  const std::int64_t heads = config.positive_int("num_attention_heads", defaults.heads, kHeads);
+  config.require_divisible("hidden_size", hidden, "num_attention_heads", heads);
+  refuse_decoders(config);
+  return {
+      .vocabulary = size(config.positive_int("vocab_size", defaults.vocabulary, kVocabulary)),
+      .hidden = size(hidden),
+      .layers = size(config.positive_int("num_hidden_layers", 12, kLayers)),
+      .heads = size(heads),
+      .intermediate = size(config.positive_int("intermediate_size", defaults.intermediate, kIntermediateSize)),
+      .positions = size(config.positive_int("max_position_embeddings", 512, kPositions)),
+      .token_types = size(config.non_negative_int("type_vocab_size", 2, kTokenTypes)),
+      .eps = static_cast<float>(config.positive_number("layer_norm_eps", 1e-12)),
+      .activation = read_activation(config, "hidden_act", defaults.activation),
+  };
+}
+
+BertNames bert_names() {
+  return {.query = "attention.self.query",
+          .key = "attention.self.key",
+          .value = "attention.self.value",
+          .attention_out = "attention.output.dense",
+          .attention_norm = "attention.output.LayerNorm",
+          .up = "intermediate.dense",
+          .down = "output.dense",
+          .output_norm = "output.LayerNorm"};
+}
+
+std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  const std::size_t hidden = read_bert_size(config).hidden;
+  if (task == Task::model) return pooler(tensors, hidden);
+  if (task == Task::sequence_classification)
+    return sequence_classifier(config, tensors, hidden, {"pooler.dense", FILBERT_TANH, Tensors::Owner::base},
+                               "classifier");
+  return nullptr;
+}
+
+BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const BertLayers& layers, Tensors& tensors,
+                         BertBias bias)
+    : config_(sizes), bias_(std::move(bias)), order_(layers.order) {
+  using Init = Tensors::Init;
+  const std::size_t hidden = sizes.hidden, width = sizes.embedding;
+  const Init position_init = sizes.padding_id ? Init::normal_padding_zero : Init::normal;
+  word_ = tensors.table("embeddings.word_embeddings.weight", sizes.vocabulary, width, Init::normal_padding_zero);
+  if (sizes.has_positions)
+    position_ = tensors.table("embeddings.position_embeddings.weight", sizes.positions, width, position_init);
+  if (sizes.token_types > 0) type_ = tensors.table("embeddings.token_type_embeddings.weight", sizes.token_types, width);
+  embedding_norm_ = make_layer_norm(tensors, "embeddings.LayerNorm", width, sizes.eps);
+  if (!names.projection.empty())
+    projection_ = make_linear(tensors, {{names.projection, hidden}}, width, embedding_norm_.names);
+
+  // The norm before a layer: that of the layer that ran last, or of the embeddings.
+  const auto norm_before = [&](std::size_t layer) -> InputNorm {
+    const auto last = std::find(order_.rbegin(), order_.rend(), layer);
+    if (last + 1 >= order_.rend()) return names.projection.empty() ? embedding_norm_.names : InputNorm{};
+    const std::string norm = layers.names[*(last + 1)] + names.output_norm;
+    return {norm + ".weight", norm + ".bias"};
+  };
+  for (std::size_t i = 0; i < layers.names.size(); ++i) {
+    const std::string& name = layers.names[i];
+    const auto norm = [&](const std::string& part) { return make_layer_norm(tensors, name + part, hidden, sizes.eps); };
+    Layer layer;
+    layer.qkv =
+        make_linear(tensors, {{name + names.query, hidden}, {name + names.key, hidden}, {name + names.value, hidden}},
+                    hidden, norm_before(i));
+    layer.attention_out = make_linear(tensors, {{name + names.attention_out, hidden}}, hidden);
+    layer.attention_norm = norm(names.attention_norm);
+    const InputNorm& input = layer.attention_norm.names;
+    layer.up = names.is_gated ? make_gated(tensors, {{name + names.up, 2 * sizes.intermediate}}, hidden, input, false)
+                              : make_linear(tensors, {{name + names.up, sizes.intermediate}}, hidden, input);
+    layer.down = make_linear(tensors, {{name + names.down, hidden}}, sizes.intermediate);
+    layer.output_norm = norm(names.output_norm);
+    layers_.push_back(std::move(layer));
+  }
+}
+
+Dimensions BertEncoder::dimensions() const {
+  InputRules inputs = {.vocabulary = config_.vocabulary,
+                       .token_types = config_.token_types,
+                       .positions = config_.positions,
+                       .longest = config_.positions};
+  if (config_.padding_id) {
+    inputs.rule = InputRules::Positions::of_ids;
+    inputs.padding_id = *config_.padding_id;
+    inputs.longest -= size(inputs.padding_id) + 1;
+  }
+  return {inputs, config_.hidden, order_.size(), config_.heads};
+}
+
+void* BertEncoder::forward(Run& run) const {
+  const auto& [ops, batch, arena, trace, rows] = run;
+  const std::size_t hidden = config_.hidden, width = config_.embedding;
+  const std::size_t head_size = hidden / config_.heads;
+  void* x = arena.activations(batch.tokens, hidden);
+  void* sum = arena.activations(batch.tokens, hidden);
+  void* qkv = arena.activations(batch.tokens, 3 * hidden);
+  void* context = arena.activations(batch.tokens, hidden);
+  void* inner = arena.activations(batch.tokens, config_.intermediate);
+
+  filbert_attention_args attention = attention_over(batch, qkv, config_.heads, config_.heads, head_size, context);
+  attention.bias = bias_.values;
+  attention.bias_reach = bias_.reach;
+
+  const auto embedding = [&](void* out) {
+    return embed(embed_of(batch, word_, type_, position_, width, out), FILBERT_NEXT_ALONE);
+  };
+  if (!projection_.weight) {
+    ops.token_ops({embedding(sum), embedding_norm_(sum, x)}, batch.tokens);  // [tokens, hidden]
+  } else {
+    void* narrow = arena.activations(batch.tokens, width);
+    void* normed = arena.activations(batch.tokens, width);
+    ops.token_ops({embedding(narrow),                                    // [tokens, width]
+                   embedding_norm_(narrow, normed, FILBERT_NEXT_ALONE),  // [tokens, width]
+                   projection_(normed, x)},                              // [tokens, hidden]
+                  batch.tokens);
+  }
+  trace.hidden_state(x);
+  for (std::size_t i = 0; i < order_.size(); ++i) {
+    const Layer& layer = layers_[order_[i]];
+    const Rows wanted = i + 1 == order_.size() ? rows : Rows::all;
+    const std::size_t tokens = wanted == Rows::all ? batch.tokens : batch.sequences;
+    attention.rows = rows_op(wanted);
+    trace.next_attention(attention);
+    ops.token_ops({layer.qkv.to_heads(x, qkv, head_size)}, batch.tokens);  // [tokens, 3 hidden]
+    ops.attention(attention);                                              // [tokens, hidden]
+    if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
+    ops.token_ops({layer.attention_out(context, sum, FILBERT_NEXT_ALONE, FILBERT_IDENTITY, x),  // [tokens, hidden]
+                   layer.attention_norm(sum, x, FILBERT_NEXT_AND_OTHERS),                       // [tokens, hidden]
+                   layer.up(x, inner, FILBERT_NEXT_ALONE, config_.activation),       // [tokens, intermediate]
+                   layer.down(inner, sum, FILBERT_NEXT_ALONE, FILBERT_IDENTITY, x),  // [tokens, hidden]
+                   layer.output_norm(sum, x)},                                       // [tokens, hidden]
+                  tokens);
+    trace.attention_done();
+    trace.hidden_state(x);
+  }
+  return x;
+}
+
+}  // namespace filbert

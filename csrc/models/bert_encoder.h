@@ -1,0 +1,80 @@
+// BERT (Devlin et al., arXiv:1810.04805) and what computes as it does: post-norm layers, learned positions or a bias by
+// distance. Families differ in sizes, in names and in the parts that they leave out.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "models/layers.h"
+
+namespace filbert {
+
+struct BertSize {
+  std::size_t vocabulary, hidden, layers, heads, intermediate, positions, token_types;
+  float eps;
+  filbert_activation activation;
+  std::size_t embedding = hidden;                         // the width of the tables
+  std::optional<std::int64_t> padding_id = std::nullopt;  // where positions are counted from it on
+  bool has_positions = true;                              // a table of them
+};
+
+// The parts of a layer, each behind the layer's own name.
+struct BertNames {
+  std::string query, key, value, attention_out, attention_norm, up, down, output_norm;
+  bool is_gated = false;        // `up` is two layers in one, without a bias
+  std::string projection = "";  // of the model: from the width of the tables to that of the layers; or none
+};
+
+// The layers of a file by their names, and in which order they run: each as often as it stands there.
+struct BertLayers {
+  std::vector<std::string> names;
+  std::vector<std::size_t> order;
+};
+
+// `stem`0, `stem`1...
+BertLayers numbered_layers(const std::string& stem, std::size_t count);
+
+// What is added to the scores of all layers: [heads, 2 reach + 1] of the key's column less the query's.
+struct BertBias {
+  Weight values;
+  std::size_t reach = 0;
+};
+
+// Of settings that a configuration leaves out.
+struct BertDefaults {
+  std::int64_t vocabulary = 30522, hidden = 768, heads = 12, intermediate = 3072;
+  std::string_view activation = "gelu";
+};
+
+// The settings that most families name alike.
+BertSize read_bert_size(const ConfigReader& config, const BertDefaults& defaults = {});
+void refuse_decoders(const ConfigReader& config);
+BertNames bert_names();
+std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& tensors);
+
+class BertEncoder : public Encoder {
+ public:
+  BertEncoder(const BertSize& sizes, const BertNames& names, const BertLayers& layers, Tensors& tensors,
+              BertBias bias = {});
+  Dimensions dimensions() const override;
+  void* forward(Run& run) const override;
+
+ private:
+  struct Layer {
+    Linear qkv, attention_out, up, down;
+    Norm attention_norm, output_norm;
+  };
+
+  BertSize config_;
+  BertBias bias_;
+  Weight word_, position_, type_;
+  Norm embedding_norm_;
+  Linear projection_;
+  std::vector<Layer> layers_;
+  std::vector<std::size_t> order_;
+};
+
+}  // namespace filbert
