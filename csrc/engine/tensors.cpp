@@ -1,5 +1,6 @@
 #include "engine/tensors.h"
 
+#include <string_view>
 #include <utility>
 
 #include "files/dtype.h"
@@ -16,6 +17,29 @@ std::vector<filbert_host_tensor> halves(const filbert_host_tensor& tensor, std::
 
 }  // namespace
 
+std::optional<Tensors::Changed> Tensors::changed(const std::string& name) const {
+  constexpr std::string_view kEnd = ".weight";
+  if (!changes_ || !name.ends_with(kEnd)) return std::nullopt;
+  const std::string stem = name.substr(0, name.size() - kEnd.size()) + ".parametrizations.weight.";
+  if (!has(stem + "original")) return std::nullopt;
+  return Changed{stem + "original", stem + "0.lora_A", stem + "0.lora_B"};
+}
+
+// Factors of a matrix [out, in] are A [rank, in] and B [out, rank], those of a table [rows, width] the other way round.
+void DeclaredTensors::add(filbert_weight_kind kind, TensorSpec spec) {
+  const auto names = changed(spec.name);
+  if (!names) {
+    list.push_back(std::move(spec));
+    return;
+  }
+  const std::uint64_t rows = spec.shape[0], columns = spec.shape[1], tasks = changes_->tasks, rank = changes_->rank;
+  const std::vector<std::uint64_t> by_rows = {tasks, rows, rank}, by_columns = {tasks, rank, columns};
+  const bool is_table = kind == FILBERT_TABLE;
+  list.push_back({names->base, spec.shape, spec.init, spec.owner});
+  list.push_back({names->a, is_table ? by_rows : by_columns, spec.init, spec.owner});
+  list.push_back({names->b, is_table ? by_columns : by_rows, spec.init, spec.owner});
+}
+
 LoadedTensors::LoadedTensors(const Ops& ops, const Weights& weights, const TensorMatch& match)
     : ops_(ops), weights_(weights) {
   for (const MatchedTensor& tensor : match.tensors) found_[tensor.spec.name] = weights.find(tensor.source_name);
@@ -23,7 +47,16 @@ LoadedTensors::LoadedTensors(const Ops& ops, const Weights& weights, const Tenso
 
 Weight LoadedTensors::take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) {
   std::vector<filbert_host_tensor> tensors;
-  for (const TensorSpec& part : parts) tensors.push_back(host(part.name));
+  const auto merged_parts = std::make_shared<std::vector<std::vector<float>>>();
+  merged_parts->reserve(parts.size());
+  for (const TensorSpec& part : parts) {
+    const auto names = changed(part.name);
+    tensors.push_back(host(names ? names->base : part.name));
+    if (!names || !changes_->chosen) continue;
+    merged_parts->push_back(merged(kind, *names));
+    tensors.back().data = merged_parts->back().data();
+    tensors.back().dtype = FILBERT_F32;
+  }
   const bool gated = kind == FILBERT_GATED_MATRIX || kind == FILBERT_GATED_VECTOR;
   if (gated && parts.size() == 1) {
     tensors = halves(tensors[0], found_.at(parts[0].name)->bytes);
@@ -39,7 +72,8 @@ Weight LoadedTensors::take(filbert_weight_kind kind, std::vector<TensorSpec> par
       norm[0] = {scale.data(), FILBERT_F32, scale.size(), 1};
     }
   }
-  Weight weight(ops_, ops_.load_weight(kind, tensors.data(), tensors.size(), norm.empty() ? nullptr : norm.data()));
+  Weight weight(ops_, ops_.load_weight(kind, tensors.data(), tensors.size(), norm.empty() ? nullptr : norm.data()),
+                kind == FILBERT_TABLE ? merged_parts : nullptr);
   if (kind == FILBERT_MATRIX || kind == FILBERT_GATED_MATRIX)
     weights_.drop_pages();  // of what has just been read: never are all weights in memory twice
   return weight;
@@ -51,6 +85,23 @@ Weight LoadedTensors::keep(const std::vector<float>& values) {
 }
 
 std::vector<float> LoadedTensors::read(TensorSpec spec) { return to_floats(*found_.at(spec.name)); }
+
+std::vector<float> LoadedTensors::merged(filbert_weight_kind kind, const Changed& names) const {
+  std::vector<float> result = to_floats(*found_.at(names.base));
+  const std::size_t rows = found_.at(names.base)->shape[0], columns = found_.at(names.base)->shape[1];
+  const std::size_t rank = changes_->rank;
+  const bool is_table = kind == FILBERT_TABLE;
+  const std::vector<float> by_rows = to_floats(*found_.at(is_table ? names.a : names.b));
+  const std::vector<float> by_columns = to_floats(*found_.at(is_table ? names.b : names.a));
+  const float* const left = by_rows.data() + *changes_->chosen * rows * rank;
+  const float* const right = by_columns.data() + *changes_->chosen * rank * columns;
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t r = 0; r < rank; ++r) {
+      const float factor = changes_->scale * left[i * rank + r];
+      for (std::size_t j = 0; j < columns; ++j) result[i * columns + j] += factor * right[r * columns + j];
+    }
+  return result;
+}
 
 filbert_host_tensor LoadedTensors::host(const std::string& name) const {
   const TensorView& view = *found_.at(name);

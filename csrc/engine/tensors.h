@@ -7,8 +7,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/ops.h"
@@ -19,7 +21,9 @@ namespace filbert {
 class Weight {
  public:
   Weight() : handle_(nullptr, Free{nullptr}) {}
-  Weight(const Ops& ops, filbert_weight* handle) : handle_(handle, Free{&ops}) {}
+  // source: what the backend reads as long as the weight lives, if that is not the file.
+  Weight(const Ops& ops, filbert_weight* handle, std::shared_ptr<const void> source = nullptr)
+      : source_(std::move(source)), handle_(handle, Free{&ops}) {}
   operator const filbert_weight*() const { return handle_.get(); }
 
  private:
@@ -27,7 +31,16 @@ class Weight {
     const Ops* ops;
     void operator()(filbert_weight* weight) const { ops->free_weight(weight); }
   };
+  std::shared_ptr<const void> source_;
   std::unique_ptr<filbert_weight, Free> handle_;
+};
+
+// Low-rank changes of a file's matrices and tables, one a task (LoRA: Hu et al., arXiv:2106.09685). A weight is what
+// the file has and `scale` times the product of the chosen task's two factors.
+struct LowRank {
+  std::size_t tasks, rank;
+  float scale;
+  std::optional<std::size_t> chosen;  // or none is added
 };
 
 // The tensors of the norm whose output is multiplied, if that is what it is; a norm may have no beta. Its scale is
@@ -57,6 +70,9 @@ class Tensors {
 
   // Whether the file has a tensor of that name, where files of one family name them in two ways.
   virtual bool has(const std::string& name) const = 0;
+
+  // Said before any tensor is asked for.
+  void change(const LowRank& changes) { changes_ = changes; }
 
   // Each part [rows, columns].
   Weight matrix(const Parts& parts, std::size_t columns, const InputNorm& input = {}, Owner owner = Owner::base) {
@@ -100,6 +116,15 @@ class Tensors {
   virtual Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) = 0;
   virtual Weight keep(const std::vector<float>& values) = 0;
   virtual std::vector<float> read(TensorSpec spec) = 0;  // or nothing
+
+ protected:
+  // Where a tensor has changes: the names of what they are added to, and of their factors.
+  struct Changed {
+    std::string base, a, b;
+  };
+  std::optional<Changed> changed(const std::string& name) const;
+
+  std::optional<LowRank> changes_;
 };
 
 // Lists them, as a file with `names` has them.
@@ -111,10 +136,11 @@ class DeclaredTensors : public Tensors {
   std::vector<TensorSpec> list;
 
  private:
-  Weight take(filbert_weight_kind, std::vector<TensorSpec> parts, const InputNorm&, Gate) override {
-    for (TensorSpec& part : parts) list.push_back(std::move(part));
+  Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm&, Gate) override {
+    for (TensorSpec& part : parts) add(kind, std::move(part));
     return {};
   }
+  void add(filbert_weight_kind kind, TensorSpec spec);
   Weight keep(const std::vector<float>&) override { return {}; }
   std::vector<float> read(TensorSpec spec) override {
     list.push_back(std::move(spec));
@@ -135,6 +161,7 @@ class LoadedTensors : public Tensors {
   Weight keep(const std::vector<float>& values) override;
   std::vector<float> read(TensorSpec spec) override;
   filbert_host_tensor host(const std::string& name) const;
+  std::vector<float> merged(filbert_weight_kind kind, const Changed& names) const;
 
   const Ops& ops_;
   const Weights& weights_;

@@ -1,6 +1,7 @@
 // BERT with rotary positions: nomic (Nussbaum et al., arXiv:2402.01613) and gte (Zhang et al., arXiv:2407.19669), whose
 // feed-forward layers are gated, and jina-embeddings-v3 (Sturua et al., arXiv:2409.10173). Post-norm. The files on the
 // hub have other names than those that transformers saves.
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,6 +22,7 @@ struct Size {
   bool attention_bias, up_bias, down_bias, is_gated;
   filbert_activation activation;
   std::vector<float> frequencies;
+  std::size_t limit = size(kPositions);  // of tokens
 };
 
 // The parts of a layer, each behind the layer's own name; qkv and up are joined of as many tensors as are named.
@@ -92,6 +94,8 @@ class RotaryBert : public Encoder {
   Dimensions dimensions() const override {
     InputRules inputs = rotary_inputs(config_.vocabulary, config_.longest);
     inputs.token_types = config_.token_types;
+    inputs.positions = config_.limit;
+    inputs.longest = std::min(inputs.longest, config_.limit);
     return {inputs, config_.hidden, config_.layers, config_.heads};
   }
 
@@ -162,8 +166,7 @@ Size read_nomic(const ConfigReader& config) {
   for (const char* field : {"prenorm", "use_rms_norm", "rotary_emb_interleaved", "causal", "parallel_block",
                             "scale_attn_by_inverse_layer_idx"})
     refuse(config, field);
-  for (const char* field : {"rotary_scaling_factor", "rotary_emb_scale_base"})
-    if (config.has(field)) config.fail(field, "null: positions as they were trained");
+  if (config.has("rotary_emb_scale_base")) config.fail("rotary_emb_scale_base", "null");
   if (config.positive_number("rotary_emb_fraction", 1.0) != 1.0)
     config.fail("rotary_emb_fraction", "1: heads turn as a whole");
   const char* const hidden_name = config.one_name("hidden_size", "n_embd");
@@ -196,6 +199,9 @@ Size read_nomic(const ConfigReader& config) {
       .activation = FILBERT_SILU,
       .frequencies = rotary_frequencies(read_theta_of_all(config, theta), head_size),
   };
+  // Beyond the positions that were trained, this one turns slower the longer a text is.
+  if (config.has("rotary_scaling_factor"))
+    found.limit = size(config.positive_int("max_trained_positions", 2048, kPositions));
   const std::string gate = config.string("activation_function", "");
   if (gate == "swiglu" || gate == "geglu" || gate == "glu") {
     found.activation = gate == "swiglu" ? FILBERT_SILU : gate == "geglu" ? FILBERT_GELU_ERF : FILBERT_SIGMOID;
@@ -311,14 +317,36 @@ std::unique_ptr<Encoder> jina_v3(const ConfigReader& config, Tensors& tensors) {
                                       from_hub ? jina_v3_hub_names() : native_names(false), tensors);
 }
 
+// The adapter of the task that the setting `task` names; without one, the weights as they are.
+void add_adapter(const ConfigReader& config, Tensors& tensors) {
+  const auto tasks = config.strings("lora_adaptations");
+  if (!tasks) {
+    if (config.has("task")) config.fail("task", "none: lora_adaptations names no tasks");
+    return;
+  }
+  const std::size_t rank = size(config.positive_int("lora_rank", 4, kHiddenSize));
+  const double alpha = config.positive_number("lora_alpha", 1);
+  LowRank changes = {tasks->size(), rank, static_cast<float>(alpha / static_cast<double>(rank)), std::nullopt};
+  if (config.has("task")) {
+    const auto found = std::find(tasks->begin(), tasks->end(), config.string("task"));
+    std::string known;
+    for (const std::string& task : *tasks) known += (known.empty() ? "" : ", ") + task;
+    if (found == tasks->end()) config.fail("task", "one of " + known);
+    changes.chosen = static_cast<std::size_t>(found - tasks->begin());
+  }
+  tensors.change(changes);
+}
+
 // On the hub its model_type is "xlm-roberta".
 std::unique_ptr<Encoder> jina_v3_from_hub(const ConfigReader& config, Tensors& tensors) {
   Defaults defaults = kJinaV3Defaults;
   defaults.theta = config.positive_number("rotary_emb_base", 10000);
+  add_adapter(config, tensors);
   return std::make_unique<RotaryBert>(read(config, defaults), jina_v3_hub_names(), tensors);
 }
 
 std::unique_ptr<Head> jina_v3_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  add_adapter(config, tensors);
   return task == Task::model ? pooler(tensors, read(config, kJinaV3Defaults).hidden) : nullptr;
 }
 

@@ -99,6 +99,7 @@ class EncoderModel(ModuleHabits):
         variant: str | None = None,
         mmap: bool = True,
         trust_remote_code: bool | None = None,
+        task: str | None = None,
         **config_overrides: Any,
     ) -> Model:
         """Loads a model from a folder or from the hub: model.safetensors or pytorch_model.bin, sharded or not.
@@ -107,6 +108,8 @@ class EncoderModel(ModuleHabits):
             is there. A family that has none has none either way.
         mmap: False copies the weights file, for files that another program may write into while the model lives.
         trust_remote_code: ignored; code of a repository is never run.
+        task: of a checkpoint with an adapter for each of some tasks (jina-embeddings-v3: "retrieval.query"), the one
+            whose adapter is added to the weights; None adds none.
         Further keywords replace attributes of the configuration (`output_hidden_states=True`).
         dtype, device, num_threads: see the class. Tensors of the file that the model does not use give one warning.
         Raises ConfigError, WeightsError, InputError, DeviceError, OSError and MemoryError.
@@ -129,6 +132,10 @@ class EncoderModel(ModuleHabits):
         else:
             raise TypeError(f"{cls.__name__} takes a {cls.config_class.__name__}, found {type(config).__name__}")
         config.name_or_path = source.name
+        if task is not None:
+            if not vars(config).get("lora_adaptations"):
+                raise InputError(f"task: found {task!r}, but {source.name} has no adapters for tasks")
+            vars(config)["task"] = task
         unknown = override(config, config_overrides)
         if unknown:
             raise TypeError(f"from_pretrained() got unexpected keyword arguments: {', '.join(sorted(unknown))}")

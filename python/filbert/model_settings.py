@@ -20,6 +20,7 @@ _HARMLESS = frozenset().union(
     {"gradient_checkpointing", "xla_device", "use_bfloat16", "torchscript", "tf_legacy_loss", "attn_implementation"},
     {"_attn_implementation", "_attn_implementation_autoset", "_flash_attn_2_enabled", "use_return_dict"},
     {"keys_to_ignore_at_inference", "loss_function", "unsloth_version", "unsloth_fixed", "matryoshka_dimensions"},
+    {"export_model_type", "transformers.js_config"},
     # Settings for generating text, which old configurations wrote for every model.
     {"max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty"},
     {"temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size"},
@@ -36,7 +37,15 @@ _HARMLESS = frozenset().union(
         "encoder",
     },
     # Settings of the tokenizer, of heads and of the library that encodes sentences, which are read where they matter.
-    {"tokenizer_class", "cls_token_id", "mask_token_id", "unk_token_id", "num_labels", "_num_labels"},
+    {
+        "tokenizer_class",
+        "model_max_length",
+        "cls_token_id",
+        "mask_token_id",
+        "unk_token_id",
+        "num_labels",
+        "_num_labels",
+    },
     {"sentence_transformers", "sbert_ce_default_activation_function", "emb_pooler"},
     # BERT's first release wrote sizes of a pooler that has only ever had one form.
     {"directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers"},

@@ -23,7 +23,7 @@ class ModernBertConfig(PretrainedConfig):
     # The last three are of BERT's configuration, from which this one once derived, and of ways to compute the same.
     unused_keys = frozenset(
         {"global_attn_every_n_layers", "layer_norm_eps", "position_embedding_type", "reference_compile"}
-        | {"repad_logits_with_grad"}
+        | {"repad_logits_with_grad", "hidden_act", "hidden_dropout_prob", "attention_probs_dropout_prob"}
     )
 
     vocab_size: int = 50368

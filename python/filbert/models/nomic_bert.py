@@ -36,13 +36,27 @@ class NomicBertConfig(PretrainedConfig):
             "causal",
         ),
         *("rotary_scaling_factor", "parallel_block", "scale_attn_by_inverse_layer_idx", "activation_function"),
-        *("qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias", "num_experts", "moe_every_n_layers"),
+        *(
+            "qkv_proj_bias",
+            "mlp_fc1_bias",
+            "mlp_fc2_bias",
+            "num_experts",
+            "moe_every_n_layers",
+            "max_trained_positions",
+        ),
     }
     # Ways to compute the same, dropout, and settings of GPT-2 and of experts that there are none of.
     unused_keys = frozenset(
         {"attn_pdrop", "embd_pdrop", "resid_pdrop", "dense_seq_output", "fused_bias_fc", "fused_dropout_add_ln"}
-        | {"last_layer_subset", "max_trained_positions", "pad_vocab_size_multiple", "parallel_block_tied_norm"}
-        | {"reorder_and_upcast_attn", "scale_attn_weights", "use_flash_attn", "use_xentropy", "use_cache"}
+        | {"last_layer_subset", "pad_vocab_size_multiple", "parallel_block_tied_norm"}
+        | {
+            "reorder_and_upcast_attn",
+            "scale_attn_weights",
+            "use_flash_attn",
+            "use_xentropy",
+            "use_cache",
+            "tie_word_embeddings",
+        }
         | {"summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj"}
         | {"expert_choice_router", "ffn_div", "moe_impl", "moe_normalize_expert_weights", "moe_resid_pdrop"}
         | {"moe_top_k", "num_shared_experts", "router_aux_loss_coef"}

@@ -16,7 +16,14 @@ class XLMRobertaConfig(RobertaConfig):
     """
 
     model_type: ClassVar[str] = "xlm-roberta"
-    checked_by_engine = RobertaConfig.checked_by_engine | {"rotary_emb_base"}
+    checked_by_engine = RobertaConfig.checked_by_engine | {
+        *("rotary_emb_base", "lora_adaptations", "lora_rank", "lora_alpha", "task")
+    }
+    # Of jina-embeddings-v3: ways to compute the same, of training, and texts that its prompts have, too.
+    unused_keys = frozenset(
+        {"load_trained_adapters", "lora_dropout_p", "lora_main_params_trainable", "task_instructions", "truncate_dim"}
+        | {"use_flash_attn", "use_reentrant"}
+    )
 
     vocab_size: int = 30522
 

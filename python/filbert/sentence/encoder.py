@@ -68,10 +68,11 @@ class SentenceEncoder:
         variant: str | None = None,
         mmap: bool = True,
         trust_remote_code: bool | None = None,
+        task: str | None = None,
     ) -> "SentenceEncoder":
         """A sentence-transformers model of a folder or of the hub: Transformer, Pooling and Normalize modules.
 
-        device, num_threads, dtype, mmap: as for AutoModel. truncate_dim: see `encode`. trust_remote_code: ignored; code
+        device, num_threads, dtype, mmap, task: as for AutoModel. truncate_dim: see `encode`. trust_remote_code: ignored; code
         of a repository is never run. Without modules.json vectors are means of token vectors, or of a causal model the
         last ones, with a warning.
         A setting of the files that filbert does not know gives a warning. Raises ConfigError (for modules filbert
@@ -96,6 +97,7 @@ class SentenceEncoder:
             dtype=dtype,
             variant=variant,
             mmap=mmap,
+            task=task,
             config=_configured(source, modules, where),
             **where,
         )
