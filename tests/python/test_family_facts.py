@@ -4,7 +4,6 @@ import json
 import math
 import warnings
 
-import double
 import numpy as np
 import pytest
 from families import FAMILIES
@@ -14,6 +13,7 @@ from test_parity import check, reference_outputs
 
 import filbert
 from filbert import AutoConfig, AutoModel, AutoModelForSequenceClassification, ConfigError
+from filbert.reference import float64_throughout
 
 ROTARY = ("modernbert", "qwen3")
 MODERNBERT = {
@@ -343,7 +343,7 @@ def test_classifier_pooling_of_another_kind():
 def test_float64_stays_float64(torch):
     """Of the reference itself: without this, its norms and rotations would be rounded to float32."""
     x = torch.full((2,), 1 / 3, dtype=torch.float64)
-    with double.throughout(torch):
+    with float64_throughout(torch):
         for kept in (x.to(torch.float32), x.float(), torch.nn.functional.softmax(x, dim=0, dtype=torch.float32)):
             assert kept.dtype == torch.float64
         assert x.half().float().dtype == torch.float32

@@ -2,11 +2,11 @@
 
 import pathlib
 
-import double
 import numpy as np
 import pytest
 
 from filbert import AutoModel, BertConfig, BertModel
+from filbert.reference import float64_throughout
 
 ACTIVATIONS = ["gelu", "gelu_new", "relu", "silu", "gelu_10", "gelu_pytorch_tanh", "quick_gelu", "tanh", "sigmoid",
                "gelu_fast", "relu2", "relu6", "mish", "leaky_relu", "gelu_python", "gelu_accurate", "swish",
@@ -72,7 +72,7 @@ def random_case(seed):
 
 def reference_outputs(torch, model, call):
     call = {name: torch.tensor(value) for name, value in call.items()}
-    with torch.no_grad(), double.throughout(torch):
+    with torch.no_grad(), float64_throughout(torch):
         return model.eval()(**call, output_hidden_states=True, output_attentions=True)
 
 

@@ -1,0 +1,162 @@
+"""What filbert is measured against: transformers and sentence-transformers, in float32 and in float64.
+
+They and torch are imported when they are asked for; no other module of the package may name them.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import FilbertError
+
+# By its name, an array for each text: [tokens, hidden] for last_hidden_state, [width] for the others.
+Outputs = dict[str, list[npt.NDArray[Any]]]
+
+_LONGEST_MESSAGE = 300
+
+
+class Evaluations(NamedTuple):
+    """The same outputs as torch computes them in float32, and in float64."""
+
+    single: Outputs
+    double: Outputs
+
+
+def require(*packages: str) -> dict[str, str]:
+    """The versions of these packages and of torch. Raises FilbertError, with what to install, if one is missing."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return {package: version(package) for package in ("torch", *packages)}
+    except PackageNotFoundError as error:
+        raise FilbertError(
+            f'{error.name} is not installed, which this compares filbert with: pip install "filbert[reference]"'
+        ) from None
+
+
+@contextmanager
+def float64_throughout(torch: Any) -> Iterator[None]:
+    """Within, float64 stays float64: norms, rotations and softmax do not go through float32.
+
+    transformers computes some steps in float32 whatever a model's dtype is. It changes methods of torch, so no other
+    thread may use torch meanwhile.
+    """
+    to, single, softmax = torch.Tensor.to, torch.Tensor.float, torch.nn.functional.softmax
+
+    def is_double(tensor: Any) -> bool:
+        return bool(tensor.dtype == torch.float64)
+
+    def kept(tensor: Any, *args: Any, **kwargs: Any) -> Any:
+        lowers = torch.float32 in args or kwargs.get("dtype") == torch.float32
+        return tensor if is_double(tensor) and lowers else to(tensor, *args, **kwargs)
+
+    def kept_softmax(tensor: Any, dim: int, dtype: Any = None) -> Any:
+        return softmax(tensor, dim=dim, dtype=None if is_double(tensor) else dtype)
+
+    with (
+        mock.patch.object(torch.Tensor, "to", kept),
+        mock.patch.object(torch.Tensor, "float", lambda tensor: tensor if is_double(tensor) else single(tensor)),
+        mock.patch.object(torch.nn.functional, "softmax", kept_softmax),
+    ):
+        yield
+
+
+def token_ids(name: str, texts: list[str], limit: int, **where: Any) -> list[list[int]]:
+    """The ids that transformers' tokenizer makes of each text, cut to `limit` tokens. Raises FilbertError."""
+    with _asking("transformers", name) as transformers:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False, **where)
+        ids: list[list[int]] = tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
+    return ids
+
+
+def model_outputs(
+    name: str, rows: list[list[int]], is_classifier: bool, advance: Callable[[], object], **where: Any
+) -> Evaluations:
+    """What transformers computes for each row of ids alone, with eager attention.
+
+    With `is_classifier`, logits and what the encoder below them gives. `advance` is called after each forward, of
+    which there are two a row; `where` goes to `from_pretrained`. Raises FilbertError.
+    """
+    import torch
+
+    with _asking("transformers", name) as transformers, torch.no_grad():
+        auto = transformers.AutoModelForSequenceClassification if is_classifier else transformers.AutoModel
+        model = auto.from_pretrained(
+            name, attn_implementation="eager", dtype=torch.float32, trust_remote_code=False, **where
+        ).eval()
+
+        def forward(row: list[int]) -> dict[str, npt.NDArray[Any]]:
+            ids = torch.tensor([row])
+            found = {**model.base_model(ids, return_dict=True)}
+            if is_classifier:
+                found["logits"] = model(ids, return_dict=True).logits
+            advance()
+            kept = ("last_hidden_state", "pooler_output", "logits")
+            return {key: found[key][0].numpy() for key in kept if found.get(key) is not None}
+
+        single = _by_output(map(forward, rows))
+        model.double()
+        with float64_throughout(torch):
+            return Evaluations(single, _by_output(map(forward, rows)))
+
+
+def sentence_vectors(name: str, texts: list[str], advance: Callable[[], object], **where: Any) -> Evaluations:
+    """What sentence-transformers' `encode` makes of each text alone; see `model_outputs`."""
+    import torch
+
+    with _asking("sentence_transformers", name) as sentence_transformers:
+        model = sentence_transformers.SentenceTransformer(
+            name,
+            device="cpu",
+            trust_remote_code=False,
+            model_kwargs={"attn_implementation": "eager", "dtype": torch.float32},
+            **where,
+        ).eval()
+
+        def encode(text: str) -> dict[str, npt.NDArray[Any]]:
+            vector = model.encode(text, show_progress_bar=False)
+            advance()
+            return {"sentence_embedding": vector}
+
+        single = _by_output(map(encode, texts))
+        model.double()
+        with float64_throughout(torch):
+            return Evaluations(single, _by_output(map(encode, texts)))
+
+
+def _by_output(found: Iterator[dict[str, npt.NDArray[Any]]]) -> Outputs:
+    rows = list(found)
+    return {key: [np.asarray(row[key]) for row in rows] for key in rows[0]}
+
+
+@contextmanager
+def _asking(package: str, name: str) -> Iterator[Any]:
+    """The package, without its progress bars and warnings; what it raises becomes a FilbertError of one line."""
+    from importlib import import_module
+
+    try:
+        transformers, asked = import_module("transformers"), import_module(package)
+        logging = transformers.utils.logging
+        verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield asked
+        finally:
+            logging.set_verbosity(verbosity)
+            if bars:
+                logging.enable_progress_bar()
+    except FilbertError:
+        raise
+    except Exception as error:  # of any kind: a KeyError for a family it lacks, what a model's own code raises...
+        told = " ".join(str(error).split()) or "no message"
+        if len(told) > _LONGEST_MESSAGE:
+            told = told[:_LONGEST_MESSAGE] + "..."
+        raise FilbertError(f"{package} cannot run {name}: {type(error).__name__}: {told}") from error
