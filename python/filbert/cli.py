@@ -1,4 +1,4 @@
-"""The command line: `filbert demo | info | encode | bench | devices`."""
+"""The command line: `filbert demo | info | encode | verify | bench | devices`."""
 
 import argparse
 import os
@@ -12,7 +12,10 @@ from .errors import FilbertError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit code: 0, 1 for a wrong command line, 2 for an error, 130 for Ctrl-C."""
+    """Runs a command and returns its exit code.
+
+    0; 1 for a wrong command line, or what `verify` finds beyond tolerance; 2 for an error; 130 for Ctrl-C.
+    """
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # names of files that are not UTF-8 are printed as the bytes they are
@@ -20,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
-            options.run(options)
+            code: int = options.run(options) or 0
         if sys.stdout is not None:  # closed by who started this
             sys.stdout.flush()
     except (FilbertError, OSError, MemoryError) as error:
@@ -34,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("filbert: interrupted", file=sys.stderr)
         return 130
-    return 0
+    return code
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
@@ -100,15 +103,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine(encode)
     encode.set_defaults(run=_encode)
 
+    verify = commands.add_parser("verify", help="a model's numbers beside those of transformers, output by output")
+    _add_model(verify)
+    _add_json(verify)
+    _add_machine(verify)
+    verify.set_defaults(run=_verify)
+
     bench = commands.add_parser("bench", help="how long a model takes: percentiles and tokens a second, case by case")
     _add_model(bench)
     bench.add_argument("--dtype", help="what it computes in: float32, bfloat16 or int8 (default: float32)")
     bench.add_argument("--batch", type=_positive, metavar="N", help="one case only, of so many sequences (default: 1)")
     bench.add_argument("--length", type=_positive, metavar="N", help="of so many tokens each (default: 128)")
     bench.add_argument("--seconds", type=float, default=2.0, help="length of each timing (default: %(default)s)")
-    bench.add_argument(
-        "--json", type=_place, metavar="PATH", help="write the figures to a file, too; - for standard output"
-    )
+    _add_json(bench)
     _add_machine(bench)
     bench.set_defaults(run=_bench)
 
@@ -126,6 +133,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 def _add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or auto (default: %(default)s)")
     parser.add_argument("--threads", type=_positive, metavar="N", help="default: all cores this process may use")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", type=_place, metavar="PATH", help="write the figures to a file, too; - for standard output"
+    )
 
 
 def _positive(text: str) -> int:
@@ -175,6 +188,20 @@ def _encode(options: argparse.Namespace) -> None:
         prompt_name=options.prompt_name,
         truncate_dim=options.truncate_dim,
     )
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from .verify import run
+
+    is_within = run(
+        options.model,
+        json_place=options.json,
+        device=options.device,
+        num_threads=options.threads,
+        revision=options.revision,
+        local_files_only=options.offline,
+    )
+    return 0 if is_within else 1
 
 
 def _bench(options: argparse.Namespace) -> None:

@@ -1,0 +1,276 @@
+"""`filbert verify`: a checkpoint's numbers beside those of transformers and sentence-transformers."""
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from . import _core, reference
+from .atomic import Output
+from .auto import AutoModel, AutoModelForSequenceClassification
+from .deviations import FLOOR_ULPS, Deviation, LeastAndMean, deviation, least_and_mean_cosine, table
+from .encoder import EncoderModel
+from .errors import DeviceError
+from .hub import Source
+from .models import class_of
+from .reference import Outputs
+from .sentence import SentenceEncoder
+from .sentence.modules import read_modules
+from .tokenization import AutoTokenizer, Tokenizer
+
+# Short and long, in several scripts, with next to nothing in them, and one twice. One fills most models.
+TEXTS = (
+    "",
+    " \t",
+    "a",
+    "Hello!",
+    "The weather is lovely today.",
+    "Don't PANIC: cafés' naïve co-owners e-mailed $12.50 to user@example.com (3,000.5%)...",
+    "Der Haselstrauch blüht im März. Ça coûte combien, s'il vous plaît ? ¿Cuánto cuesta, señor?",
+    "北京是中国的首都。東京は日本の首都です。서울은 한국의 수도입니다.",
+    "Привет, мир! مرحبا بالعالم नमस्ते สวัสดี 👋🏽",
+    "The nuts of the hazel ripen in September and are known as filberts after a saint whose day falls then. " * 3,
+    "Most of the crop grows on steep slopes above the Black Sea, is picked by hand and dried in the sun. " * 40,
+    "The weather is lovely today.",
+)
+
+# Of sequences of random ids, where there is no tokenizer. The shorter ones are beginnings of the longest; two are one.
+_LENGTHS = (1, 2, 3, 5, 8, 16, 33, 64, 129, 256, 512, 16)
+# Attention costs the square of a length, and more than that in float64; nothing new happens further on.
+_LONGEST = 512
+_DTYPES = ("bfloat16", "int8")
+_BAR_DELAY = 1.0
+
+
+@dataclass(frozen=True)
+class TokenCounts:
+    """ids: of all texts. differ: those that filbert's tokenizer and transformers' do not have in common."""
+
+    ids: int
+    differ: int
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    lengths: tokens of the sequences that were compared. tokens: None for a model without a tokenizer.
+    left_out: what has no figures, and why. versions: of what it was compared with, by package.
+    """
+
+    model: EncoderModel
+    lengths: list[int]
+    deviations: list[Deviation]
+    tokens: TokenCounts | None
+    left_out: dict[str, str]
+    versions: dict[str, str]
+
+    @property
+    def failures(self) -> list[str]:
+        """What is beyond tolerance, a line each."""
+        lines = [line for each in self.deviations for line in each.failures]
+        if self.tokens is not None and self.tokens.differ:
+            lines.append(f"{self.tokens.differ} of {self.tokens.ids} token ids are not those of transformers")
+        return lines
+
+
+def verify(name: str, *, device: Any = "cpu", num_threads: int | None = None, **where: Any) -> Verification:
+    """Compares a checkpoint with transformers and, if it has a modules.json, with sentence-transformers.
+
+    Args:
+        name: a folder or a hub id; `where` (revision, local_files_only) as for `AutoModel`.
+        device, num_threads: what filbert runs on. The others run on the CPU.
+
+    Returns:
+        The figures of every output that both have, logits too if the checkpoint is a classifier's.
+
+    Raises:
+        FilbertError: where a package to compare with is missing or cannot run the model; and what loading it raises.
+    """
+    source = Source(name, **where)
+    is_sentence = source.find("modules.json") is not None
+    versions = reference.require("transformers", *(["sentence-transformers"] if is_sentence else []))
+    subfolder = read_modules(source).transformer if is_sentence else ""
+    where["revision"] = source.revision
+    inner = {**where, "subfolder": subfolder}
+    machine = {"device": device, "num_threads": num_threads}
+
+    model = AutoModel.from_pretrained(name, **inner, **machine)
+    left_out: dict[str, str] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the warnings of the model once more
+        classifier = _classifier(model, name, left_out, **inner, **machine)
+        encoder = SentenceEncoder.from_pretrained(name, **where, **machine) if is_sentence else None
+    tokenizer = _tokenizer(Source(name, **inner), **inner)
+    rows, tokens = _random_rows(model), None
+    if tokenizer is not None:
+        limit = min(_LONGEST, model.max_positions, tokenizer.model_max_length)
+        rows = tokenizer.truncated_ids(list(TEXTS), limit)
+        others = reference.token_ids(name, list(TEXTS), limit, **inner)
+        tokens = TokenCounts(sum(map(len, rows)), sum(map(_differing, rows, others)))
+        rows = [row for row in rows if row]  # a tokenizer may have no token for a text, and transformers needs one
+    texts: list[str] = []
+    if encoder is not None:
+        ids = encoder.tokenizer.truncated_ids(list(TEXTS), encoder.max_seq_length)
+        texts = [text for text, row in zip(TEXTS, ids, strict=True) if row]
+
+    def outputs(which: slice = slice(None)) -> Outputs:
+        found: Outputs = {}
+        for each in (model, classifier):
+            if each is not None and rows[which]:
+                found |= _outputs(each, rows[which])
+        if encoder is not None:
+            found["sentence_embedding"] = list(encoder.encode(texts[which], show_progress_bar=False))
+        return found
+
+    count = max(len(rows), len(texts))
+    with _progress(count + 2 * len(rows) + 2 * len(texts)) as advance:
+        together = outputs()
+        same_bits = dict.fromkeys(together, True)
+        for index in range(count):
+            for key, alone in outputs(slice(index, index + 1)).items():
+                same_bits[key] &= all(array.tobytes() == together[key][index].tobytes() for array in alone)
+            advance()
+        evaluations = [reference.model_outputs(name, rows, classifier is not None, advance, **inner)]
+        if encoder is not None:
+            evaluations.append(reference.sentence_vectors(name, texts, advance, **where))
+        models = [each for each in (model, classifier, None if encoder is None else encoder.model) if each is not None]
+        cosines = _cosines(models, outputs, together, left_out)
+    deviations = [
+        deviation(key, together[key], single[key], double[key], same_bits[key], cosines[key])
+        for single, double in evaluations
+        for key in single
+        if key in together
+    ]
+    return Verification(model, list(map(len, rows)), deviations, tokens, left_out, versions)
+
+
+def _classifier(model: EncoderModel, name: str, left_out: dict[str, str], **where: Any) -> EncoderModel | None:
+    names = model.config.architectures
+    if not isinstance(names, list) or not any(str(each).endswith("ForSequenceClassification") for each in names):
+        return None
+    if class_of(model.config.model_type, "ForSequenceClassification") is None:
+        left_out["logits"] = f"filbert has no classifier of model_type {model.config.model_type!r}"
+        return None
+    classifier: EncoderModel = AutoModelForSequenceClassification.from_pretrained(name, **where)
+    return classifier
+
+
+def _tokenizer(source: Source, **where: Any) -> Tokenizer | None:
+    if not any(source.find(file) for file in ("tokenizer.json", "vocab.txt")):
+        return None
+    return AutoTokenizer.from_pretrained(source.name, **where)
+
+
+def _random_rows(model: EncoderModel) -> list[list[int]]:
+    """Any ids but that of padding, which models may count positions by."""
+    config = model.config.to_dict()
+    ids = np.arange(config["vocab_size"])
+    longest = min(_LONGEST, model.max_positions)
+    drawn = np.random.default_rng(0).choice(ids[ids != config.get("pad_token_id")], longest).tolist()
+    return [drawn[:length] for length in _LENGTHS]
+
+
+def _differing(row: list[int], other: list[int]) -> int:
+    return sum(a != b for a, b in zip(row, other, strict=False)) + abs(len(row) - len(other))
+
+
+def _outputs(model: EncoderModel, rows: list[list[int]]) -> Outputs:
+    found = model(rows, output_hidden_states=False, output_attentions=False, return_dict=True)
+    return {
+        key: [array[: len(row)] if array.ndim == 2 else array for array, row in zip(arrays, rows, strict=True)]
+        for key, arrays in found.items()
+    }
+
+
+def _cosines(
+    models: list[EncoderModel], outputs: Callable[[], Outputs], exact: Outputs, left_out: dict[str, str]
+) -> dict[str, dict[str, LeastAndMean]]:
+    """By output and dtype; a dtype that the device does not have is left out."""
+    cosines: dict[str, dict[str, LeastAndMean]] = {key: {} for key in exact}
+    for dtype in _DTYPES:
+        try:
+            for model in models:
+                model.to(dtype=dtype)
+        except DeviceError as error:
+            left_out[dtype] = str(error)
+            continue
+        for key, found in outputs().items():
+            cosines[key][dtype] = least_and_mean_cosine(found, exact[key])
+    for model in models:
+        model.to(dtype="float32")
+    return cosines
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], object]]:
+    from tqdm.auto import tqdm
+
+    hide = not sys.stderr.isatty()
+    with tqdm(total=total, unit="run", desc="Comparing", delay=_BAR_DELAY, leave=False, disable=hide) as bar:
+        yield bar.update
+
+
+def lines(found: Verification) -> list[str]:
+    """What `filbert verify` prints."""
+    model, lengths = found.model, found.lengths
+    threads = f"{model.num_threads} thread{'' if model.num_threads == 1 else 's'}"
+    versions = ", ".join(f"{package} {version}" for package, version in found.versions.items())
+    text = [
+        f"{model.name_or_path} on {model.device} ({model.isa}, {threads}), beside {versions}",
+        f"{len(lengths)} sequences of {min(lengths)} to {max(lengths)} tokens. Errors: of float32 against float64, "
+        f"allowed: twice torch's and {FLOOR_ULPS} ulps.",
+        "Same bits: alone and in a batch. Cosines: with float32, the least and the mean.",
+        "",
+        *table(found.deviations),
+        "",
+    ]
+    if found.tokens is not None:
+        text.append(f"token ids: {found.tokens.differ} of {found.tokens.ids} differ from those of transformers")
+    text += [f"{name}: left out: {reason}" for name, reason in found.left_out.items()]
+    return [*text, *([f"BEYOND TOLERANCE: {line}" for line in found.failures] or ["within tolerance"])]
+
+
+def report(found: Verification) -> dict[str, Any]:
+    """What `filbert verify --json` writes."""
+    model = found.model
+    return {
+        "filbert": _core.__version__,
+        "versions": found.versions,
+        "model": model.name_or_path,
+        "model_type": model.config.model_type,
+        "device": model.device,
+        "isa": model.isa,
+        "threads": model.num_threads,
+        "lengths": found.lengths,
+        "within_tolerance": not found.failures,
+        "failures": found.failures,
+        "outputs": [_figures(each) for each in found.deviations],
+        "tokens": None if found.tokens is None else asdict(found.tokens),
+        "left_out": found.left_out,
+    }
+
+
+def _figures(each: Deviation) -> dict[str, Any]:
+    cosines = {dtype: {"min": least, "mean": mean} for dtype, (least, mean) in each.cosines.items()}
+    return asdict(each) | {"cosines": cosines}
+
+
+def run(name: str, *, json_place: str | int | None, **options: Any) -> bool:
+    """Prints what `verify` finds, writes it as JSON to the output `json_place`, which is opened first.
+
+    The table goes to standard error if the JSON goes to standard output. Returns whether all is within tolerance.
+    Raises what `verify` raises, and OSError.
+    """
+    with nullcontext() if json_place is None else Output(json_place) as output:
+        found = verify(name, **options)
+        print(*lines(found), sep="\n", file=sys.stderr if output and output.is_stdout else sys.stdout)
+        if output:
+            output.write((json.dumps(report(found), indent=1) + "\n").encode())
+            output.commit()
+    return not found.failures
