@@ -91,7 +91,7 @@ class Source:
         """The path of one file. Raises OSError if it is missing."""
         path = self.find(name)
         if path is None:
-            raise self.missing(name)
+            raise self._no_model(name) if name == "config.json" else self.missing(name)
         return path
 
     def weights(self) -> str:
@@ -108,7 +108,7 @@ class Source:
             if name.endswith(".json") and not self.is_local:
                 self._fetch_shards(path)
             return path
-        raise self.missing(*candidates)
+        raise self._no_model(*candidates)
 
     def find_if_known(self, name: str) -> str | None:
         """As `find`, for a file whose absence changes what a model computes: not known to be absent is an OSError.
@@ -134,6 +134,15 @@ class Source:
         if "/" not in self.name:
             message += f"; nor is there a folder named {self.name!r} here"
         return FileNotFoundError(message)
+
+    def _no_model(self, *names: str) -> OSError:
+        """As `missing`, of files without which there is no model; with what a folder has instead."""
+        error = self.missing(*names)
+        if not self.is_local:
+            return error
+        from .other_files import instead
+
+        return FileNotFoundError(f"{error}{instead(os.path.join(self.name, self._subfolder))}")
 
     def _fetch_shards(self, index: str) -> None:
         from .weights import shard_names

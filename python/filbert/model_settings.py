@@ -59,6 +59,8 @@ def load_config(config_class: type[Config] | Any, source: Source, task: str = "A
     Warns of keys that are not known, of code of the repository that would run for `task`, and of an architecture of
     another name. Raises ConfigError for what would make the numbers wrong, and OSError.
     """
+    if source.find("config.json") is None:
+        refuse_adapter(source)  # which may well be all that the folder holds
     path = source.get("config.json")
     try:
         config: Config = config_class.from_json_file(path)
@@ -74,28 +76,50 @@ def load_config(config_class: type[Config] | Any, source: Source, task: str = "A
 
 def refuse_adapter(source: Source) -> None:
     """Raises ConfigError if the weights are to be changed by an adapter beside them."""
-    adapter = source.find("adapter_config.json")
-    if adapter is not None:
+    path = source.find("adapter_config.json")
+    if path is not None:
+        settings = read_object(path)
+        base = settings.get("base_model_name_or_path")
         raise ConfigError(
-            f"{adapter}: the folder holds an adapter, which filbert does not apply; merge it into the weights "
-            "(peft: model.merge_and_unload()), save the model and load that"
+            f"{path}: the folder holds an adapter ({settings.get('peft_type')}{f' of {base!r:.100}' if base else ''}), "
+            "which filbert does not apply; merge it into the weights (peft: model.merge_and_unload()), save the model "
+            "and load that"
         )
 
 
 def _reason(path: str, task: str) -> str:
-    """Why a configuration may ask for what no model of its type has; "" if that is not known."""
+    """Why a configuration asks for what no model of its type has; "" if that is not known."""
     try:
-        told = _code(read_object(path), task)
+        config = read_object(path)
     except ConfigError:
-        told = None
-    return f" ({told})" if told else ""
+        return ""
+    told = [text for text in (_quantisation(config), _code(config, task, any_task=True)) if text is not None]
+    return f" ({'; '.join(told)})" if told else ""
 
 
-def _code(config: dict[str, Any], task: str) -> str | None:
-    code = config.get("auto_map")
-    if not isinstance(code, dict) or task not in code:
+def _quantisation(config: dict[str, Any]) -> str | None:
+    settings = config.get("quantization_config")
+    if not isinstance(settings, dict):
         return None
-    return f"auto_map names code of the repository for {task}, {code[task]!r:.100}, which is never run"
+    method = settings.get("quant_method")
+    by = "" if method is None else f" by {method!r:.50}"
+    return (
+        f"the weights are quantised{by}: load the model that they were made from, and dtype='int8' or 'bfloat16' "
+        "makes it small"
+    )
+
+
+def _code(config: dict[str, Any], task: str, any_task: bool = False) -> str | None:
+    code = config.get("auto_map")
+    if not isinstance(code, dict):
+        return None
+    if task not in code:
+        if not any_task or not code:
+            return None
+        task = next(iter(code))
+    # "file.Class", or "repository--file.Class"
+    file = str(code[task]).rsplit("--", 1)[-1].rsplit(".", 1)[0]
+    return f"auto_map names code of the repository for {task}, {file:.100}.py: {code[task]!r:.100}, which is never run"
 
 
 def _warn_about_code(path: str, config: PretrainedConfig, task: str) -> None:

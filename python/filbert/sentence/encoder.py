@@ -88,7 +88,6 @@ class SentenceEncoder:
         source = Source(pretrained_model_name_or_path, revision=revision, **where)
         modules = read_modules(source)
         where.update(revision=source.revision, subfolder=modules.transformer)
-        tokenizer = AutoTokenizer.from_pretrained(source.name, **where, **modules.tokenizer_settings)
         model = AutoModel.from_pretrained(
             source.name,
             add_pooling_layer=False,
@@ -101,6 +100,7 @@ class SentenceEncoder:
             config=_configured(source, modules, where),
             **where,
         )
+        tokenizer = AutoTokenizer.from_pretrained(source.name, **where, **modules.tokenizer_settings)
         if modules.do_lower_case:
             lowercase_first(tokenizer.backend_tokenizer)
         if modules.max_seq_length is not None and "model_max_length" not in modules.tokenizer_settings:

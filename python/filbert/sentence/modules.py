@@ -77,6 +77,8 @@ def read_modules(source: Source) -> SentenceModules:
     config = source.find("config.json")  # fixes the commit, so that the cache knows which others do not exist
     modules = SentenceModules()
     path = source.find_if_known("modules.json")
+    if path is None and config is None:
+        return modules  # there is no model either, which loading it tells
     if path is None:
         modules.pooling = "lasttoken" if config is not None and _is_causal(read_object(config)) else "mean"
         what = "those of last tokens" if modules.pooling == "lasttoken" else "means of token vectors"
