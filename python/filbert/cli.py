@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine(demo)
     demo.set_defaults(run=_demo)
 
-    info = commands.add_parser("info", help="what is in a model: architecture, sizes, weights, tokenizer, modules")
+    info = commands.add_parser("info", help="what a model is and what filbert makes of it, or why it cannot be opened")
     _add_model(info)
     info.set_defaults(run=_info)
 
@@ -162,7 +162,8 @@ def _demo(options: argparse.Namespace) -> None:
 def _info(options: argparse.Namespace) -> None:
     from .info import describe
 
-    print("\n".join(describe(options.model, revision=options.revision, local_files_only=options.offline)))
+    for line in describe(options.model, revision=options.revision, local_files_only=options.offline):
+        print(line)
 
 
 def _encode(options: argparse.Namespace) -> None:

@@ -8,65 +8,163 @@ from typing import Any
 
 from . import _core
 from .auto import AutoConfig
+from .configuration import PretrainedConfig
+from .errors import FilbertError, WeightsError
 from .hub import Source
-from .jsonfile import read_json
+from .jsonfile import read_json, read_object
+from .model_settings import load_config, refuse_adapter
+from .models import class_of
+from .sentence.modules import SentenceModules, read_modules
 from .tokenization import NO_LIMIT, AutoTokenizer
 from .weights import open_weights, shard_names
 
 # By the names that families have for them.
 _SIZES = {
-    "layers": ("num_hidden_layers",),
-    "hidden size": ("hidden_size",),
-    "heads": ("num_attention_heads",),
-    "feed-forward size": ("intermediate_size", "hidden_dim"),
-    "activation": ("hidden_act", "activation"),
+    "layers": ("num_hidden_layers", "n_layers", "num_layers"),
+    "hidden size": ("hidden_size", "dim", "d_model"),
+    "heads": ("num_attention_heads", "n_heads", "num_heads"),
+    "feed-forward size": ("intermediate_size", "hidden_dim", "d_ff"),
+    "activation": ("hidden_act", "activation", "hidden_activation"),
     "positions": ("max_position_embeddings",),
     "vocabulary": ("vocab_size",),
 }
+# What a model can compute in, by kind of device.
+DTYPES = {"cpu": ("float32", "bfloat16", "int8"), "cuda": ("float32", "bfloat16", "float16")}
+_SHOWN = 5
+
+Row = tuple[str, str]
 
 
 def describe(name: str, **where: Any) -> Iterator[str]:
-    """Lines about a model's configuration, weights, tokenizer and modules. The weights are looked at, not loaded.
+    """Lines about what a model is and what filbert makes of it, as far as can be told. Its weights are not loaded.
 
-    `where` are keywords of `Source`. Raises what loading the model would raise: ConfigError, WeightsError, OSError.
+    `where` are keywords of `Source`. Raises, after the lines, the first thing that SentenceEncoder (if there is a
+    modules.json), AutoModel or AutoTokenizer (if there is a tokenizer) cannot open it for: FilbertError or OSError.
     """
     source = Source(name, **where)
-    config = AutoConfig.from_json_file(source.get("config.json"))
-    yield _row("model", name)
-    yield _row("architecture", ", ".join([config.model_type, *(config.architectures or [])]))
-    for title, keys in _SIZES.items():
-        value = next(getattr(config, key) for key in keys if hasattr(config, key))
-        yield _row(title, f"{value:,}" if isinstance(value, int) else str(value))
+    yield _line("model", name)
+    is_sentence = source.find("modules.json") is not None
+    where["revision"] = source.revision
+    modules, failure = SentenceModules(), None
+    if is_sentence:
+        try:
+            modules = read_modules(source)
+        except (FilbertError, OSError) as error:
+            failure = error
+    inner = Source(name, **where, subfolder=modules.transformer)
+    parts = [_model(inner), _tokenizer(inner, modules, where)]
+    if is_sentence:
+        parts.append(_sentence(source, None if failure else modules))
+    for part in parts:
+        try:
+            for title, value in part:
+                yield _line(title, value)
+        except (FilbertError, OSError) as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
 
+
+def _line(title: str, value: str) -> str:
+    return f"{title:<18}{value}"
+
+
+def _model(source: Source) -> Iterator[Row]:
+    config: PretrainedConfig | None = None
+    try:
+        config = load_config(AutoConfig, source)
+        values: dict[str, Any] = config.to_dict()
+    except (FilbertError, OSError) as error:
+        failure, values = error, _contents(source)
+    yield from _architecture(values)
+    if config is None:
+        raise failure
+    refuse_adapter(source)
     path = source.weights()
     weights = open_weights(path)
     match = _core.match_tensors(config.to_json_string(), weights, "model", False)
+    classifier = _classifier(config, weights)
+    labels = [] if classifier is None else list(map(str, (config.id2label or {}).values()))
+    classes = [class_of(config.model_type, kind) for kind in ("Model", "ForSequenceClassification")]
+    yield "opens as", " or ".join(each.__name__ for each in classes[: 1 if classifier is None else 2])
+    heads = [*(["pooler"] if match.head else []), *([] if classifier is None else [f"classifier of {_some(labels)}"])]
+    yield "head", ", ".join(heads) or "none"
     used = [stored for _, stored in match.tensors]
     parameters = sum(math.prod(weights.shape(tensor)) for tensor in used)
+    yield "parameters", f"{parameters:,}{'' if match.head or not match.has_head else ' (no pooler)'}"
     dtypes = Counter(weights.dtype(tensor) for tensor in used)
-    yield _row("parameters", f"{parameters:,}{'' if match.head or not match.has_head else ' (no pooler)'}")
-    yield _row("stored as", ", ".join(f"{dtype} ({count} tensors)" for dtype, count in dtypes.most_common()))
+    yield "stored as", ", ".join(f"{dtype} ({count} tensors)" for dtype, count in dtypes.most_common())
     shards = shard_names(path) if path.endswith(".json") else []
     files = [os.path.join(os.path.dirname(path), shard) for shard in shards] or [path]
     size = sum(map(os.path.getsize, files))
-    yield _row("weights", f"{path} ({f'{len(shards)} shards, ' if shards else ''}{size / 1e6:,.1f} MB)")
-    if match.unexpected:
-        others = ", ".join(match.unexpected[:3]) + (", ..." if len(match.unexpected) > 3 else "")
-        yield _row("not used", f"{len(match.unexpected)} tensors: {others}")
-
-    if any(source.find(file) for file in ("tokenizer.json", "vocab.txt")):
-        where["revision"] = source.revision
-        tokenizer = AutoTokenizer.from_pretrained(name, **where)
-        limit = "any length" if tokenizer.model_max_length >= NO_LIMIT else f"up to {tokenizer.model_max_length} tokens"
-        kind = type(tokenizer.backend_tokenizer.model).__name__
-        yield _row("tokenizer", f"{kind}, {len(tokenizer):,} tokens, {limit}")
-    else:
-        yield _row("tokenizer", "none")
-    modules = source.find("modules.json")
-    if modules is not None:
-        kinds = [str(entry.get("type")).rsplit(".", 1)[-1] for entry in read_json(modules)]
-        yield _row("modules", " -> ".join(kinds))
+    yield "weights", f"{path} ({f'{len(shards)} shards, ' if shards else ''}{size / 1e6:,.1f} MB)"
+    unused = [name for name in match.unexpected if classifier is None or name in classifier.unexpected]
+    if unused:
+        yield "not used", f"{len(unused)} tensors: {', '.join(unused[:3])}{', ...' if len(unused) > 3 else ''}"
+    for device in _core.devices():
+        kind = device.name.split(":")[0]
+        runs = ", ".join(DTYPES[kind]) if device.available else f"not available: {device.reason}"
+        yield f"on {device.name}", runs
 
 
-def _row(title: str, value: str) -> str:
-    return f"{title:<18}{value}"
+def _contents(source: Source) -> dict[str, Any]:
+    """What a config.json that cannot be opened says all the same."""
+    try:
+        path = source.find("config.json")
+        return {} if path is None else read_object(path)
+    except (FilbertError, OSError):
+        return {}
+
+
+def _architecture(values: dict[str, Any]) -> Iterator[Row]:
+    names = values.get("architectures")
+    told = [values.get("model_type"), *(names if isinstance(names, list) else [])]
+    if any(told):
+        yield "architecture", ", ".join(str(each) for each in told if each)
+    for title, keys in _SIZES.items():
+        found = [values[key] for key in keys if values.get(key) is not None]
+        if found:
+            yield title, f"{found[0]:,}" if isinstance(found[0], int) else f"{found[0]!s:.100}"
+
+
+def _classifier(config: PretrainedConfig, weights: _core.Weights) -> _core.TensorMatch | None:
+    if class_of(config.model_type, "ForSequenceClassification") is None:
+        return None
+    try:
+        return _core.match_tensors(config.to_json_string(), weights, "sequence-classification", True)
+    except WeightsError:  # of another task, or of none
+        return None
+
+
+def _some(labels: list[str]) -> str:
+    noun = f"{len(labels)} label{'' if len(labels) == 1 else 's'}"
+    return f"{noun}: {', '.join(labels[:_SHOWN])}{', ...' if len(labels) > _SHOWN else ''}" if labels else noun
+
+
+def _tokenizer(source: Source, modules: SentenceModules, where: dict[str, Any]) -> Iterator[Row]:
+    if not any(source.find(file) for file in ("tokenizer.json", "vocab.txt")):
+        yield "tokenizer", "none"
+        return
+    settings = {**where, "subfolder": modules.transformer, **modules.tokenizer_settings}
+    tokenizer = AutoTokenizer.from_pretrained(source.name, **settings)
+    limit = "any length" if tokenizer.model_max_length >= NO_LIMIT else f"up to {tokenizer.model_max_length} tokens"
+    yield "tokenizer", f"{type(tokenizer.backend_tokenizer.model).__name__}, {len(tokenizer):,} tokens, {limit}"
+
+
+def _sentence(source: Source, modules: SentenceModules | None) -> Iterator[Row]:
+    """Of modules.json, and of what it names if filbert has that."""
+    entries = read_json(source.get("modules.json"))
+    entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    if entries:
+        yield "modules", " -> ".join(str(entry.get("type")).rsplit(".", 1)[-1] for entry in entries)
+    if modules is None:
+        return
+    told = [f"{modules.pooling} pooling", *(["normalised"] if modules.normalize else [])]
+    if modules.truncate_dim is not None:
+        told.append(f"cut to {modules.truncate_dim} numbers")
+    if modules.max_seq_length is not None:
+        told.append(f"of up to {modules.max_seq_length} tokens")
+    yield "sentence vectors", f"{', '.join(told)}; compared by {modules.similarity}"
+    for name, text in modules.prompts.items():
+        is_default = " (put before every text)" if name == modules.default_prompt_name else ""
+        yield "prompt", f"{name}: {text!r}{is_default}"
