@@ -143,7 +143,8 @@ def _some(labels: list[str]) -> str:
 
 def _tokenizer(source: Source, modules: SentenceModules, where: dict[str, Any]) -> Iterator[Row]:
     if not any(source.find(file) for file in ("tokenizer.json", "vocab.txt")):
-        yield "tokenizer", "none"
+        if source.find("config.json") is not None:  # else nothing is known of the model at all
+            yield "tokenizer", "none"
         return
     settings = {**where, "subfolder": modules.transformer, **modules.tokenizer_settings}
     tokenizer = AutoTokenizer.from_pretrained(source.name, **settings)
