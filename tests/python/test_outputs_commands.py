@@ -1,4 +1,4 @@
-"""`encode -o` and `bench --json`: standard output in its forms, and wrong outputs, refused before any work."""
+"""`encode -o`, `bench --json` and `verify --json`: standard output in its forms, and wrong outputs, refused before any work."""
 
 import json
 import os
@@ -120,7 +120,10 @@ def test_a_reader_that_goes_away(work):
     assert (run.returncode, run.stderr) == (2, b"filbert: [Errno 32] Broken pipe: 'fifo'\n")
 
 
-@pytest.mark.parametrize("command", [["encode", "no model", "no texts", "-o"], ["bench", "no model", "--json"]])
+@pytest.mark.parametrize(
+    "command",
+    [["encode", "no model", "no texts", "-o"], ["bench", "no model", "--json"], ["verify", "no model", "--json"]],
+)
 def test_a_wrong_output_is_found_first(work, capsys, command):
     """Before the model, which is not there either."""
     (work / "loop").symlink_to("loop")

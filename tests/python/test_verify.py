@@ -1,0 +1,292 @@
+"""`filbert verify`: that it passes what is right, and finds what is not."""
+
+import json
+import sys
+from importlib import metadata
+
+import checkpoints
+import numpy as np
+import pytest
+from text_models import VOCABULARY, minilm_folder, sentence_folder, vocabulary_folder, write_json
+
+import filbert
+from filbert import DeviceError, FilbertError, reference, verify
+from filbert.cli import main
+from filbert.deviations import FLOOR_ULPS, deviation, least_and_mean_cosine, table
+from filbert.encoder import EncoderModel
+
+EPS = np.finfo(np.float32).eps
+
+
+@pytest.fixture(autouse=True)
+def sentence_transformers(torch, transformers):
+    """torch waits long for threads that other work keeps from running; one alone does not wait."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield pytest.importorskip("sentence_transformers", reason="the reference extra is not installed")
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return sentence_folder(tmp_path / "model")
+
+
+@pytest.fixture
+def bare(folder):
+    """Without what sentence-transformers would read, which loads its models with transformers."""
+    (folder / "modules.json").unlink()
+    return folder
+
+
+def run(capsys, folder, tmp_path, code=0):
+    """What `verify` prints, and its figures."""
+    assert main(["verify", str(folder), "--threads", "1", "--json", str(tmp_path / "figures.json")]) == code
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out, json.loads((tmp_path / "figures.json").read_text())
+
+
+def fails(capsys, folder, tmp_path):
+    """The lines about what is beyond tolerance."""
+    out, figures = run(capsys, folder, tmp_path, code=1)
+    assert not figures["within_tolerance"]
+    lines = [line.removeprefix("BEYOND TOLERANCE: ") for line in out.splitlines() if line.startswith("BEYOND")]
+    assert lines == figures["failures"] != []
+    assert "within tolerance" not in out
+    return lines
+
+
+def load_instead(monkeypatch, library_class, change):
+    """Has transformers read another folder, or read it otherwise, from what `change` makes of its arguments."""
+    load = library_class.from_pretrained
+    monkeypatch.setattr(library_class, "from_pretrained", lambda name, **kwargs: change(load, name, kwargs))
+
+
+def test_real_weights(capsys, tmp_path):
+    out, figures = run(capsys, minilm_folder(), tmp_path)
+    assert out.splitlines()[-2:] == [
+        f"token ids: 0 of {figures['tokens']['ids']} differ from those of transformers",
+        "within tolerance",
+    ]
+    assert figures["within_tolerance"]
+    assert figures["failures"] == []
+    assert figures["left_out"] == {}
+    assert set(figures["versions"]) == {"torch", "transformers", "sentence-transformers"}
+    assert (len(figures["lengths"]), min(figures["lengths"]), max(figures["lengths"])) == (12, 2, 512)
+    widths = {"last_hidden_state": sum(figures["lengths"]) * 384, "pooler_output": 12 * 384}
+    assert {each["output"]: each["values"] for each in figures["outputs"]} == widths | {"sentence_embedding": 12 * 384}
+    for each in figures["outputs"]:
+        assert 0 < each["rms_error"] < each["max_error"] <= each["allowed"] < 2e-5
+        assert 0 < each["torch_rms_error"] < each["torch_max_error"] < each["allowed"] / 2
+        assert each["same_bits"]
+        assert 0.999 < each["cosines"]["bfloat16"]["min"] < each["cosines"]["bfloat16"]["mean"] < 1
+        assert 0.99 < each["cosines"]["int8"]["min"] < each["cosines"]["int8"]["mean"] < 1
+        (line,) = (line for line in out.splitlines() if line.startswith(each["output"]))
+        assert line.split()[1:4] == [f"{each[key]:.2e}" for key in ("max_error", "torch_max_error", "allowed")]
+        assert len(line) <= 120
+
+
+def test_figures_to_standard_output(capfd, folder):
+    assert main(["verify", str(folder), "--json", "-"]) == 0
+    captured = capfd.readouterr()
+    assert json.loads(captured.out)["within_tolerance"]
+    assert captured.err.splitlines()[-1] == "within tolerance"
+
+
+def test_a_classifier_without_a_tokenizer(capsys, tmp_path):
+    config = filbert.BertConfig(**checkpoints.TINY, num_labels=3)
+    filbert.BertForSequenceClassification(config, seed=0).save_pretrained(tmp_path / "model")
+    out, figures = run(capsys, tmp_path / "model", tmp_path)
+    values = {each["output"]: each["values"] for each in figures["outputs"]}
+    lengths = figures["lengths"]
+    assert lengths == [1, 2, 3, 5, 8, 16, 24, 24, 24, 24, 24, 16]
+    assert values == {"last_hidden_state": sum(lengths) * 32, "pooler_output": 12 * 32, "logits": 12 * 3}
+    assert figures["tokens"] is None
+    assert "token ids" not in out
+
+
+def test_no_pooler_of_random_weights(capsys, tmp_path):
+    """Where the checkpoint has none, transformers draws one."""
+    checkpoints.write_folder(tmp_path / "bare", weights=checkpoints.tensors(pooler=False))
+    with pytest.warns(UserWarning, match="has no pooler"):
+        found = verify.verify(str(tmp_path / "bare"))
+    assert [each.output for each in found.deviations] == ["last_hidden_state"]
+    assert found.failures == []
+
+
+def test_other_weights(capsys, bare, tmp_path, monkeypatch, transformers):
+    """One value of the last norm that is off by 1e-4, where 1e-6 is right."""
+    weights = checkpoints.tensors()
+    weights["encoder.layer.1.output.LayerNorm.bias"][5] += np.float32(1e-4)
+    other = checkpoints.write_folder(tmp_path / "other", weights=weights)
+    load_instead(monkeypatch, transformers.AutoModel, lambda load, name, kwargs: load(other, **kwargs))
+    lines = fails(capsys, bare, tmp_path)
+    assert [line.split(":")[0] for line in lines] == ["last_hidden_state", "pooler_output"]
+    assert "the largest error is 1.0" in lines[0]
+    assert "e-04, allowed is" in lines[0]
+
+
+def test_another_activation(capsys, bare, tmp_path, monkeypatch, transformers):
+    """gelu by tanh is nowhere further from gelu by erf than 5e-4."""
+    other = checkpoints.write_folder(tmp_path / "other", checkpoints.TINY | {"hidden_act": "gelu_new"})
+    load_instead(monkeypatch, transformers.AutoModel, lambda load, name, kwargs: load(other, **kwargs))
+    lines = fails(capsys, bare, tmp_path)
+    assert [line.split(":")[0] for line in lines] == ["last_hidden_state", "pooler_output"]
+
+
+def test_other_sentence_vectors(capsys, folder, tmp_path, monkeypatch, sentence_transformers):
+    cls = sentence_transformers.SentenceTransformer
+    encode = cls.encode
+    monkeypatch.setattr(cls, "encode", lambda self, text, **kwargs: encode(self, text.upper()[:-1], **kwargs))
+    lines = fails(capsys, folder, tmp_path)
+    assert [line.split(":")[0] for line in lines] == ["sentence_embedding"]
+
+
+def test_another_tokenizer(capsys, bare, tmp_path, monkeypatch, transformers):
+    """Two words that have changed places: "hello" and "!", each once in the texts."""
+    swapped = {"hello": "!", "!": "hello"}
+    other = vocabulary_folder(tmp_path / "other", [swapped.get(word, word) for word in VOCABULARY])
+    write_json(other / "config.json", checkpoints.TINY)
+    load_instead(monkeypatch, transformers.AutoTokenizer, lambda load, name, kwargs: load(other, **kwargs))
+    (line,) = fails(capsys, bare, tmp_path)
+    ids = filbert.AutoTokenizer.from_pretrained(bare).truncated_ids(list(verify.TEXTS), 24)
+    words = [VOCABULARY[token] for row in ids for token in row]
+    differ = words.count("hello") + words.count("!")
+    assert differ >= 2
+    assert line == f"{differ} of {len(words)} token ids are not those of transformers"
+
+
+def test_a_shorter_tokenizer(capsys, folder, tmp_path, monkeypatch):
+    ids = reference.token_ids
+    monkeypatch.setattr(reference, "token_ids", lambda *args, **kwargs: [row[:-1] for row in ids(*args, **kwargs)])
+    (line,) = fails(capsys, folder, tmp_path)
+    assert line.startswith(f"{len(verify.TEXTS)} of ")
+
+
+def test_bits_that_depend_on_the_batch(capsys, folder, tmp_path, monkeypatch):
+    """One unit in the last place of one value, only where there is company."""
+    call = EncoderModel.__call__
+
+    def almost(self, rows, **kwargs):
+        found = call(self, rows, **kwargs)
+        if len(rows) > 1:
+            state = found["last_hidden_state"]
+            state[3, 1, 7] = np.nextafter(state[3, 1, 7], np.float32(np.inf))
+        return found
+
+    monkeypatch.setattr(EncoderModel, "__call__", almost)
+    assert fails(capsys, folder, tmp_path) == [
+        "last_hidden_state: a text alone does not give the bits that it gives in a batch"
+    ]
+
+
+def test_a_dtype_that_the_device_does_not_have(capsys, folder, tmp_path, monkeypatch):
+    to = EncoderModel.to
+
+    def without_int8(self, *args, dtype=None, **kwargs):
+        if dtype == "int8":
+            raise DeviceError("int8 is for others")
+        return to(self, *args, dtype=dtype, **kwargs)
+
+    monkeypatch.setattr(EncoderModel, "to", without_int8)
+    out, figures = run(capsys, folder, tmp_path)
+    assert figures["left_out"] == {"int8": "int8 is for others"}
+    assert "int8: left out: int8 is for others\n" in out
+    assert all(set(each["cosines"]) == {"bfloat16"} for each in figures["outputs"])
+    assert "int8 cosine" not in out
+
+
+def wrong(capsys, folder):
+    assert main(["verify", str(folder)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_a_family_that_transformers_lacks(capsys, folder, monkeypatch, transformers):
+    def refuse(name, **kwargs):
+        raise KeyError("bert9\nis not known" + "!" * 1000)
+
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", refuse)
+    has_bars = transformers.utils.logging.is_progress_bar_enabled()
+    found = wrong(capsys, folder)
+    assert found.startswith(f"filbert: transformers cannot run {folder}: KeyError: 'bert9")
+    assert len(found) < 500
+    assert transformers.utils.logging.is_progress_bar_enabled() == has_bars
+
+
+def test_code_of_a_repository_is_not_run(capsys, folder, tmp_path):
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    code = {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}
+    write_json(folder / "config.json", checkpoints.TINY | {"auto_map": code})
+    with pytest.warns(UserWarning, match=r"evil\.py: 'evil\.Model', which is never run"):
+        assert verify.verify(str(folder)).failures == []
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("missing", ["torch", "transformers", "sentence-transformers"])
+def test_what_is_not_installed(capsys, folder, monkeypatch, missing):
+    version = metadata.version
+
+    def without(name):
+        if name == missing:
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", without)
+    assert wrong(capsys, folder) == (
+        f'filbert: {missing} is not installed, which this compares filbert with: pip install "filbert[reference]"\n'
+    )
+    if missing == "sentence-transformers":  # which is needed for sentences only
+        (folder / "modules.json").unlink()
+        assert main(["verify", str(folder)]) == 0
+
+
+def test_what_filbert_cannot_open(capsys, folder):
+    (folder / "config.json").write_text("{")
+    assert "config.json" in wrong(capsys, folder)
+    assert "does not exist" in wrong(capsys, folder / "nothing")
+
+
+def test_the_floor():
+    """Four ulps of the largest value where torch makes no error; a fifth is too much, and so is NaN."""
+    double = [np.array([[0.5, -8.0]]), np.array([[1.0, 2.0], [3.0, 4.0]])]
+    for ulps, lines in ((4, 0), (-4, 0), (4.01, 1), (np.nan, 1)):
+        found = [double[0] + ulps * EPS * 8, double[1]]
+        each = deviation("x", found, double, double, True, {})
+        assert each.allowed == FLOOR_ULPS * EPS * 8
+        assert len(each.failures) == lines
+        assert each.torch_max_error == each.torch_rms_error == 0
+    single = [double[0] + 1, double[1] + 1]
+    each = deviation("x", single, [double[0], double[1] - 0.25], double, True, {})
+    assert (each.max_error, each.torch_max_error, each.values) == (1, 0.25, 6)
+    assert each.allowed == 0.5 + 32 * EPS
+    assert each.rms_error == 1
+    assert each.torch_rms_error == pytest.approx(0.25 * (4 / 6) ** 0.5)
+    with pytest.raises(FilbertError, match=r"x: filbert gives an array \(1, 2\), the reference one \(3, 2\)"):
+        deviation("x", double[:1], double, double, True, {})
+
+
+def test_cosines():
+    found = [np.array([3.0, 4.0]), np.array([[1.0, 0.0], [0.0, 0.0]])]
+    exact = [np.array([4.0, 3.0]), np.array([[2.0, 0.0], [1.0, 0.0]])]
+    assert least_and_mean_cosine(found, exact) == pytest.approx((0, (0.96 + 1 + 0) / 3))
+
+
+def test_the_table_says_what_is_wrong():
+    each = deviation("x", [np.ones((1, 2))], [np.zeros((1, 2))], [np.zeros((1, 2))], False, {"int8": (0.5, 1.0)})
+    heading, line = table([each])
+    assert line.split() == ["x", "1.00e+00", "0.00e+00", "0.00e+00", "1.00e+00", "0.00e+00", "NO", "0.5000", "1.0000"]
+    assert len(heading) == len(line)
+    assert len(each.failures) == 2
+
+
+def test_torch_is_left_as_it_was(torch, folder):
+    methods = torch.Tensor.to, torch.Tensor.float, torch.nn.functional.softmax
+    threads = torch.get_num_threads()
+    verify.verify(str(folder), num_threads=1)
+    assert (torch.Tensor.to, torch.Tensor.float, torch.nn.functional.softmax) == methods
+    assert torch.get_num_threads() == threads
+    assert "tqdm" in sys.modules
