@@ -76,6 +76,18 @@ class Source:
         """The commit, once a file of it was found; until then what was asked for."""
         return self._commit or self._revision
 
+    @property
+    def subfolder(self) -> str:
+        return self._subfolder
+
+    def names(self) -> list[str] | None:
+        """The files that there are, sorted, those one folder down too; None where that cannot be told."""
+        try:
+            names = self._listed_here() if self.is_local else self._listed_on_the_hub()
+        except Exception:  # of what a file system or an HTTP client may raise: names are for messages alone
+            return None
+        return None if names is None else sorted(name for name in names if name.count("/") < 2)
+
     def find(self, name: str) -> str | None:
         """The path of one file, or None if the folder or repository does not have it (or cannot be reached for it).
 
@@ -137,12 +149,28 @@ class Source:
 
     def _no_model(self, *names: str) -> OSError:
         """As `missing`, of files without which there is no model; with what a folder has instead."""
-        error = self.missing(*names)
-        if not self.is_local:
-            return error
         from .other_files import instead
 
-        return FileNotFoundError(f"{error}{instead(os.path.join(self.name, self._subfolder))}")
+        return FileNotFoundError(f"{self.missing(*names)}{instead(self)}")
+
+    def _listed_here(self) -> list[str]:
+        folder = os.path.join(self.name, self._subfolder)
+        if not os.path.isdir(folder):
+            return []
+        names = []
+        for name in os.listdir(folder):
+            inner = os.path.join(folder, name)
+            names += [f"{name}/{each}" for each in os.listdir(inner)] if os.path.isdir(inner) else [name]
+        return names
+
+    def _listed_on_the_hub(self) -> list[str] | None:
+        from huggingface_hub import HfApi, constants
+
+        if self._unavailable or self._options["local_files_only"] or constants.HF_HUB_OFFLINE:
+            return None
+        found = HfApi().list_repo_files(self.name, revision=self.revision, token=self._options["token"])
+        folder = f"{self._subfolder}/" if self._subfolder else ""
+        return [name.removeprefix(folder) for name in found if name.startswith(folder)]
 
     def _fetch_shards(self, index: str) -> None:
         from .weights import shard_names

@@ -1,13 +1,15 @@
-"""Folders without the files of a model: what they hold instead, and what would help."""
+"""Folders and repositories without the files of a model: what they hold instead, and what would help."""
 
-import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError
 from .jsonfile import read_json
 
-_EXPORTED = "open the folder of the model that it was made from"
+if TYPE_CHECKING:
+    from .hub import Source
+
+_EXPORTED = "open the model that it was made from"
 _CONVERTED = "transformers 4 converts it: AutoModel.from_pretrained(folder, {}=True).save_pretrained(folder)"
 # What the name of a file ends in, the format of such files, and what would help.
 _FORMATS = (
@@ -18,36 +20,51 @@ _FORMATS = (
     (".ckpt.index", "TensorFlow", _CONVERTED.format("from_tf")),
     ("flax_model.msgpack", "Flax", _CONVERTED.format("from_flax")),
 )
-_VARIANT = re.compile(r"(?:model|pytorch_model)\.([^.]+)\.(?:safetensors|bin)")
 # What names of weights end in that may be of any format.
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
+_VARIANT = re.compile(r"(?:model|pytorch_model)\.([^./]+)\.(?:safetensors|bin)")
 _SHOWN = 5
 
 
-def instead(folder: str) -> str:
-    """The end of a sentence that says what such a folder lacks: what it has, and what would help."""
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries)
-    except OSError as error:
-        return f"; it cannot be read: {error.strerror}" if os.path.isdir(folder) else "; there is no such subfolder"
+def instead(source: "Source") -> str:
+    """The end of a sentence about what a model lacks: what there is, and what would help; "" if it is not known."""
+    names = source.names()
+    if names is None:
+        return ""
     if not names:
-        return "; it is empty: was it downloaded, or saved, to the end?"
-    told = _modules(folder, names) or _variant(names) or _format(folder, names) or _subfolder(folder, names)
-    return told or _rest(names)
+        what = "that subfolder is empty or not there" if source.subfolder else "it is empty"
+        return f"; {what}: was it downloaded, or saved, to the end?"
+    if "config.json" in names:
+        return _variant(names) or _format(names) or _rest([name for name in names if name.endswith(_WEIGHTS)])
+    return _modules(source, names) or _format(names) or _inner(names) or _rest(names)
 
 
-def _modules(folder: str, names: list[str]) -> str:
+def _variant(names: list[str]) -> str:
+    for name in names:
+        if match := _VARIANT.fullmatch(name):
+            return f"; it has {name}, which variant={match[1]!r} opens"
+    return ""
+
+
+def _format(names: list[str]) -> str:
+    for ending, title, help_ in _FORMATS:
+        for name in names:
+            if name.endswith(ending):
+                return f"; it has {name} ({title}), which filbert does not read: {help_}"
+    return ""
+
+
+def _modules(source: "Source", names: list[str]) -> str:
     """Of the outer folder of a sentence-transformers model."""
-    if "modules.json" not in names or "config.json" in names:
+    if "modules.json" not in names:
         return ""
     try:
-        kind, path = _first_module(read_json(os.path.join(folder, "modules.json")))
+        kind, path = _first_module(read_json(source.get("modules.json")))
     except (ConfigError, OSError):
         return ""
     if kind != "Transformer":
         return f"; modules.json begins with {kind!r}, and filbert runs models that begin with 'Transformer'"
-    if not path or not os.path.isfile(os.path.join(folder, path, "config.json")):
+    if f"{path}/config.json" not in names:
         return f"; modules.json has the encoder in {path or '.'!r}, and there is none: was the model saved to the end?"
     return f"; modules.json has the encoder in {path!r}: SentenceEncoder finds it, AutoModel takes subfolder={path!r}"
 
@@ -57,34 +74,15 @@ def _first_module(modules: Any) -> tuple[str, str]:
     return str(first.get("type")).rsplit(".", 1)[-1], str(first.get("path") or "")
 
 
-def _variant(names: list[str]) -> str:
+def _inner(names: list[str]) -> str:
     for name in names:
-        if "config.json" in names and (match := _VARIANT.fullmatch(name)):
-            return f"; it has {name}, which variant={match[1]!r} opens"
-    return ""
-
-
-def _format(folder: str, names: list[str]) -> str:
-    for inner in ("onnx", "openvino"):  # as the optimum library names them
-        if inner in names and os.path.isdir(os.path.join(folder, inner)):
-            names = [*names, *(f"{inner}/{name}" for name in sorted(os.listdir(os.path.join(folder, inner))))]
-    for ending, title, help_ in _FORMATS:
-        for name in names:
-            if name.endswith(ending):
-                return f"; it has {name} ({title}), which filbert does not read: {help_}"
-    return ""
-
-
-def _subfolder(folder: str, names: list[str]) -> str:
-    for name in names:
-        if "config.json" not in names and os.path.isfile(os.path.join(folder, name, "config.json")):
-            return f"; {name} in it has one: open that, or pass subfolder={name!r}"
+        if name.endswith("/config.json"):
+            folder = name.removesuffix("/config.json")
+            return f"; {folder} in it has one: open that, or pass subfolder={folder!r}"
     return ""
 
 
 def _rest(names: list[str]) -> str:
-    if "config.json" in names:
-        names = [name for name in names if name.endswith(_WEIGHTS)]
     if not names:
         return "; it has no weights of any kind: was it downloaded, or saved, to the end?"
     return f"; it has {', '.join(names[:_SHOWN])}{' and more' if len(names) > _SHOWN else ''}"

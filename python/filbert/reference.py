@@ -1,10 +1,10 @@
 """What filbert is measured against: transformers and sentence-transformers, in float32 and in float64.
 
-They and torch are imported when they are asked for; no other module of the package may name them.
+They and torch are imported when they are asked for.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from unittest import mock
@@ -82,9 +82,9 @@ def model_outputs(
     With `is_classifier`, logits and what the encoder below them gives. `advance` is called after each forward, of
     which there are two a row; `where` goes to `from_pretrained`. Raises FilbertError.
     """
-    import torch
+    with _asking("transformers", name) as transformers:
+        import torch
 
-    with _asking("transformers", name) as transformers, torch.no_grad():
         auto = transformers.AutoModelForSequenceClassification if is_classifier else transformers.AutoModel
         model = auto.from_pretrained(
             name, attn_implementation="eager", dtype=torch.float32, trust_remote_code=False, **where
@@ -92,24 +92,22 @@ def model_outputs(
 
         def forward(row: list[int]) -> dict[str, npt.NDArray[Any]]:
             ids = torch.tensor([row])
-            found = {**model.base_model(ids, return_dict=True)}
-            if is_classifier:
-                found["logits"] = model(ids, return_dict=True).logits
+            with torch.no_grad():
+                found = {**model.base_model(ids, return_dict=True)}
+                if is_classifier:
+                    found["logits"] = model(ids, return_dict=True).logits
             advance()
             kept = ("last_hidden_state", "pooler_output", "logits")
             return {key: found[key][0].numpy() for key in kept if found.get(key) is not None}
 
-        single = _by_output(map(forward, rows))
-        model.double()
-        with float64_throughout(torch):
-            return Evaluations(single, _by_output(map(forward, rows)))
+        return _evaluations(torch, model, forward, rows)
 
 
 def sentence_vectors(name: str, texts: list[str], advance: Callable[[], object], **where: Any) -> Evaluations:
     """What sentence-transformers' `encode` makes of each text alone; see `model_outputs`."""
-    import torch
-
     with _asking("sentence_transformers", name) as sentence_transformers:
+        import torch
+
         model = sentence_transformers.SentenceTransformer(
             name,
             device="cpu",
@@ -121,17 +119,22 @@ def sentence_vectors(name: str, texts: list[str], advance: Callable[[], object],
         def encode(text: str) -> dict[str, npt.NDArray[Any]]:
             vector = model.encode(text, show_progress_bar=False)
             advance()
-            return {"sentence_embedding": vector}
+            return {"sentence_embedding": np.asarray(vector)}
 
-        single = _by_output(map(encode, texts))
-        model.double()
-        with float64_throughout(torch):
-            return Evaluations(single, _by_output(map(encode, texts)))
+        return _evaluations(torch, model, encode, texts)
 
 
-def _by_output(found: Iterator[dict[str, npt.NDArray[Any]]]) -> Outputs:
-    rows = list(found)
-    return {key: [np.asarray(row[key]) for row in rows] for key in rows[0]}
+def _evaluations(torch: Any, model: Any, run: Callable[[Any], dict[str, Any]], inputs: Sequence[Any]) -> Evaluations:
+    """Of each input, in float32 and then in float64, which the model is left in."""
+
+    def evaluate() -> Outputs:
+        found = [run(each) for each in inputs]
+        return {key: [outputs[key] for outputs in found] for key in found[0]} if found else {}
+
+    single = evaluate()
+    model.double()
+    with float64_throughout(torch):
+        return Evaluations(single, evaluate())
 
 
 @contextmanager
@@ -153,7 +156,7 @@ def _asking(package: str, name: str) -> Iterator[Any]:
             logging.set_verbosity(verbosity)
             if bars:
                 logging.enable_progress_bar()
-    except FilbertError:
+    except (FilbertError, MemoryError):
         raise
     except Exception as error:  # of any kind: a KeyError for a family it lacks, what a model's own code raises...
         told = " ".join(str(error).split()) or "no message"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
@@ -49,6 +50,11 @@ class FakeHub:
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         path = unquote(request.path.split("?")[0])
         self.requests.append((request.command, path))
+        listing = re.fullmatch(r"/api/models/(.+)/tree/([^/]+)", path)
+        if listing is not None:
+            names = self.files[listing[1]][listing[2]]
+            files = [{"type": "file", "path": name, "size": len(data), "oid": ""} for name, data in names.items()]
+            return self._send(request, 200, None, {"Content-Type": "application/json"}, json.dumps(files).encode())
         repo, _, rest = path.removeprefix("/").partition("/resolve/")
         revisions = self.files.get(repo)
         allowed = self.tokens.get(repo) in (None, request.headers.get("Authorization", "").removeprefix("Bearer "))

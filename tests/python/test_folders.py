@@ -21,7 +21,7 @@ NO_WEIGHTS = (
     "the folder has no model.safetensors or model.safetensors.index.json or pytorch_model.bin or "
     "pytorch_model.bin.index.json; "
 )
-NOT_READ = "which filbert does not read: open the folder of the model that it was made from"
+NOT_READ = "which filbert does not read: open the model that it was made from"
 CONVERTED = "transformers 4 converts it: AutoModel.from_pretrained(folder, {}=True).save_pretrained(folder)"
 QUANTISED = (
     "config.json: quantization_config: found an object, expected none: the weights must be F32, F16, BF16 or F64 "
@@ -199,7 +199,10 @@ def test_an_outer_folder_without_weights(tmp_path, capsys):
     assert info(capsys, folder)[1] == found
     shutil.rmtree(folder / "0_Transformer")
     found = told(SentenceEncoder.from_pretrained, folder)
-    assert found == f"{folder}: the folder has no 0_Transformer/config.json; there is no such subfolder"
+    assert found == (
+        f"{folder}: the folder has no 0_Transformer/config.json; that subfolder is empty or not there: was it "
+        "downloaded, or saved, to the end?"
+    )
     out, error = info(capsys, folder)
     assert error == found
     assert "modules           Transformer -> Pooling" in out

@@ -115,6 +115,27 @@ def test_29_a_shard_that_is_not_there(hub):
         Source(REPO).weights()
 
 
+def test_what_a_repository_has_instead(hub, monkeypatch):
+    """One more request, where the hub is there to answer it."""
+    hub.add("org/onnx", {"config.json": CONFIG, "onnx/model.onnx": b"x", "a/b/model.gguf": b"x"})
+    with pytest.raises(OSError, match=r"no model\.safetensors or .*; it has onnx/model\.onnx \(ONNX\), which filbert"):
+        AutoModel.from_pretrained("org/onnx")
+    hub.add("org/gguf", {"README.md": b"#", "tiny.gguf": b"x", "sub/checkpoint-1/config.json": CONFIG})
+    with pytest.raises(
+        OSError, match=r"org/gguf: no config\.json in that repository; it has tiny\.gguf \(GGUF\), which"
+    ):
+        AutoModel.from_pretrained("org/gguf")
+    with pytest.raises(OSError, match=r"no sub/config\.json in .*; checkpoint-1 in it has one: .*='checkpoint-1'"):
+        AutoModel.from_pretrained("org/gguf", subfolder="sub")
+    go_offline(monkeypatch)
+    hub.requests.clear()
+    for name in ("org/onnx", "org/gguf"):
+        with pytest.raises(OSError, match=rf"{name}: ") as caught:
+            AutoModel.from_pretrained(name)
+        assert "it has" not in str(caught.value)
+    assert hub.requests == []
+
+
 def test_a_local_folder_wins(hub, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoints.write_folder(tmp_path / REPO)

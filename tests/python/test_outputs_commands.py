@@ -1,4 +1,5 @@
-"""`encode -o`, `bench --json` and `verify --json`: standard output in its forms, and wrong outputs, refused before any work."""
+"""What commands write (`encode -o`, `bench --json`, `verify --json`): to standard output in its forms, and to wrong
+places, which are refused before any work."""
 
 import json
 import os
