@@ -75,12 +75,17 @@ def token_ids(name: str, texts: list[str], limit: int, **where: Any) -> list[lis
 
 
 def model_outputs(
-    name: str, rows: list[list[int]], is_classifier: bool, advance: Callable[[], object], **where: Any
+    name: str,
+    rows: list[list[int]],
+    is_classifier: bool,
+    num_threads: int | None,
+    advance: Callable[[], object],
+    **where: Any,
 ) -> Evaluations:
-    """What transformers computes for each row of ids alone, with eager attention.
+    """What transformers computes for each row of ids alone, with eager attention, on the CPU.
 
-    With `is_classifier`, logits and what the encoder below them gives. `advance` is called after each forward, of
-    which there are two a row; `where` goes to `from_pretrained`. Raises FilbertError.
+    With `is_classifier`, logits and what the encoder below them gives. num_threads: None for as many as torch takes.
+    `advance` is called after each of two forwards a row. `where` goes to `from_pretrained`. Raises FilbertError.
     """
     with _asking("transformers", name) as transformers:
         import torch
@@ -100,10 +105,12 @@ def model_outputs(
             kept = ("last_hidden_state", "pooler_output", "logits")
             return {key: found[key][0].numpy() for key in kept if found.get(key) is not None}
 
-        return _evaluations(torch, model, forward, rows)
+        return _evaluations(torch, model, forward, rows, num_threads)
 
 
-def sentence_vectors(name: str, texts: list[str], advance: Callable[[], object], **where: Any) -> Evaluations:
+def sentence_vectors(
+    name: str, texts: list[str], num_threads: int | None, advance: Callable[[], object], **where: Any
+) -> Evaluations:
     """What sentence-transformers' `encode` makes of each text alone; see `model_outputs`."""
     with _asking("sentence_transformers", name) as sentence_transformers:
         import torch
@@ -121,20 +128,27 @@ def sentence_vectors(name: str, texts: list[str], advance: Callable[[], object],
             advance()
             return {"sentence_embedding": np.asarray(vector)}
 
-        return _evaluations(torch, model, encode, texts)
+        return _evaluations(torch, model, encode, texts, num_threads)
 
 
-def _evaluations(torch: Any, model: Any, run: Callable[[Any], dict[str, Any]], inputs: Sequence[Any]) -> Evaluations:
+def _evaluations(
+    torch: Any, model: Any, run: Callable[[Any], dict[str, Any]], inputs: Sequence[Any], num_threads: int | None
+) -> Evaluations:
     """Of each input, in float32 and then in float64, which the model is left in."""
 
     def evaluate() -> Outputs:
         found = [run(each) for each in inputs]
         return {key: [outputs[key] for outputs in found] for key in found[0]} if found else {}
 
-    single = evaluate()
-    model.double()
-    with float64_throughout(torch):
-        return Evaluations(single, evaluate())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(num_threads or threads)
+    try:
+        single = evaluate()
+        model.double()
+        with float64_throughout(torch):
+            return Evaluations(single, evaluate())
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -22,8 +22,8 @@ from .model_settings import load_config
 from .models import class_of
 from .reference import Outputs
 from .sentence import SentenceEncoder
-from .sentence.modules import read_modules
-from .tokenization import AutoTokenizer, Tokenizer
+from .sentence.modules import SentenceModules, read_modules
+from .tokenization import AutoTokenizer
 
 # Short and long, in several scripts, with next to nothing in them, and one twice. One fills most models.
 TEXTS = (
@@ -81,12 +81,36 @@ class Verification:
         return lines
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """What is compared: a model, and what else its folder makes."""
+
+    model: EncoderModel
+    classifier: EncoderModel | None
+    encoder: SentenceEncoder | None
+
+    @property
+    def models(self) -> list[EncoderModel]:
+        encoder = None if self.encoder is None else self.encoder.model
+        return [each for each in (self.model, self.classifier, encoder) if each is not None]
+
+    def outputs(self, rows: list[list[int]], texts: list[str]) -> Outputs:
+        """Of rows of ids and of texts in one batch."""
+        found: Outputs = {}
+        for model in (self.model, self.classifier):
+            if model is not None and rows:
+                found |= _outputs(model, rows)
+        if self.encoder is not None:
+            found["sentence_embedding"] = list(self.encoder.encode(texts, show_progress_bar=False))
+        return found
+
+
 def verify(name: str, *, device: Any = "cpu", num_threads: int | None = None, **where: Any) -> Verification:
     """Compares a checkpoint with transformers and, if it has a modules.json, with sentence-transformers.
 
     Args:
         name: a folder or a hub id; `where` (revision, local_files_only) as for `AutoModel`.
-        device, num_threads: what filbert runs on. The others run on the CPU.
+        device: what filbert runs on; the others run on the CPU. num_threads: of filbert and of torch.
 
     Returns:
         The figures of every output that both have, logits too if the checkpoint is a classifier's.
@@ -97,61 +121,54 @@ def verify(name: str, *, device: Any = "cpu", num_threads: int | None = None, **
     source = Source(name, **where)
     is_sentence = source.find("modules.json") is not None
     versions = reference.require("transformers", *(["sentence-transformers"] if is_sentence else []))
-    subfolder = read_modules(source).transformer if is_sentence else ""
+    modules = read_modules(source) if is_sentence else SentenceModules()
     where["revision"] = source.revision
-    inner = {**where, "subfolder": subfolder}
-    machine = {"device": device, "num_threads": num_threads}
-
+    inner = {**where, "subfolder": modules.transformer}
     left_out: dict[str, str] = {}
-    classifier = _classifier(Source(name, **inner), left_out, **inner, **machine)
-    with warnings.catch_warnings():
-        if classifier is not None:
-            warnings.simplefilter("ignore")  # of the classifier's tensors, and what was said of it already
-        model = AutoModel.from_pretrained(name, **inner, **machine)
-        warnings.simplefilter("ignore")  # the same once more
-        encoder = SentenceEncoder.from_pretrained(name, **where, **machine) if is_sentence else None
-    tokenizer = _tokenizer(Source(name, **inner), **inner)
-    rows, tokens = _random_rows(model), None
-    if tokenizer is not None:
-        limit = min(_LONGEST, model.max_positions, tokenizer.model_max_length)
-        rows = tokenizer.truncated_ids(list(TEXTS), limit)
-        others = reference.token_ids(name, list(TEXTS), limit, **inner)
-        tokens = TokenCounts(sum(map(len, rows)), sum(map(_differing, rows, others)))
-        rows = [row for row in rows if row]  # a tokenizer may have no token for a text, and transformers needs one
-    texts: list[str] = []
-    if encoder is not None:
-        ids = encoder.tokenizer.truncated_ids(list(TEXTS), encoder.max_seq_length)
-        texts = [text for text, row in zip(TEXTS, ids, strict=True) if row]
+    subject = _load(name, is_sentence, left_out, where, inner, device=device, num_threads=num_threads)
+    rows, tokens = _rows(Source(name, **inner), subject.model, inner)
+    texts = [] if subject.encoder is None else _texts(subject.encoder)
 
-    def outputs(which: slice = slice(None)) -> Outputs:
-        found: Outputs = {}
-        for each in (model, classifier):
-            if each is not None and rows[which]:
-                found |= _outputs(each, rows[which])
-        if encoder is not None:
-            found["sentence_embedding"] = list(encoder.encode(texts[which], show_progress_bar=False))
-        return found
-
-    count = max(len(rows), len(texts))
-    with _progress(count + 2 * len(rows) + 2 * len(texts)) as advance:
-        together = outputs()
+    alone = max(len(rows), len(texts))
+    with _progress(alone + 2 * len(rows) + 2 * len(texts)) as advance:
+        together = subject.outputs(rows, texts)
         same_bits = dict.fromkeys(together, True)
-        for index in range(count):
-            for key, alone in outputs(slice(index, index + 1)).items():
-                same_bits[key] &= all(array.tobytes() == together[key][index].tobytes() for array in alone)
+        for index in range(alone):
+            one = slice(index, index + 1)
+            for key, arrays in subject.outputs(rows[one], texts[one]).items():
+                same_bits[key] &= all(array.tobytes() == together[key][index].tobytes() for array in arrays)
             advance()
-        evaluations = [reference.model_outputs(name, rows, classifier is not None, advance, **inner)]
-        if encoder is not None:
-            evaluations.append(reference.sentence_vectors(name, texts, advance, **where))
-        models = [each for each in (model, classifier, None if encoder is None else encoder.model) if each is not None]
-        cosines = _cosines(models, outputs, together, left_out)
+        has_logits = subject.classifier is not None
+        evaluations = [reference.model_outputs(name, rows, has_logits, num_threads, advance, **inner)]
+        if is_sentence:
+            evaluations.append(reference.sentence_vectors(name, texts, num_threads, advance, **where))
+        cosines = _cosines(subject.models, lambda: subject.outputs(rows, texts), together, left_out)
     deviations = [
         deviation(key, together[key], single[key], double[key], same_bits[key], cosines[key])
         for single, double in evaluations
         for key in single
         if key in together
     ]
-    return Verification(model, list(map(len, rows)), deviations, tokens, left_out, versions)
+    return Verification(subject.model, list(map(len, rows)), deviations, tokens, left_out, versions)
+
+
+def _load(
+    name: str,
+    is_sentence: bool,
+    left_out: dict[str, str],
+    where: dict[str, Any],
+    inner: dict[str, Any],
+    **machine: Any,
+) -> _Subject:
+    """Everything that filbert makes of the checkpoint, with the warnings of each thing once."""
+    classifier = _classifier(Source(name, **inner), left_out, **inner, **machine)
+    with warnings.catch_warnings():
+        if classifier is not None:
+            warnings.simplefilter("ignore")  # of the classifier's tensors, and what was said of it already
+        model = AutoModel.from_pretrained(name, **inner, **machine)
+        warnings.simplefilter("ignore")
+        encoder = SentenceEncoder.from_pretrained(name, **where, **machine) if is_sentence else None
+    return _Subject(model, classifier, encoder)
 
 
 def _classifier(source: Source, left_out: dict[str, str], **where: Any) -> EncoderModel | None:
@@ -168,10 +185,22 @@ def _classifier(source: Source, left_out: dict[str, str], **where: Any) -> Encod
     return classifier
 
 
-def _tokenizer(source: Source, **where: Any) -> Tokenizer | None:
+def _rows(source: Source, model: EncoderModel, where: dict[str, Any]) -> tuple[list[list[int]], TokenCounts | None]:
+    """Ids of TEXTS, and how they compare; random ones without a tokenizer."""
     if not any(source.find(file) for file in ("tokenizer.json", "vocab.txt")):
-        return None
-    return AutoTokenizer.from_pretrained(source.name, **where)
+        return _random_rows(model), None
+    tokenizer = AutoTokenizer.from_pretrained(source.name, **where)
+    limit = min(_LONGEST, model.max_positions, tokenizer.model_max_length)
+    rows = tokenizer.truncated_ids(list(TEXTS), limit)
+    others = reference.token_ids(source.name, list(TEXTS), limit, **where)
+    # A tokenizer may have no token for a text, and transformers needs one.
+    return [row for row in rows if row], TokenCounts(sum(map(len, rows)), sum(map(_differing, rows, others)))
+
+
+def _texts(encoder: SentenceEncoder) -> list[str]:
+    """Those of TEXTS that are any tokens."""
+    rows = encoder.tokenizer.truncated_ids(list(TEXTS), encoder.max_seq_length)
+    return [text for text, row in zip(TEXTS, rows, strict=True) if row]
 
 
 def _random_rows(model: EncoderModel) -> list[list[int]]:

@@ -16,12 +16,8 @@ from filbert.encoder import EncoderModel
 
 
 @pytest.fixture(autouse=True)
-def sentence_transformers(torch, transformers):
-    """torch waits long for threads that other work keeps from running; one alone does not wait."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield pytest.importorskip("sentence_transformers", reason="the reference extra is not installed")
-    torch.set_num_threads(threads)
+def sentence_transformers(transformers):
+    return pytest.importorskip("sentence_transformers", reason="the reference extra is not installed")
 
 
 @pytest.fixture
@@ -85,7 +81,7 @@ def test_real_weights(capsys, tmp_path):
 
 
 def test_figures_to_standard_output(capfd, folder):
-    assert main(["verify", str(folder), "--json", "-"]) == 0
+    assert main(["verify", str(folder), "--threads", "1", "--json", "-"]) == 0
     captured = capfd.readouterr()
     assert json.loads(captured.out)["within_tolerance"]
     assert captured.err.splitlines()[-1] == "within tolerance"
@@ -107,7 +103,7 @@ def test_no_pooler_of_random_weights(capsys, tmp_path):
     """Where the checkpoint has none, transformers draws one."""
     checkpoints.write_folder(tmp_path / "bare", weights=checkpoints.tensors(pooler=False))
     with pytest.warns(UserWarning, match="has no pooler"):
-        found = verify.verify(str(tmp_path / "bare"))
+        found = verify.verify(str(tmp_path / "bare"), num_threads=1)
     assert [each.output for each in found.deviations] == ["last_hidden_state"]
     assert found.failures == []
 
@@ -219,7 +215,7 @@ def test_code_of_a_repository_is_not_run(capsys, folder, tmp_path):
     code = {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}
     write_json(folder / "config.json", checkpoints.TINY | {"auto_map": code})
     with pytest.warns(UserWarning, match=r"evil\.py: 'evil\.Model', which is never run"):
-        assert verify.verify(str(folder)).failures == []
+        assert verify.verify(str(folder), num_threads=1).failures == []
     assert not (tmp_path / "ran").exists()
 
 
@@ -233,9 +229,9 @@ def test_sentence_transformers_is_for_sentences_only(folder, monkeypatch):
 
     monkeypatch.setattr(metadata, "version", without)
     with pytest.raises(FilbertError, match="sentence-transformers is not installed"):
-        verify.verify(str(folder))
+        verify.verify(str(folder), num_threads=1)
     (folder / "modules.json").unlink()
-    assert verify.verify(str(folder)).failures == []
+    assert verify.verify(str(folder), num_threads=1).failures == []
 
 
 def test_what_filbert_cannot_open(capsys, folder):
