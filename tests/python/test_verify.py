@@ -1,12 +1,16 @@
 """`filbert verify`: that it passes what is right, and finds what is not."""
 
 import json
+import shutil
 import sys
 from importlib import metadata
 
 import checkpoints
 import numpy as np
 import pytest
+from families import FAMILIES, MODELS
+from safetensors.numpy import load_file, save_file
+from test_families import reference_model
 from text_models import VOCABULARY, minilm_folder, sentence_folder, vocabulary_folder, write_json
 
 import filbert
@@ -97,6 +101,33 @@ def test_a_classifier_without_a_tokenizer(capsys, tmp_path):
     assert values == {"last_hidden_state": sum(lengths) * 32, "pooler_output": 12 * 32, "logits": 12 * 3}
     assert figures["tokens"] is None
     assert "token ids" not in out
+
+
+def test_other_logits(capsys, tmp_path, monkeypatch, transformers):
+    config = filbert.BertConfig(**checkpoints.TINY, num_labels=3)
+    filbert.BertForSequenceClassification(config, seed=0).save_pretrained(tmp_path / "model")
+    other = shutil.copytree(tmp_path / "model", tmp_path / "other")
+    weights = load_file(other / "model.safetensors")
+    weights["classifier.bias"] = weights["classifier.bias"] + np.float32([0, 0, 1e-5])
+    save_file(weights, other / "model.safetensors", {"format": "pt"})
+    auto = transformers.AutoModelForSequenceClassification
+    load_instead(monkeypatch, auto, lambda load, name, kwargs: load(other, **kwargs))
+    (line,) = fails(capsys, tmp_path / "model", tmp_path)
+    assert line.startswith("logits: the largest error is 1.0")
+
+
+@pytest.mark.parametrize(("name", "task"), MODELS)
+def test_every_family(torch, transformers, tmp_path, name, task):
+    """Random ids. One in a thousand such outputs is beyond tolerance (see deviations.py); none of these is."""
+    _, model = reference_model(torch, transformers, name, task, seed=0)
+    model.save_pretrained(tmp_path)
+    found = verify.verify(str(tmp_path), num_threads=1)
+    outputs = ["last_hidden_state", *(["logits"] if task != "Model" else [])]
+    assert [each.output for each in found.deviations if each.output != "pooler_output"] == outputs
+    assert ("pooler_output" in [each.output for each in found.deviations]) >= (
+        FAMILIES[name].pooler and task == "Model"
+    )
+    assert (found.failures, found.left_out, found.tokens) == ([], {}, None)
 
 
 def test_no_pooler_of_random_weights(capsys, tmp_path):
