@@ -81,12 +81,12 @@ class Source:
         return self._subfolder
 
     def names(self) -> list[str] | None:
-        """The files that there are, sorted, those one folder down too; None where that cannot be told."""
+        """The files that there are, sorted, those one folder down too, no hidden ones; None if that cannot be told."""
         try:
             names = self._listed_here() if self.is_local else self._listed_on_the_hub()
         except Exception:  # of what a file system or an HTTP client may raise: names are for messages alone
             return None
-        return None if names is None else sorted(name for name in names if name.count("/") < 2)
+        return None if names is None else sorted(name for name in names if name.count("/") < 2 and name[0] != ".")
 
     def find(self, name: str) -> str | None:
         """The path of one file, or None if the folder or repository does not have it (or cannot be reached for it).

@@ -44,6 +44,7 @@ def with_weights(name):
 
 CASES = {
     "empty": ({}, NO_CONFIG + "it is empty: was it downloaded, or saved, to the end?"),
+    "hidden": ({".gitattributes": b"x", ".git/config": b"x"}, NO_CONFIG + "it is empty: was it downloaded, or saved"),
     "notes": ({"b.md": b"", "a.md": b""}, NO_CONFIG + "it has a.md, b.md"),
     "no weights": ({"config.json": checkpoints.TINY}, NO_WEIGHTS + "it has no weights of any kind"),
     "other weights": (with_weights("consolidated.00.pth"), NO_WEIGHTS + "it has consolidated.00.pth"),
