@@ -11,6 +11,7 @@ import pytest
 from families import FAMILIES, MODELS
 from safetensors.numpy import load_file, save_file
 from test_families import reference_model
+from test_parity import reference_outputs
 from text_models import VOCABULARY, minilm_folder, sentence_folder, vocabulary_folder, write_json
 
 import filbert
@@ -128,6 +129,32 @@ def test_every_family(torch, transformers, tmp_path, name, task):
         FAMILIES[name].pooler and task == "Model"
     )
     assert (found.failures, found.left_out, found.tokens) == ([], {}, None)
+
+
+def test_the_reference_is_float64_throughout(torch, transformers, tmp_path):
+    """Left to itself, transformers computes the norms, rotations and softmax of Qwen3 in float32."""
+    _, model = reference_model(torch, transformers, "qwen3", "Model", seed=0)
+    model.save_pretrained(tmp_path)
+    rows = [[1, 2, 3, 4, 5, 6, 7, 8], [9]]
+    single, double = reference.model_outputs(str(tmp_path), rows, False, 1, lambda: None)
+    model.eval().double()
+    for index, row in enumerate(rows):
+        with torch.no_grad():
+            rounded = model(torch.tensor([row])).last_hidden_state[0].numpy()
+        expected = reference_outputs(torch, model, {"input_ids": [row]}).last_hidden_state[0].numpy()
+        found = double["last_hidden_state"][index]
+        assert found.dtype == np.float64
+        assert single["last_hidden_state"][index].dtype == np.float32
+        assert np.abs(found - expected).max() < 1e-13 < np.abs(found - rounded).max()
+
+
+def test_float32_is_compared_with_float32(torch, transformers, tmp_path):
+    """Whatever the weights are stored as, which transformers would compute in."""
+    _, model = reference_model(torch, transformers, "bert", "Model", seed=0)
+    model.bfloat16().save_pretrained(tmp_path)
+    found = verify.verify(str(tmp_path), num_threads=1)
+    assert found.failures == []
+    assert all(each.torch_max_error < 1e-5 for each in found.deviations)
 
 
 def test_no_pooler_of_random_weights(capsys, tmp_path):
