@@ -72,9 +72,9 @@ class SentenceEncoder:
     ) -> "SentenceEncoder":
         """A sentence-transformers model of a folder or of the hub: Transformer, Pooling and Normalize modules.
 
-        device, num_threads, dtype, mmap, task: as for AutoModel. truncate_dim: see `encode`. trust_remote_code: ignored; code
-        of a repository is never run. Without modules.json vectors are means of token vectors, or of a causal model the
-        last ones, with a warning.
+        device, num_threads, dtype, mmap, task: as for AutoModel. truncate_dim: see `encode`. trust_remote_code:
+        ignored; code of a repository is never run. Without modules.json vectors are means of token vectors, or of a
+        causal model the last ones, with a warning.
         A setting of the files that filbert does not know gives a warning. Raises ConfigError (for modules filbert
         does not have, too), WeightsError, InputError, DeviceError, OSError.
         """
