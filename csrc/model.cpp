@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 
@@ -84,6 +85,7 @@ struct Model::Impl {
     info.model_type = family.model_type;
     info.isa = device.isa;
     info.threads = device.threads;
+    info.vocabulary = size.inputs.vocabulary;
     info.hidden_size = size.hidden;
     info.layers = size.layers;
     info.heads = size.heads;
@@ -158,6 +160,12 @@ Model::~Model() = default;
 
 Model Model::load(const std::string& folder, const LoadOptions& options) {
   const std::string path = folder + "/config.json";
+  std::error_code unknown;
+  if (!std::filesystem::exists(path, unknown)) {
+    Weights weights = Weights::open(folder);
+    const std::string config = config_of(weights);
+    if (!config.empty()) return create(config, std::move(weights), options);
+  }
   const JsonValue root = parse_config(read_config_file(path), path);
   const ConfigReader config(root, path);
   validate_config(config);  // its errors come before those of the weights

@@ -154,6 +154,7 @@ void bind_model(py::module_& module) {
       .def_property_readonly("device", field(&Info::device))
       .def_property_readonly("isa", field(&Info::isa))
       .def_property_readonly("threads", field(&Info::threads))
+      .def_property_readonly("vocabulary", field(&Info::vocabulary))
       .def_property_readonly("hidden_size", field(&Info::hidden_size))
       .def_property_readonly("layers", field(&Info::layers))
       .def_property_readonly("heads", field(&Info::heads))

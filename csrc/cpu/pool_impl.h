@@ -6,6 +6,18 @@
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
+// Lanes of the sum of rows `width` apart, in blocks: of a long text's, the error would grow with its length.
+inline Vec sum_rows(const float* x, std::size_t rows, std::size_t width, std::size_t lanes) {
+  Vec total = set(0.0f);
+  for (std::size_t begin = 0; begin < rows; begin += kMaxKBlock) {
+    const std::size_t end = begin + kMaxKBlock < rows ? begin + kMaxKBlock : rows;
+    Vec sum = load_first(x + begin * width, lanes);
+    for (std::size_t row = begin + 1; row < end; ++row) sum = sum + load_first(x + row * width, lanes);
+    total = begin == 0 ? sum : total + sum;
+  }
+  return total;
+}
+
 inline void pool(const float* x, std::size_t tokens, std::size_t width, filbert_pooling pooling, bool normalize,
                  float* out) {
   if (pooling == FILBERT_POOL_LAST) x += (tokens - 1) * width;
@@ -13,12 +25,9 @@ inline void pool(const float* x, std::size_t tokens, std::size_t width, filbert_
   Vec squares = set(0.0f);
   for_each_vector(width, [&](std::size_t j, std::size_t lanes) {
     Vec v = load_first(x + j, lanes);
-    if (pooling == FILBERT_POOL_MEAN || pooling == FILBERT_POOL_MAX)
-      for (std::size_t t = 1; t < tokens; ++t) {
-        const Vec next = load_first(x + t * width + j, lanes);
-        v = pooling == FILBERT_POOL_MEAN ? v + next : max(v, next);
-      }
-    if (pooling == FILBERT_POOL_MEAN) v = v * set(inverse);
+    if (pooling == FILBERT_POOL_MEAN) v = sum_rows(x + j, tokens, width, lanes) * set(inverse);
+    for (std::size_t t = 1; pooling == FILBERT_POOL_MAX && t < tokens; ++t)
+      v = max(v, load_first(x + t * width + j, lanes));
     v = keep_first(v, lanes);
     squares = fma(v, v, squares);
     store_first(out + j, v, lanes);

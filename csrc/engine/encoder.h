@@ -10,7 +10,6 @@
 #include "engine/arena.h"
 #include "engine/ops.h"
 #include "engine/packed_tokens.h"
-#include "engine/tensor_match.h"
 #include "engine/tensors.h"
 #include "files/config.h"
 

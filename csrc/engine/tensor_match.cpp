@@ -8,6 +8,7 @@
 #include <map>
 #include <string_view>
 
+#include "files/dtype.h"
 #include "files/text.h"
 
 namespace filbert {
@@ -68,7 +69,9 @@ class Matcher {
     const TensorView& view = weights_.tensors().at(*name);
     if (view.shape != spec.shape) {
       problem(spec, "found " + shape_text(view.shape) + ", expected " + shape_text(spec.shape));
-    } else if (view.dtype == DType::other) {
+    } else if (spec.integers && !holds_integers(view)) {
+      problem(spec, "found dtype " + view.dtype_name + ", expected integers");
+    } else if (!spec.integers && view.dtype == DType::other) {
       problem(spec, "found dtype " + view.dtype_name + ", expected F32, F16, BF16 or F64");
     } else {
       result.tensors.push_back({spec, *name, {}});
@@ -146,10 +149,11 @@ class Matcher {
 
 }  // namespace
 
-std::set<std::string> names_in(const Weights& weights, const Prefixes& base_prefixes) {
-  std::set<std::string> names;
-  for (const auto& [name, view] : weights.tensors()) names.insert(todays_name(without_prefixes(name, base_prefixes)));
-  return names;
+Shapes shapes_in(const Weights& weights, const Prefixes& base_prefixes) {
+  Shapes shapes;
+  for (const auto& [name, view] : weights.tensors())
+    shapes[todays_name(without_prefixes(name, base_prefixes))] = view.shape;
+  return shapes;
 }
 
 TensorMatch match(const std::vector<TensorSpec>& base, const std::vector<TensorSpec>& head,

@@ -3,7 +3,7 @@
 
 #include <filbert/weights.h>
 
-#include <set>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,8 +13,9 @@ namespace filbert {
 // What stands before the names of a base model's tensors in checkpoints with a head, such as "bert."
 using Prefixes = std::vector<std::string_view>;
 
-// The names of a file's tensors as they are compared: see below.
-std::set<std::string> names_in(const Weights& weights, const Prefixes& base_prefixes);
+// The tensors of a file by their names as they are compared: see below.
+using Shapes = std::map<std::string, std::vector<std::uint64_t>>;
+Shapes shapes_in(const Weights& weights, const Prefixes& base_prefixes);
 
 // Names are compared without a leading `module.` (DistributedDataParallel), then without a base prefix, each where it
 // is there, with LayerNorm.gamma and .beta read as .weight and .bias; `position_ids` buffers are ignored. Without

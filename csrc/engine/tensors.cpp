@@ -79,6 +79,29 @@ Weight LoadedTensors::take(filbert_weight_kind kind, std::vector<TensorSpec> par
   return weight;
 }
 
+Weight LoadedTensors::fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) {
+  if (mapping.name.empty() && weights.name.empty()) return take(FILBERT_TABLE, {std::move(stored)}, {}, Gate::upper);
+  const std::vector<float> table = to_floats(*found_.at(stored.name));
+  std::vector<std::int64_t> row_of;
+  if (!mapping.name.empty()) row_of = to_integers(*found_.at(mapping.name));
+  std::vector<float> factor;
+  if (!weights.name.empty()) factor = to_floats(*found_.at(weights.name));
+  const std::size_t rows = mapping.shape[0], columns = stored.shape[1];
+  const auto folded = std::make_shared<std::vector<float>>(rows * columns);
+  for (std::size_t i = 0; i < rows; ++i) {
+    const std::int64_t row = row_of.empty() ? static_cast<std::int64_t>(i) : row_of[i];
+    if (row < 0 || static_cast<std::uint64_t>(row) >= stored.shape[0])
+      throw WeightsError(weights_.source() + ": " + mapping.name + "[" + std::to_string(i) + "]: found " +
+                         std::to_string(row) + ", expected a row of " + stored.name + " (" +
+                         std::to_string(stored.shape[0]) + ")");
+    const float* const from = table.data() + static_cast<std::size_t>(row) * columns;
+    for (std::size_t j = 0; j < columns; ++j)
+      (*folded)[i * columns + j] = factor.empty() ? from[j] : from[j] * factor[i];
+  }
+  const filbert_host_tensor tensor = {folded->data(), FILBERT_F32, rows, columns};
+  return Weight(ops_, ops_.load_weight(FILBERT_TABLE, &tensor, 1), folded);
+}
+
 Weight LoadedTensors::keep(const std::vector<float>& values) {
   const filbert_host_tensor tensor = {values.data(), FILBERT_F32, values.size(), 1};
   return Weight(ops_, ops_.load_weight(FILBERT_VECTOR, &tensor, 1));

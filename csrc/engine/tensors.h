@@ -8,12 +8,12 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "engine/ops.h"
+#include "engine/tensor_match.h"
 
 namespace filbert {
 
@@ -68,8 +68,9 @@ class Tensors {
 
   virtual ~Tensors() = default;
 
-  // Whether the file has a tensor of that name, where files of one family name them in two ways.
-  virtual bool has(const std::string& name) const = 0;
+  // Of a tensor that the file has, or null: where files of one family differ in names, or tell sizes.
+  virtual const std::vector<std::uint64_t>* shape(const std::string& name) const = 0;
+  bool has(const std::string& name) const { return shape(name) != nullptr; }
 
   // Said before any tensor is asked for.
   void change(const LowRank& changes) { changes_ = changes; }
@@ -91,6 +92,14 @@ class Tensors {
   }
   Weight table(const std::string& name, std::size_t rows, std::size_t columns, Init init = Init::normal) {
     return take(FILBERT_TABLE, specs({{name, rows}}, columns, init, Owner::base), {}, Gate::upper);
+  }
+  // A table whose row i is weights[i] times row mapping[i] of the stored one; without a name there is no such tensor.
+  Weight folded_table(const Part& stored, std::size_t columns, std::size_t rows, const std::string& mapping,
+                      const std::string& weights) {
+    TensorSpec of_rows = specs({{mapping, rows}}, 0, Init::zeros, Owner::base).front();
+    of_rows.integers = true;
+    return fold(specs({stored}, columns, Init::normal, Owner::base).front(), std::move(of_rows),
+                specs({{weights, rows}}, 0, Init::ones, Owner::base).front());
   }
   // Numbers that the configuration tells, of no file.
   Weight numbers(const std::vector<float>& values) { return keep(values); }
@@ -114,6 +123,7 @@ class Tensors {
     return result;
   }
   virtual Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) = 0;
+  virtual Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) = 0;
   virtual Weight keep(const std::vector<float>& values) = 0;
   virtual std::vector<float> read(TensorSpec spec) = 0;  // or nothing
 
@@ -127,11 +137,14 @@ class Tensors {
   std::optional<LowRank> changes_;
 };
 
-// Lists them, as a file with `names` has them.
+// Lists them, as a file with these has them.
 class DeclaredTensors : public Tensors {
  public:
-  explicit DeclaredTensors(const std::set<std::string>& names) : names_(names) {}
-  bool has(const std::string& name) const override { return names_.count(name) > 0; }
+  explicit DeclaredTensors(const Shapes& shapes) : shapes_(shapes) {}
+  const std::vector<std::uint64_t>* shape(const std::string& name) const override {
+    const auto found = shapes_.find(name);
+    return found == shapes_.end() ? nullptr : &found->second;
+  }
 
   std::vector<TensorSpec> list;
 
@@ -141,23 +154,32 @@ class DeclaredTensors : public Tensors {
     return {};
   }
   void add(filbert_weight_kind kind, TensorSpec spec);
+  Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) override {
+    for (TensorSpec* spec : {&stored, &mapping, &weights})
+      if (!spec->name.empty()) list.push_back(std::move(*spec));
+    return {};
+  }
   Weight keep(const std::vector<float>&) override { return {}; }
   std::vector<float> read(TensorSpec spec) override {
     list.push_back(std::move(spec));
     return {};
   }
 
-  const std::set<std::string>& names_;
+  const Shapes& shapes_;
 };
 
 // Hands them to a backend, from where a match found them.
 class LoadedTensors : public Tensors {
  public:
   LoadedTensors(const Ops& ops, const Weights& weights, const TensorMatch& match);
-  bool has(const std::string& name) const override { return found_.count(name) > 0; }
+  const std::vector<std::uint64_t>* shape(const std::string& name) const override {
+    const auto found = found_.find(name);
+    return found == found_.end() ? nullptr : &found->second->shape;
+  }
 
  private:
   Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) override;
+  Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) override;
   Weight keep(const std::vector<float>& values) override;
   std::vector<float> read(TensorSpec spec) override;
   filbert_host_tensor host(const std::string& name) const;

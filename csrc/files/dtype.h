@@ -27,6 +27,11 @@ inline constexpr std::size_t kMaxRank = 8;
 std::optional<std::uint64_t> tensor_bytes(const DTypeInfo& dtype, const std::vector<std::uint64_t>& shape,
                                           std::string& problem);
 
+bool holds_integers(const TensorView& tensor);
+
+// Those of a tensor that holds them.
+std::vector<std::int64_t> to_integers(const TensorView& tensor);
+
 // The numbers of a tensor of a dtype that models are loaded from: exact for F32, F16 and BF16, rounded for F64.
 std::vector<float> to_floats(const TensorView& tensor);
 

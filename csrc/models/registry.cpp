@@ -2,23 +2,23 @@
 
 #include <filbert/config.h>
 
-#include <set>
 #include <string>
 
 #include "engine/tensor_match.h"
 #include "models/heads.h"
+#include "models/static_embedding.h"
 
 namespace filbert {
 
 extern const Family kAlbert, kBert, kCamembert, kDistilbert, kElectra, kGemma3Text, kGte, kJinaBert, kJinaV3,
-    kJinaV3Hub, kModernbert, kMpnet, kNew, kNomicBert, kQwen3, kRoberta, kXlmRoberta;
+    kJinaV3Hub, kModel2Vec, kModernbert, kMpnet, kNew, kNomicBert, kQwen3, kRoberta, kXlmRoberta;
 
 namespace {
 
 // Of several with one model_type, those that are marked come first.
 const Family* const kFamilies[] = {
-    &kAlbert,     &kJinaBert, &kBert, &kCamembert, &kDistilbert, &kElectra, &kGemma3Text, &kGte,        &kJinaV3,
-    &kModernbert, &kMpnet,    &kNew,  &kNomicBert, &kQwen3,      &kRoberta, &kJinaV3Hub,  &kXlmRoberta,
+    &kAlbert,    &kJinaBert,   &kBert,  &kCamembert, &kDistilbert, &kElectra, &kGemma3Text, &kGte,       &kJinaV3,
+    &kModel2Vec, &kModernbert, &kMpnet, &kNew,       &kNomicBert,  &kQwen3,   &kRoberta,    &kJinaV3Hub, &kXlmRoberta,
 };
 
 // What no family computes: weights that the file holds quantised, and attention without some of its heads.
@@ -32,6 +32,10 @@ void refuse_unsupported(const ConfigReader& config) {
 }
 
 }  // namespace
+
+std::string config_of(const Weights& weights) {
+  return is_static_embedding(weights) ? R"({"model_type": "model2vec"})" : "";
+}
 
 const Family& find_family(const ConfigReader& config, const std::string& fallback) {
   refuse_unsupported(config);
@@ -62,9 +66,9 @@ struct Specs {
   std::vector<TensorSpec> base, head;
 };
 
-// names: those of the file's tensors.
-Specs declare(const Family& family, const ConfigReader& config, Task task, const std::set<std::string>& names = {}) {
-  DeclaredTensors base(names), head(names);
+// shapes: those of the file's tensors.
+Specs declare(const Family& family, const ConfigReader& config, Task task, const Shapes& shapes = {}) {
+  DeclaredTensors base(shapes), head(shapes);
   family.encoder(config, base);
   const bool has_head = family.head(task, config, head) != nullptr;
   if (!has_head && task == Task::sequence_classification)
@@ -92,13 +96,14 @@ std::vector<TensorSpec> tensor_specs(const std::string& config_json, Task task) 
 
 TensorMatch match_tensors(const Family& family, const ConfigReader& config, const Weights& weights, Task task,
                           bool require_head) {
-  const Specs specs = declare(family, config, task, names_in(weights, family.prefixes));
+  const Specs specs = declare(family, config, task, shapes_in(weights, family.prefixes));
   const bool has_task = task != Task::encoder && task != Task::model;
   TensorMatch result =
       match(specs.base, specs.head, family.prefixes, require_head || has_task, missing_head(task), weights);
   for (MatchedTensor& tensor : result.tensors) {
     const bool prefixed = has_task && tensor.spec.owner == TensorSpec::Owner::base;
-    tensor.saved_name = (prefixed ? std::string(family.prefixes.front()) : "") + tensor.spec.name;
+    tensor.saved_name =
+        (prefixed && !family.prefixes.empty() ? std::string(family.prefixes.front()) : "") + tensor.spec.name;
   }
   return result;
 }

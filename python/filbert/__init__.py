@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .models.gemma3_text import *  # noqa: F403
     from .models.gte import *  # noqa: F403
     from .models.jina_embeddings_v3 import *  # noqa: F403
+    from .models.model2vec import *  # noqa: F403
     from .models.modernbert import *  # noqa: F403
     from .models.mpnet import *  # noqa: F403
     from .models.nomic_bert import *  # noqa: F403

@@ -77,6 +77,7 @@ class Model:
     device: str
     isa: str
     threads: int
+    vocabulary: int
     hidden_size: int
     layers: int
     heads: int

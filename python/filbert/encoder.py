@@ -333,6 +333,11 @@ class EncoderModel(ModuleHabits):
         return self._engine.embed(ids, cu_seqlens, pooling, normalize)
 
     @property
+    def vocabulary(self) -> int:
+        """How many tokens it has vectors for: ids are below."""
+        return self._engine.vocabulary
+
+    @property
     def hidden_size(self) -> int:
         """Numbers of a token vector."""
         return self._engine.hidden_size

@@ -14,6 +14,7 @@ from .hub import Source
 from .jsonfile import read_json, read_object
 from .model_settings import load_config, refuse_adapter
 from .models import class_of
+from .models.model2vec import Model2VecConfig
 from .sentence.modules import SentenceModules, read_modules
 from .tokenization import NO_LIMIT, AutoTokenizer
 from .weights import open_weights, shard_names
@@ -52,7 +53,7 @@ def describe(name: str, **where: Any) -> Iterator[str]:
         except (FilbertError, OSError) as error:
             failure = error
     inner = Source(name, **where, subfolder=modules.transformer)
-    parts = [_model(inner), _tokenizer(inner, modules, where)]
+    parts = [_model(inner, modules), _tokenizer(inner, modules, where)]
     if is_sentence:
         parts.append(_sentence(source, None if failure else modules))
     for part in parts:
@@ -69,10 +70,11 @@ def _line(title: str, value: str) -> str:
     return f"{title:<18}{value}"
 
 
-def _model(source: Source) -> Iterator[Row]:
+def _model(source: Source, modules: SentenceModules) -> Iterator[Row]:
     config: PretrainedConfig | None = None
     try:
-        config = load_config(AutoConfig, source)
+        saves_none = modules.is_static and source.find("config.json") is None
+        config = Model2VecConfig() if saves_none else load_config(AutoConfig, source)
         values: dict[str, Any] = config.to_dict()
     except (FilbertError, OSError) as error:
         failure, values = error, _contents(source)
@@ -90,6 +92,9 @@ def _model(source: Source) -> Iterator[Row]:
     heads = [*(["pooler"] if match.head else []), *([] if classifier is None else [f"classifier of {_some(labels)}"])]
     yield "head", ", ".join(heads) or "none"
     used = [stored for _, stored in match.tensors]
+    if modules.is_static:
+        rows, width = weights.shape(used[0])
+        yield "token vectors", f"{rows:,} of {width} numbers"
     parameters = sum(math.prod(weights.shape(tensor)) for tensor in used)
     yield "parameters", f"{parameters:,}{'' if match.head or not match.has_head else ' (no pooler)'}"
     dtypes = Counter(weights.dtype(tensor) for tensor in used)
@@ -121,6 +126,8 @@ def _architecture(values: dict[str, Any]) -> Iterator[Row]:
     told = [values.get("model_type"), *(names if isinstance(names, list) else [])]
     if any(told):
         yield "architecture", ", ".join(str(each) for each in told if each)
+    if values.get("model_type") == Model2VecConfig.model_type:
+        return  # the table tells the rest
     for title, keys in _SIZES.items():
         found = [values[key] for key in keys if values.get(key) is not None]
         if found:

@@ -62,6 +62,8 @@ def _modules(source: "Source", names: list[str]) -> str:
         kind, path = _first_module(read_json(source.get("modules.json")))
     except (ConfigError, OSError):
         return ""
+    if kind == "StaticEmbedding":
+        return f"; modules.json begins with {kind!r}, which SentenceEncoder opens"
     if kind != "Transformer":
         return f"; modules.json begins with {kind!r}, and filbert runs models that begin with 'Transformer'"
     if f"{path}/config.json" not in names:

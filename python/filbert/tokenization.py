@@ -124,9 +124,9 @@ class Tokenizer(Vocabulary):
         """The input_ids alone; the keywords are those of the call."""
         return self(text, text_pair, **kwargs)["input_ids"]
 
-    def truncated_ids(self, texts: list[str], max_length: int) -> list[list[int]]:
+    def truncated_ids(self, texts: list[str], max_length: int, add_special_tokens: bool = True) -> list[list[int]]:
         """The ids of texts that were checked, cut to `max_length` tokens: the quick way to them."""
-        encodings = self._encode(list(texts), True, "longest_first", max_length, False)
+        encodings = self._encode(list(texts), add_special_tokens, "longest_first", max_length, False)
         return [tokens.ids for tokens in encodings]
 
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:

@@ -59,6 +59,22 @@ TEST_CASE("model: a text has the same bits alone, in any batch, at any place, wi
   }
 }
 
+TEST_CASE("model: a folder with token vectors alone needs no configuration, and texts may be of any length") {
+  const TemporaryFolder folder;
+  folder.write("model.safetensors", make_safetensors({{"embedding.weight", {3, 2}}}));
+  const Model model = Model::load(folder.path());
+  CHECK(model.info().model_type == "model2vec");
+  CHECK(model.info().vocabulary == 3);
+  CHECK(model.info().hidden_size == 2);
+  Texts texts;
+  texts.add(std::vector<std::int64_t>(100000, 2));
+  texts.add({});
+  std::vector<float> vectors(4, 1.0f);
+  model.embed(texts.batch(), Pooling::mean, false, vectors.data());
+  CHECK(vectors == std::vector<float>(4, 0.0f));  // as the tensor is
+  CHECK_THROWS_AS(Model::load(folder.path() + "/none"), FileError);
+}
+
 TEST_CASE("model: padding on either side of a batch changes no bit, and its rows are zero") {
   const Model model = tiny_model();
   const auto texts = random_texts(40, 2, 20);

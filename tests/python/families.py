@@ -158,6 +158,10 @@ def _rotary_bert(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def _model2vec(rng: np.random.Generator) -> dict[str, Any]:
+    return {"vocab_size": int(rng.integers(20, 300)), "hidden_dim": int(rng.integers(1, 140))}
+
+
 def _gte(rng: np.random.Generator) -> dict[str, Any]:
     return {**_rotary_bert(rng), "type_vocab_size": int(rng.integers(1, 3))}
 
@@ -206,6 +210,7 @@ FAMILIES = {
     "gemma3_text": Family("Gemma3Text", _gemma3, types=False, **_ROTARY),
     "gte": Family("Gte", _gte, **_ROTARY),
     "jina_embeddings_v3": Family("JinaEmbeddingsV3", _rotary_bert, **{**_ROTARY, "pooler": True}),
+    "model2vec": Family("Model2Vec", _model2vec, types=False, in_transformers=False, **_ROTARY),
     "modernbert": Family("ModernBert", _modernbert, types=False, pooler=False, is_limited=False),
     "mpnet": Family("MPNet", _mpnet, pads=True, types=False),
     "new": Family("New", _gte, in_transformers=False, **_ROTARY),
@@ -224,7 +229,7 @@ def draw_call(
 ) -> dict[str, Any]:
     """Inputs of a call: ids, and of five kinds of masks (none, ones, holes, right and left padding) one."""
     padding = config.get("pad_token_id", 0)
-    longest = config["max_position_embeddings"] - (padding + 1 if family.pads else 0)
+    longest = config.get("max_position_embeddings", 64) - (padding + 1 if family.pads else 0)
     length = int(rng.integers(1, longest + 1)) if batch is None else int(rng.integers(1, 17))
     batch = int(rng.integers(1, 5)) if batch is None else batch
     ids = rng.integers(0, config["vocab_size"], (batch, length))

@@ -53,6 +53,7 @@ struct ModelInfo {
   std::string device;  // "cpu", "cuda:0"
   std::string isa;     // "avx512", "sm_90", ...
   int threads = 0;
+  std::size_t vocabulary = 0;  // ids are below
   std::size_t hidden_size = 0;
   std::size_t layers = 0;
   std::size_t heads = 0;

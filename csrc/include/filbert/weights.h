@@ -35,6 +35,7 @@ struct TensorSpec {
   std::vector<std::uint64_t> shape;
   Init init = Init::normal;
   Owner owner = Owner::base;
+  bool integers = false;  // of any width; else numbers of a dtype that models are loaded from
 };
 
 class FILBERT_API Weights {

@@ -17,6 +17,7 @@ FAMILIES = {
     "gemma3_text": ("gemma3_text", "Gemma3Text", _BASE),
     "gte": ("gte", "Gte", _BASE),
     "jina_embeddings_v3": ("jina_embeddings_v3", "JinaEmbeddingsV3", _BASE),
+    "model2vec": ("model2vec", "Model2Vec", _BASE),
     "modernbert": ("modernbert", "ModernBert", _CLASSIFIES),
     "mpnet": ("mpnet", "MPNet", _CLASSIFIES),
     "new": ("gte", "New", _BASE),

@@ -16,8 +16,9 @@ from ..encoder import EncoderModel
 from ..errors import ConfigError, InputError
 from ..hub import Source
 from ..model_settings import load_config
+from ..models.model2vec import Model2VecConfig
 from ..texts import as_texts
-from ..tokenization import AutoTokenizer, Tokenizer
+from ..tokenization import NO_LIMIT, AutoTokenizer, Tokenizer
 from ..tokenizer_files import lowercase_first
 from .modules import SentenceModules, read_modules
 from .vectors import Floats, normalize, quantize, similarity
@@ -41,7 +42,7 @@ class SentenceEncoder:
         self.tokenizer = tokenizer
         self._modules = modules or SentenceModules()
         self._hidden = model.hidden_size
-        self._vocabulary: int = vars(model.config)["vocab_size"]
+        self._vocabulary = model.vocabulary
         self.prompts = self._modules.prompts
         self.default_prompt_name = self._modules.default_prompt_name
         self.similarity_fn_name = self._modules.similarity
@@ -70,7 +71,8 @@ class SentenceEncoder:
         trust_remote_code: bool | None = None,
         task: str | None = None,
     ) -> "SentenceEncoder":
-        """A sentence-transformers model of a folder or of the hub: Transformer, Pooling and Normalize modules.
+        """A sentence-transformers model of a folder or of the hub: Transformer, Pooling and Normalize modules, or
+        StaticEmbedding in place of the first two (model2vec's files, too).
 
         device, num_threads, dtype, mmap, task: as for AutoModel. truncate_dim: see `encode`. trust_remote_code:
         ignored; code of a repository is never run. Without modules.json vectors are means of token vectors, or of a
@@ -105,7 +107,10 @@ class SentenceEncoder:
             lowercase_first(tokenizer.backend_tokenizer)
         if modules.max_seq_length is not None and "model_max_length" not in modules.tokenizer_settings:
             tokenizer.model_max_length = modules.max_seq_length
-        tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_positions)
+        if modules.is_static:
+            tokenizer.model_max_length = NO_LIMIT
+        else:
+            tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_positions)
         if truncate_dim is not None:
             modules.truncate_dim = truncate_dim
         return cls(model, tokenizer, modules)
@@ -213,7 +218,9 @@ class SentenceEncoder:
         with _Bar(len(texts), show) as bar:
             for start in range(0, len(order), _CHUNK):
                 chunk = order[start : start + _CHUNK]
-                tokens = self.tokenizer.truncated_ids([prefix + texts[index] for index in chunk], self.max_seq_length)
+                tokens = self.tokenizer.truncated_ids(
+                    [prefix + texts[index] for index in chunk], self.max_seq_length, not self._modules.is_static
+                )
                 for batch in batches(list(map(len, tokens)), batch_size):
                     rows = [tokens[index] for index in batch]
                     ids, bounds = packed(rows)
@@ -234,7 +241,12 @@ class SentenceEncoder:
 
 
 def _configured(source: Source, modules: SentenceModules, where: dict[str, Any]) -> PretrainedConfig | None:
-    """The encoder's configuration with what the Transformer module sets in it; None if that is nothing."""
+    """The encoder's configuration with what the Transformer module sets in it; None if that is nothing.
+
+    StaticEmbedding saves none: its weights tell all.
+    """
+    if modules.is_static and Source(source.name, **where).find("config.json") is None:
+        return Model2VecConfig()
     if not modules.config_settings:
         return None
     config: PretrainedConfig = load_config(AutoConfig, Source(source.name, **where))

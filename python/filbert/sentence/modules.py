@@ -14,7 +14,11 @@ from ..settings import warn_about_unknown
 POOLINGS = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "lasttoken"}
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
-_SUPPORTED = "Transformer, Pooling (cls, mean, max or lasttoken) and then Normalize"
+_SUPPORTED = (
+    "Transformer, Pooling (cls, mean, max or lasttoken) and then Normalize, or StaticEmbedding and then Normalize"
+)
+_KINDS = ("Transformer", "Pooling", "StaticEmbedding", "Normalize")
+_CHAINS = (("Transformer", "Pooling"), ("StaticEmbedding",))  # and then Normalize, or not
 _LEGACY_POOLINGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -53,6 +57,7 @@ class SentenceModules:
     """How token vectors become a sentence vector, and how text becomes tokens."""
 
     transformer: str = ""  # subfolder of the encoder
+    is_static: bool = False  # the encoder is a table of token vectors, of any number of tokens but special ones
     pooling: str = "mean"
     dimension: int | None = None  # of the token vectors, as Pooling has it
     include_prompt: bool = True
@@ -80,7 +85,11 @@ def read_modules(source: Source) -> SentenceModules:
     if path is None and config is None:
         return modules  # there is no model either, which loading it tells
     if path is None:
-        modules.pooling = "lasttoken" if config is not None and _is_causal(read_object(config)) else "mean"
+        values = read_object(config) if config is not None else {}
+        if values.get("model_type") == "model2vec":
+            modules.is_static, modules.normalize = True, values.get("normalize") is True
+            return modules
+        modules.pooling = "lasttoken" if _is_causal(values) else "mean"
         what = "those of last tokens" if modules.pooling == "lasttoken" else "means of token vectors"
         warnings.warn(f"{source.name} has no modules.json: its sentence vectors are {what}", stacklevel=3)
         return modules
@@ -89,9 +98,10 @@ def read_modules(source: Source) -> SentenceModules:
         raise ConfigError(f"{path}: expected a list of objects, one a module")
     kinds = [str(entry.get("type")).rsplit(".", 1)[-1] for entry in entries]
     for kind, entry in zip(kinds, entries, strict=True):
-        if kind not in ("Transformer", "Pooling", "Normalize") or not _is_builtin(entry["type"]):
+        if kind not in _KINDS or not _is_builtin(entry["type"]):
             raise ConfigError(f"{path}: found module {entry.get('type')!r}, supported: {_SUPPORTED}")
-    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+    modules.normalize = kinds[-1:] == ["Normalize"]
+    if tuple(kinds[: len(kinds) - modules.normalize]) not in _CHAINS:
         raise ConfigError(f"{path}: found modules {', '.join(kinds) or 'none'}, supported: {_SUPPORTED}")
     folders = [entry.get("path") or "" for entry in entries]
     if not all(isinstance(folder, str) for folder in folders):
@@ -99,11 +109,12 @@ def read_modules(source: Source) -> SentenceModules:
     for entry in entries:
         warn_about_unknown(path, entry, {"idx", "name", "path", "type", "kwargs"})
     modules.transformer = folders[0]
-    _read_transformer(source, modules)
-    _read_pooling(source, folders[1], modules)
-    if len(kinds) > 2:
-        _check_normalize(source, folders[2])
-        modules.normalize = True
+    modules.is_static = kinds[0] == "StaticEmbedding"
+    if not modules.is_static:
+        _read_transformer(source, modules)
+        _read_pooling(source, folders[1], modules)
+    if modules.normalize:
+        _check_normalize(source, folders[-1])
     _read_settings(source, modules)
     return modules
 

@@ -1,0 +1,67 @@
+// Models without a transformer: a vector for each token, of which a text's is the mean. The files of model2vec
+// (https://github.com/MinishLab/model2vec) have "embeddings", and may share rows among tokens and weight them; those of
+// sentence-transformers (StaticEmbedding) have "embedding.weight", and no config.json.
+#include "models/static_embedding.h"
+
+#include <string>
+
+#include "models/heads.h"
+#include "models/layers.h"
+
+namespace filbert {
+namespace {
+
+using namespace config_limits;
+
+constexpr const char* kTable = "embeddings";
+constexpr const char* kTorchTable = "embedding.weight";
+constexpr const char* kMapping = "mapping";
+constexpr const char* kWeights = "weights";
+
+class StaticEmbedding : public Encoder {
+ public:
+  StaticEmbedding(const ConfigReader& config, Tensors& tensors) {
+    const std::string name = tensors.has(kTorchTable) ? kTorchTable : kTable;
+    std::size_t stored = size(config.positive_int("vocab_size", 32000, kVocabulary));
+    hidden_ = size(config.positive_int("hidden_dim", 256, kHiddenSize));
+    if (const auto* shape = tensors.shape(name); shape && shape->size() == 2 && (*shape)[0] > 0) {
+      stored = (*shape)[0];
+      if (!config.has("hidden_dim")) hidden_ = (*shape)[1];
+    }
+    vocabulary_ = stored;
+    const auto optional = [&](const char* other) {
+      const auto* shape = tensors.shape(other);
+      if (shape && shape->size() == 1) vocabulary_ = (*shape)[0];
+      return std::string(shape ? other : "");
+    };
+    const std::string mapping = optional(kMapping), weights = optional(kWeights);
+    word_ = tensors.folded_table({name, stored}, hidden_, vocabulary_, mapping, weights);
+  }
+
+  // No position is looked up, so there is no longest text.
+  Dimensions dimensions() const override { return {rotary_inputs(vocabulary_, size(kPositions)), hidden_, 0, 0}; }
+
+  void* forward(Run& run) const override {
+    const auto& [ops, batch, arena, trace, rows] = run;
+    void* x = arena.activations(batch.tokens, hidden_);
+    ops.token_ops({embed(embed_of(batch, word_, {}, {}, hidden_, x))}, batch.tokens);  // [tokens, hidden]
+    trace.hidden_state(x);
+    return rows == Rows::all ? x : gather_wanted(run, x, hidden_);
+  }
+
+ private:
+  std::size_t vocabulary_, hidden_;
+  Weight word_;
+};
+
+std::unique_ptr<Encoder> static_embedding(const ConfigReader& config, Tensors& tensors) {
+  return std::make_unique<StaticEmbedding>(config, tensors);
+}
+
+}  // namespace
+
+bool is_static_embedding(const Weights& weights) { return weights.find(kTorchTable) || weights.find(kTable); }
+
+extern const Family kModel2Vec = {"model2vec", {}, static_embedding, no_head};
+
+}  // namespace filbert
