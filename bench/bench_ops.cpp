@@ -57,7 +57,9 @@ void run_cpu(const Options& options) {
       const std::size_t head_size = model.hidden / model.heads;
       bench.attention(1, 8, model.heads, head_size);
       bench.attention(8, 128, model.heads, head_size);
+      bench.disentangled(8, 128, model.heads, head_size);
       bench.attention(1, 512, model.heads, head_size);
+      bench.disentangled(1, 512, model.heads, head_size);
       bench.norm(1024, model.hidden);
     }
   }
@@ -86,6 +88,7 @@ void run_device(const Options& options) {
       if (length > most) continue;
       bench.attention(1, length, model.heads, model.hidden / model.heads);
       bench.attention(most / length, length, model.heads, model.hidden / model.heads);
+      bench.disentangled(most / length, length, model.heads, model.hidden / model.heads);
     }
     const std::size_t length = std::min<std::size_t>(128, most);
     bench.embed_norm(most, model.hidden);

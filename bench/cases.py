@@ -8,8 +8,9 @@ MINILM = "MiniLM-L6"
 BERT_BASE = "BERT-base"
 MPNET = "MPNet-base"
 MODERNBERT = "ModernBERT-base"
+DEBERTA = "DeBERTa-v3-base"
 MODELS = (MINILM, BERT_BASE)  # those that are compared unless others are named
-ALL_MODELS = (*MODELS, MPNET, MODERNBERT)
+ALL_MODELS = (*MODELS, MPNET, MODERNBERT, DEBERTA)
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cases import BERT_BASE, MINILM, MODERNBERT, MPNET, Sizes
+from cases import BERT_BASE, DEBERTA, MINILM, MODERNBERT, MPNET, Sizes
 
 
 def _once(path: Path, make: Callable[[Path], object]) -> Path:
@@ -107,8 +107,30 @@ def _random_modernbert_base(folder: Path) -> None:
     _save_random("ModernBert", folder)
 
 
+def _random_deberta_base(folder: Path) -> None:
+    _save_random(
+        "DebertaV2",
+        folder,
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        relative_attention=True,
+        position_buckets=256,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type="p2c|c2p",
+        position_biased_input=False,
+    )
+
+
 # How a folder with random weights is made.
-_RANDOM = {BERT_BASE: _random_bert_base, MPNET: _random_mpnet_base, MODERNBERT: _random_modernbert_base}
+_RANDOM = {
+    BERT_BASE: _random_bert_base,
+    MPNET: _random_mpnet_base,
+    MODERNBERT: _random_modernbert_base,
+    DEBERTA: _random_deberta_base,
+}
 
 
 def _export_onnx(folder: Path, path: Path) -> None:

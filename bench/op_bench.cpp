@@ -10,6 +10,8 @@
 #include <random>
 #include <vector>
 
+#include "engine/tensors.h"
+
 namespace filbert::bench {
 namespace {
 
@@ -66,6 +68,12 @@ Buffer equal_sequences(const Ops& ops, std::size_t sequences, std::size_t length
   std::vector<std::int32_t> bounds;
   for (std::size_t s = 0; s <= sequences; ++s) bounds.push_back(static_cast<std::int32_t>(s * length));
   return indices(ops, bounds);
+}
+
+Buffer positions_in(const Ops& ops, std::size_t sequences, std::size_t length) {
+  std::vector<std::int32_t> positions;
+  for (std::size_t i = 0; i < sequences * length; ++i) positions.push_back(static_cast<std::int32_t>(i % length));
+  return indices(ops, positions);
 }
 
 // Copies of a random weight.
@@ -126,12 +134,40 @@ double OpBench::linear(const char* what, std::size_t tokens, std::size_t n, std:
 }
 
 double OpBench::attention(std::size_t sequences, std::size_t length, std::size_t heads, std::size_t head_size) const {
+  return attend("attention", sequences, length, heads, head_size,
+                [&](const filbert_attention_args& args) { ops_->attention(args); });
+}
+
+double OpBench::disentangled(std::size_t sequences, std::size_t length, std::size_t heads,
+                             std::size_t head_size) const {
+  constexpr int kBuckets = 256, kFarthest = 512, kMiddle = kBuckets / 2;
+  std::vector<float> rows;
+  for (int distance = -kFarthest; distance <= kFarthest; ++distance) {
+    const int away = std::abs(distance);
+    const double wide = std::log(static_cast<double>(away) / kMiddle) / std::log((kFarthest - 1.0) / kMiddle);
+    const int bucket = away <= kMiddle ? away : kMiddle + static_cast<int>(std::ceil(wide * (kMiddle - 1)));
+    rows.push_back(
+        static_cast<float>(std::clamp(distance < 0 ? -bucket : bucket, 1 - kBuckets, kBuckets) + kBuckets - 1));
+  }
+  const std::size_t width = heads * head_size;
+  const Buffer tables = random_activations(*ops_, 2 * kBuckets * 2 * width);
+  const filbert_host_tensor numbers = {rows.data(), FILBERT_F32, rows.size(), 1};
+  const Weight by_distance(*ops_, ops_->load_weight(FILBERT_VECTOR, &numbers, 1));
+  return attend("positions", sequences, length, heads, head_size, [&](const filbert_attention_args& args) {
+    ops_->disentangled_attention(
+        {args, {tables.data(), 2 * width, 0}, {tables.data(), 2 * width, width}, by_distance, kFarthest});
+  });
+}
+
+double OpBench::attend(const char* what, std::size_t sequences, std::size_t length, std::size_t heads,
+                       std::size_t head_size, const std::function<void(const filbert_attention_args&)>& call) const {
   const std::size_t tokens = sequences * length;
   const std::size_t hidden = heads * head_size;
   const Buffer qkv = random_activations(*ops_, tokens * 3 * hidden);
   const Buffer out = result(*ops_, tokens * hidden);
   const Buffer bounds = equal_sequences(*ops_, sequences, length);
-  const filbert_batch batch = {bounds.numbers(), nullptr, nullptr, sequences, length};
+  const Buffer columns = positions_in(*ops_, sequences, length);
+  const filbert_batch batch = {bounds.numbers(), nullptr, columns.numbers(), sequences, length};
   filbert_attention_args args = {};
   args.batch = &batch;
   args.q = {qkv.data(), 3 * hidden, 0};
@@ -141,9 +177,9 @@ double OpBench::attention(std::size_t sequences, std::size_t length, std::size_t
   args.head_size = head_size;
   args.scale = 0.17f;
   args.out = out.data();
-  const double time = median_time([&](std::size_t) { ops_->attention(args); });
+  const double time = median_time([&](std::size_t) { call(args); });
   const double rate = 4.0 * static_cast<double>(tokens * length * hidden) / time / 1e9;
-  std::printf("%-8s attention %3zu of %3zu, %2zu heads %2zu %6.1f us %8.1f GFLOP/s  %.2f ns a score", dtype_.name,
+  std::printf("%-8s %s %3zu of %3zu, %2zu heads %2zu %6.1f us %8.1f GFLOP/s  %.2f ns a score", dtype_.name, what,
               sequences, length, heads, head_size, time * 1e6, rate,
               time * 1e9 / static_cast<double>(tokens * length * heads));
   print_share(rate, peaks_.gflops, "peak");

@@ -33,6 +33,8 @@ class OpBench {
   double linear(const char* what, std::size_t tokens, std::size_t n, std::size_t k, filbert_activation activation,
                 bool with_residual) const;
   double attention(std::size_t sequences, std::size_t length, std::size_t heads, std::size_t head_size) const;
+  // With both terms for positions, and the buckets of DeBERTa-v3. Of those terms no operations are counted.
+  double disentangled(std::size_t sequences, std::size_t length, std::size_t heads, std::size_t head_size) const;
   // These return GB/s, each number of an activation or a table counted once for each use.
   double norm(std::size_t tokens, std::size_t width) const;
   double embed_norm(std::size_t tokens, std::size_t width) const;
@@ -42,6 +44,8 @@ class OpBench {
   using Call = std::function<void(std::size_t)>;  // told how many came before it
 
   double median_time(const Call& call) const;
+  double attend(const char* what, std::size_t sequences, std::size_t length, std::size_t heads, std::size_t head_size,
+                const std::function<void(const filbert_attention_args&)>& call) const;
   double activation_bytes(std::size_t count) const;
   double print_bandwidth(const char* op, std::size_t tokens, std::size_t width, double bytes, double time) const;
   void print_share(double rate, double peak, const char* of) const;

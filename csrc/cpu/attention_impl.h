@@ -34,7 +34,7 @@ struct F32Attention {
   static std::size_t words(std::size_t k) { return k; }
   // Of keys that are summed, where only some of all are seen.
   static std::size_t seen_block(std::size_t) { return kKeyBlock; }
-  static std::size_t row_scratch(std::size_t) { return 0; }
+  static std::size_t row_scratch(std::size_t, std::size_t) { return 0; }
   static std::size_t key_scratch(std::size_t, std::size_t) { return 0; }
 
   static const float* rows(const float* x, std::size_t&, std::size_t, std::size_t, float*) { return x; }
@@ -61,7 +61,7 @@ struct Bf16Attention {
   static constexpr std::size_t kQueries = Queries;
   static std::size_t words(std::size_t k) { return bf16_words(k); }
   static std::size_t seen_block(std::size_t words) { return words; }
-  static std::size_t row_scratch(std::size_t k) { return T::Layout::size(Queries, bf16_words(k)); }
+  static std::size_t row_scratch(std::size_t rows, std::size_t k) { return T::Layout::size(rows, bf16_words(k)); }
   static std::size_t key_scratch(std::size_t keys, std::size_t d) { return keys * bf16_words(d); }
 
   static const std::uint32_t* rows(const float* x, std::size_t& stride, std::size_t count, std::size_t k,
@@ -136,7 +136,7 @@ struct AttentionScratch {
       : keys(round_up(A::words(d) * round_up(count, kWidth), 16)),
         values(round_up(A::words(count) * round_up(d, kWidth), 16)),
         scores(round_up(A::kQueries * score_stride(count), 16)),
-        rows(round_up(A::row_scratch(count > d ? count : d), 16)) {
+        rows(round_up(A::row_scratch(A::kQueries, count > d ? count : d), 16)) {
     // K is rounded before there are scores and rows.
     const std::size_t rounded = A::key_scratch(count, d);
     if (rounded > scores + rows) rows = round_up(rounded - scores, 16);
@@ -217,8 +217,10 @@ inline float soften(const AttentionTask& task, const float* bias, std::size_t qu
   return 1.0f / sum;
 }
 
-template <typename A>
-inline void attention(const AttentionTask& task) {
+// add_terms(query, rows, q, q_stride, scores, stride): to the scores of `rows` queries from `query` on, given as an
+// operand, of all keys that the tile sees.
+template <typename A, typename AddTerms>
+inline void attend(const AttentionTask& task, const AddTerms& add_terms) {
   const std::size_t d = task.head_size;
   const KeyRange range = blocks_of(task, 0, task.queries - 1);
   const AttentionScratch<A> sizes(range.end - range.begin, d);
@@ -237,6 +239,7 @@ inline void attention(const AttentionTask& task) {
       std::size_t q_stride = task.q.stride;
       const auto* q = A::rows(task.q.data + query * q_stride + head * d, q_stride, rows, d, operand);
       keys.score(seen, rows, q, q_stride, scores, stride);
+      add_terms(query, rows, q, q_stride, scores, stride);
       for (std::size_t r = 0; r < rows; ++r) inverse[r] = soften(task, bias, query + r, seen, scores + r * stride);
       std::size_t p_stride = stride;
       const auto* p = A::rows(scores, p_stride, rows, count, operand);
@@ -259,8 +262,8 @@ inline void attention(const AttentionTask& task) {
 }
 
 template <typename A>
-constexpr AttentionKernel attention_kernel() {
-  return {attention_scratch<A>, attention<A>};
+inline void attention(const AttentionTask& task) {
+  attend<A>(task, [](const auto&...) {});
 }
 
 }  // namespace

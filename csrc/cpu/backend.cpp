@@ -160,6 +160,36 @@ filbert_status attention(filbert_context* context, const filbert_attention_args*
   return guarded([&] { run_attention(*context, *args); });
 }
 
+filbert_status disentangled(filbert_context* context, const filbert_disentangled_args* args) {
+  return guarded([&] { run_disentangled(*context, *args); });
+}
+
+filbert_status neighbours(filbert_context* context, const filbert_neighbours_args* args) {
+  return guarded([&] {
+    const filbert_batch& batch = *args->batch;
+    const auto* x = static_cast<const float*>(args->x);
+    auto* out = static_cast<float*>(args->out);
+    const auto reach = static_cast<std::int64_t>(args->reach);
+    context->pool.run(batch.sequences, 0, [&](std::size_t s, float*) {
+      const std::int32_t first = batch.key_begin ? batch.key_begin[s] : batch.cu_seqlens[s];
+      const std::int32_t end = batch.cu_seqlens[s + 1];
+      std::int32_t next = first;  // no token of the sequence after it has been passed
+      for (std::int32_t token = batch.cu_seqlens[s]; token < end; ++token) {
+        const std::int64_t column = batch.columns[token];
+        while (next < end && batch.columns[next] < column - reach) ++next;
+        std::int32_t at = next;
+        float* to = out + static_cast<std::size_t>(token) * (2 * args->reach + 1) * args->width;
+        for (std::int64_t wanted = column - reach; wanted <= column + reach; ++wanted, to += args->width) {
+          if (at < end && batch.columns[at] == wanted)
+            std::copy_n(x + static_cast<std::size_t>(at++) * args->width, args->width, to);
+          else
+            std::fill_n(to, args->width, 0.0f);
+        }
+      }
+    });
+  });
+}
+
 filbert_status gather(filbert_context*, const filbert_gather_args* args) {
   const auto* x = static_cast<const float*>(args->x);
   auto* out = static_cast<float*>(args->out);
@@ -204,6 +234,8 @@ const filbert_backend* backend() {
       .free_weight = free_weight,
       .token_ops = token_ops,
       .attention = attention,
+      .disentangled_attention = disentangled,
+      .neighbours = neighbours,
       .gather = gather,
       .pool = pool,
       .record_begin = nullptr,

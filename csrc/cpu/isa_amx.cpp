@@ -5,7 +5,7 @@
 #include "cpu/amx_impl.h"
 #include "cpu/math_impl.h"
 // These use the above.
-#include "cpu/attention_impl.h"
+#include "cpu/disentangled_impl.h"
 #include "cpu/kernel_sets.h"
 #include "cpu/linear_impl.h"
 
@@ -96,6 +96,11 @@ void attention_on_tiles(const AttentionTask& task) {
   attention<Attention>(task);
 }
 
+void disentangled_on_tiles(const DisentangledTask& task) {
+  const TileScope tiles;
+  disentangled<Attention>(task);
+}
+
 template <typename Rows>
 constexpr LinearKernel kernel() {
   return {
@@ -116,7 +121,9 @@ constexpr LinearKernel kernel() {
 LinearKernel amx_i8_kernels() { return amx::kernel<amx::I8Rows<amx::I8>>(); }
 
 Bf16Kernels amx_bf16_kernels() {
-  return {amx::kernel<amx::Bf16Rows<amx::Bf16>>(), {amx::attention_scratch<amx::Attention>, amx::attention_on_tiles}};
+  return {amx::kernel<amx::Bf16Rows<amx::Bf16>>(),
+          {amx::attention_scratch<amx::Attention>, amx::attention_on_tiles, amx::disentangled_scratch<amx::Attention>,
+           amx::disentangled_on_tiles}};
 }
 
 }  // namespace filbert::cpu

@@ -5,7 +5,7 @@
 #include "cpu/bf16_avx512.h"
 #include "cpu/math_impl.h"
 // These use the above.
-#include "cpu/attention_impl.h"
+#include "cpu/disentangled_impl.h"
 #include "cpu/kernel_sets.h"
 #include "cpu/linear_impl.h"
 

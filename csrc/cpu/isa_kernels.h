@@ -4,7 +4,7 @@
 #include "cpu/math_impl.h"
 #include "cpu/matmul_impl.h"
 // These use the two above.
-#include "cpu/attention_impl.h"
+#include "cpu/disentangled_impl.h"
 #include "cpu/linear_impl.h"
 #include "cpu/pool_impl.h"
 #include "cpu/rows_impl.h"

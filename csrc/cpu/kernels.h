@@ -75,6 +75,22 @@ struct AttentionTask {
   std::int64_t reach;
 };
 
+// Queries of one head, and what their scores have beside q k^T.
+struct DisentangledTask {
+  AttentionTask attention;        // of one head, with its columns, not relative
+  Heads<const float> position_k;  // from row 0 of the table on, or null: no such term
+  Heads<const float> position_q;  // the same
+  const float* rows;              // of no distance: which row of the tables, up to `reach` on both sides
+  std::int64_t reach;
+  std::int64_t near_first;  // from this distance to the other one, each row follows the one before it
+  std::int64_t near_last;
+};
+
+// The most that a task has of each.
+struct DisentangledSizes {
+  std::size_t queries, keys, distances, rows, head_size;
+};
+
 struct LinearKernel {
   MatrixFormat format;
   std::size_t share_rows;  // enough to use a weight well while it is near, few enough for activations to stay near
@@ -91,6 +107,8 @@ struct LinearKernel {
 struct AttentionKernel {
   std::size_t (*scratch)(std::size_t keys, std::size_t head_size);  // for as many keys as a task's queries see
   void (*run)(const AttentionTask&);
+  std::size_t (*disentangled_scratch)(const DisentangledSizes&);  // as large for attention.scratch of such a task
+  void (*run_disentangled)(const DisentangledTask&);
 };
 
 // Keys are seen in blocks of so many, counted from the first one, where not all of them are: the order of a query's

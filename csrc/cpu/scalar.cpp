@@ -161,7 +161,9 @@ float bias_of(const AttentionTask& task, std::size_t head, std::size_t query, st
   return task.bias[begin + std::clamp(distance, -task.reach, task.reach)];
 }
 
-void attend(const AttentionTask& task, std::size_t head, std::size_t query) {
+// more: what the score of a key has beside q k^T.
+template <typename More>
+void attend(const AttentionTask& task, std::size_t head, std::size_t query, const More& more) {
   float* p = task.scratch;
   const std::size_t d = task.head_size;
   const float* q = task.q.data + query * task.q.stride + head * d;
@@ -172,7 +174,7 @@ void attend(const AttentionTask& task, std::size_t head, std::size_t query) {
   float top = -INFINITY;
   for (std::size_t key = begin; key < end; ++key) {
     float& score = p[key - begin];
-    score = task.scale * dot(q, task.k.data + key * task.k.stride, d);
+    score = task.scale * (dot(q, task.k.data + key * task.k.stride, d) + more(key));
     if (task.bias) score += bias_of(task, head, query, key);
     top = std::fmax(top, score);
   }
@@ -194,7 +196,23 @@ void attend(const AttentionTask& task, std::size_t head, std::size_t query) {
 
 void attention(const AttentionTask& task) {
   for (std::size_t head = 0; head < task.heads; ++head)
-    for (std::size_t query = 0; query < task.queries; ++query) attend(task, head, query);
+    for (std::size_t query = 0; query < task.queries; ++query)
+      attend(task, head, query, [](std::size_t) { return 0.0f; });
+}
+
+std::size_t disentangled_scratch(const DisentangledSizes& most) { return attention_scratch(most.keys, most.head_size); }
+
+void disentangled(const DisentangledTask& task) {
+  const AttentionTask& of = task.attention;
+  for (std::size_t query = 0; query < of.queries; ++query)
+    attend(of, 0, query, [&](std::size_t key) {
+      const std::int64_t distance = std::int64_t{of.key_columns[key]} - of.query_columns[query];
+      const auto row = static_cast<std::size_t>(task.rows[std::clamp(distance, -task.reach, task.reach)]);
+      const auto product = [&](const Heads<const float>& x, std::size_t token, const Heads<const float>& table) {
+        return table.data ? dot(x.data + token * x.stride, table.data + row * table.stride, of.head_size) : 0.0f;
+      };
+      return product(of.q, query, task.position_k) + product(of.k, key, task.position_q);
+    });
 }
 
 void norm_row(filbert_norm_kind kind, const filbert_weight* gamma, const filbert_weight* beta, float eps,
@@ -296,8 +314,8 @@ Kernels scalar_kernels() {
       .f32 = kernel<F32>(nullptr),
       .bf16 = kernel<Bf16>(pack<Bf16>),
       .i8 = kernel<I8>(pack<I8>),
-      .attention = {attention_scratch, attention},
-      .fast_attention = {attention_scratch, attention},
+      .attention = {attention_scratch, attention, disentangled_scratch, disentangled},
+      .fast_attention = {attention_scratch, attention, disentangled_scratch, disentangled},
       .rows = {run_rows, pool},
       .multiplies_bf16 = false,
   };

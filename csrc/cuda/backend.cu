@@ -245,16 +245,36 @@ std::int32_t clipped(std::size_t distance) {
 
 constexpr std::size_t kLargestHead = 256;  // for which there are kernels
 
-filbert_status run_attention(filbert_context* context, const filbert_attention_args* args) {
-  if (args->head_size > kLargestHead)
+// Runs body(Attention) on the stream.
+template <typename Body>
+filbert_status attend(filbert_context& context, const filbert_attention_args& args, const Body& body) {
+  if (args.head_size > kLargestHead)
     return fail(FILBERT_UNAVAILABLE, "attention has heads of at most " + std::to_string(kLargestHead) +
-                                         " numbers, not the " + std::to_string(args->head_size) + " of this model");
+                                         " numbers, not the " + std::to_string(args.head_size) + " of this model");
+  return on_stream(context, kRunning, [&] {
+    return body(Attention{*args.batch, args.q, args.k, args.v, args.heads, args.kv_heads, args.head_size, args.scale,
+                          args.causal != 0, clipped(args.window), floats_of(args.bias), clipped(args.bias_reach),
+                          args.rows, args.out, args.probabilities, args.probability_offsets});
+  });
+}
+
+filbert_status run_attention(filbert_context* context, const filbert_attention_args* args) {
+  return attend(*context, *args,
+                [&](const Attention& task) { return attention(context->type, task, context->stream); });
+}
+
+filbert_status run_disentangled(filbert_context* context, const filbert_disentangled_args* args) {
+  return attend(*context, args->attention, [&](const Attention& task) {
+    return disentangled_attention(
+        context->type, {task, args->position_k, args->position_q, floats_of(args->rows), clipped(args->reach)},
+        context->stream);
+  });
+}
+
+filbert_status run_neighbours(filbert_context* context, const filbert_neighbours_args* args) {
   return on_stream(*context, kRunning, [&] {
-    return attention(context->type,
-                     {*args->batch, args->q, args->k, args->v, args->heads, args->kv_heads, args->head_size,
-                      args->scale, args->causal != 0, clipped(args->window), floats_of(args->bias),
-                      clipped(args->bias_reach), args->rows, args->out, args->probabilities, args->probability_offsets},
-                     context->stream);
+    return neighbours(context->type, {*args->batch, args->x, args->width, clipped(args->reach), args->out},
+                      context->stream);
   });
 }
 
@@ -330,6 +350,8 @@ const filbert_backend* backend() {
       .free_weight = free_weight,
       .token_ops = token_ops,
       .attention = run_attention,
+      .disentangled_attention = run_disentangled,
+      .neighbours = run_neighbours,
       .gather = run_gather,
       .pool = run_pool,
       .record_begin = record_begin,

@@ -73,6 +73,25 @@ struct Attention {
 };
 cudaError_t attention(Type, const Attention&, cudaStream_t);
 
+// The same with terms for positions. The fields are those of filbert_disentangled_args.
+struct Disentangled {
+  Attention attention;
+  filbert_heads position_k, position_q;  // x null: no such term
+  const float* rows;                     // [2 reach + 1]
+  std::int32_t reach;
+};
+cudaError_t disentangled_attention(Type, const Disentangled&, cudaStream_t);
+
+// out[t] = the rows of x of the tokens around t, by their columns. The fields are those of filbert_neighbours_args.
+struct Neighbours {
+  filbert_batch batch;
+  const void* x;
+  std::size_t width;
+  std::int32_t reach;
+  void* out;
+};
+cudaError_t neighbours(Type, const Neighbours&, cudaStream_t);
+
 // out[i] = x[rows[i]]
 struct Gather {
   const void* x;             // [tokens, width]

@@ -96,6 +96,10 @@ class Ops {
     check(table_->token_ops(context_, ops.begin(), ops.size(), tokens));
   }
   void attention(const filbert_attention_args& args) const { check(table_->attention(context_, &args)); }
+  void disentangled_attention(const filbert_disentangled_args& args) const {
+    check(table_->disentangled_attention(context_, &args));
+  }
+  void neighbours(const filbert_neighbours_args& args) const { check(table_->neighbours(context_, &args)); }
   void gather(const filbert_gather_args& args) const { check(table_->gather(context_, &args)); }
   void pool(const filbert_pool_args& args) const { check(table_->pool(context_, &args)); }
 

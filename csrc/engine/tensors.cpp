@@ -102,9 +102,18 @@ Weight LoadedTensors::fold(TensorSpec stored, TensorSpec mapping, TensorSpec wei
   return Weight(ops_, ops_.load_weight(FILBERT_TABLE, &tensor, 1), folded);
 }
 
-Weight LoadedTensors::keep(const std::vector<float>& values) {
-  const filbert_host_tensor tensor = {values.data(), FILBERT_F32, values.size(), 1};
-  return Weight(ops_, ops_.load_weight(FILBERT_VECTOR, &tensor, 1));
+Weight LoadedTensors::keep(const std::vector<float>& values, filbert_weight_kind kind, std::size_t rows,
+                           std::size_t columns) {
+  const filbert_host_tensor tensor = {values.data(), FILBERT_F32, rows, columns};
+  return Weight(ops_, ops_.load_weight(kind, &tensor, 1));
+}
+
+Activations LoadedTensors::run(std::size_t rows, std::size_t width,
+                               const std::function<void(const Ops&, void*)>& compute) {
+  Activations memory(ops_, ops_.alloc(rows * width * ops_.device().activation_bytes));
+  compute(ops_, memory);
+  ops_.sync();
+  return memory;
 }
 
 std::vector<float> LoadedTensors::read(TensorSpec spec) { return to_floats(*found_.at(spec.name)); }

@@ -50,6 +50,21 @@ struct InputNorm {
   float offset = 0;
 };
 
+// Activations in the backend's memory that no forward computes; null if the tensors are only listed.
+class Activations {
+ public:
+  Activations() : memory_(nullptr, Free{nullptr}) {}
+  Activations(const Ops& ops, void* memory) : memory_(memory, Free{&ops}) {}
+  operator void*() const { return memory_.get(); }
+
+ private:
+  struct Free {
+    const Ops* ops;
+    void operator()(void* memory) const { ops->free(memory); }
+  };
+  std::unique_ptr<void, Free> memory_;
+};
+
 // Names are those of transformers today, without the base prefix.
 class Tensors {
  public:
@@ -102,13 +117,25 @@ class Tensors {
                 specs({{weights, rows}}, 0, Init::ones, Owner::base).front());
   }
   // Numbers that the configuration tells, of no file.
-  Weight numbers(const std::vector<float>& values) { return keep(values); }
+  Weight numbers(const std::vector<float>& values) { return keep(values, FILBERT_VECTOR, values.size(), 1); }
   // Numbers that are computed from a tensor [rows, columns], or [rows] of 0 columns, once.
   Weight computed(const Part& part, std::size_t columns,
                   const std::function<std::vector<float>(const std::vector<float>&)>& compute,
                   Init init = Init::normal) {
     const std::vector<float> values = read(specs({part}, columns, init, Owner::base).front());
-    return values.empty() ? Weight() : keep(compute(values));
+    return values.empty() ? Weight() : numbers(compute(values));
+  }
+  // A matrix [rows, columns] that is computed from a tensor of that shape, whose first extent is `rows`.
+  Weight computed_matrix(const std::string& name, std::vector<std::uint64_t> shape, std::size_t columns,
+                         const std::function<std::vector<float>(const std::vector<float>&)>& compute) {
+    const auto rows = static_cast<std::size_t>(shape[0]);
+    const std::vector<float> values = read({name, std::move(shape), Init::normal, Owner::base});
+    return values.empty() ? Weight() : keep(compute(values), FILBERT_MATRIX, rows, columns);
+  }
+  // Activations [rows, width] that do not depend on what a forward is asked: ops compute them from weights that are
+  // there already, once.
+  Activations kept(std::size_t rows, std::size_t width, const std::function<void(const Ops&, void*)>& compute) {
+    return run(rows, width, compute);
   }
 
  private:
@@ -124,8 +151,11 @@ class Tensors {
   }
   virtual Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) = 0;
   virtual Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) = 0;
-  virtual Weight keep(const std::vector<float>& values) = 0;
+  virtual Weight keep(const std::vector<float>& values, filbert_weight_kind kind, std::size_t rows,
+                      std::size_t columns) = 0;
   virtual std::vector<float> read(TensorSpec spec) = 0;  // or nothing
+  virtual Activations run(std::size_t rows, std::size_t width,
+                          const std::function<void(const Ops&, void*)>& compute) = 0;
 
  protected:
   // Where a tensor has changes: the names of what they are added to, and of their factors.
@@ -159,7 +189,8 @@ class DeclaredTensors : public Tensors {
       if (!spec->name.empty()) list.push_back(std::move(*spec));
     return {};
   }
-  Weight keep(const std::vector<float>&) override { return {}; }
+  Weight keep(const std::vector<float>&, filbert_weight_kind, std::size_t, std::size_t) override { return {}; }
+  Activations run(std::size_t, std::size_t, const std::function<void(const Ops&, void*)>&) override { return {}; }
   std::vector<float> read(TensorSpec spec) override {
     list.push_back(std::move(spec));
     return {};
@@ -180,7 +211,9 @@ class LoadedTensors : public Tensors {
  private:
   Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) override;
   Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) override;
-  Weight keep(const std::vector<float>& values) override;
+  Weight keep(const std::vector<float>& values, filbert_weight_kind kind, std::size_t rows,
+              std::size_t columns) override;
+  Activations run(std::size_t rows, std::size_t width, const std::function<void(const Ops&, void*)>& compute) override;
   std::vector<float> read(TensorSpec spec) override;
   filbert_host_tensor host(const std::string& name) const;
   std::vector<float> merged(filbert_weight_kind kind, const Changed& names) const;

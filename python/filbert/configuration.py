@@ -36,7 +36,7 @@ class PretrainedConfig:
     """
 
     model_type: ClassVar[str] = ""
-    # Keys that are no attributes and have one value that the engine computes; it refuses the others.
+    # Keys that are attributes only where they are given; the engine refuses the values that it does not compute.
     checked_by_engine: ClassVar[frozenset[str]] = frozenset({"quantization_config", "pruned_heads"})
     # Keys of its files that nothing reads, in transformers either, or that have become others.
     unused_keys: ClassVar[frozenset[str]] = frozenset()

@@ -70,8 +70,9 @@ struct AttentionResult {
   std::vector<float> out, probabilities;
 };
 
-inline AttentionResult run(const Ops& ops, AttentionData& data, bool probabilities,
-                           filbert_rows rows = FILBERT_ROWS_ALL) {
+// What call(args) computes.
+template <typename Call>
+AttentionResult run_as(const Ops& ops, AttentionData& data, bool probabilities, filbert_rows rows, const Call& call) {
   const AttentionShape& shape = data.shape;
   const std::size_t asking = rows == FILBERT_ROWS_ALL ? data.tokens() : data.sequences();
   AttentionResult result{std::vector<float>(asking * data.width(), NAN),
@@ -98,8 +99,13 @@ inline AttentionResult run(const Ops& ops, AttentionData& data, bool probabiliti
     args.probabilities = result.probabilities.data();
     args.probability_offsets = data.offsets.data();
   }
-  ops.attention(args);
+  call(args);
   return result;
+}
+
+inline AttentionResult run(const Ops& ops, AttentionData& data, bool probabilities,
+                           filbert_rows rows = FILBERT_ROWS_ALL) {
+  return run_as(ops, data, probabilities, rows, [&](const filbert_attention_args& args) { ops.attention(args); });
 }
 
 struct Expected {
@@ -107,11 +113,16 @@ struct Expected {
   std::vector<double> weighted;  // of each number of out: the sum of p |v|
 };
 
+inline void round_to_bf16(std::vector<float>& numbers) {
+  for (float& value : numbers) value = cpu::bf16_to_float(cpu::float_to_bf16(value));
+}
+
 // With bf16, of q, k and v rounded to it. Probabilities of tokens that are no keys are NaN: nothing is written there.
-inline Expected reference(AttentionData data, bool bf16) {
+// more(data, query, key, head): what a score has beside q k^T.
+template <typename More>
+Expected reference(AttentionData data, bool bf16, float scale, const More& more) {
   if (bf16)
-    for (auto* numbers : {&data.q, &data.kv})
-      for (float& value : *numbers) value = cpu::bf16_to_float(cpu::float_to_bf16(value));
+    for (auto* numbers : {&data.q, &data.kv}) round_to_bf16(*numbers);
   const AttentionShape& shape = data.shape;
   const std::size_t d = shape.head_size, group = shape.heads / shape.kv_heads;
   const auto reach = static_cast<std::int64_t>(shape.reach);
@@ -132,7 +143,7 @@ inline Expected reference(AttentionData data, bool bf16) {
           double score = 0;
           for (std::size_t j = 0; j < d; ++j)
             score += static_cast<double>(data.query(q, head)[j]) * data.key(key, head / group)[j];
-          score *= data.scale();
+          score = (score + more(data, q, key, head)) * scale;
           if (reach > 0) {
             const std::int64_t at = std::clamp(distance, -reach, reach) + reach;
             score += data.bias[head * (2 * shape.reach + 1) + static_cast<std::size_t>(at)];
@@ -156,6 +167,10 @@ inline Expected reference(AttentionData data, bool bf16) {
       }
     }
   return result;
+}
+
+inline Expected reference(const AttentionData& data, bool bf16) {
+  return reference(data, bf16, data.scale(), [](const auto&...) { return 0.0; });
 }
 
 inline bool attends_in_bf16(const std::string& isa, filbert_dtype dtype) {

@@ -170,7 +170,9 @@ class DeviceHeads {
   TypedArray all_, q_, k_, v_;
 };
 
-inline Result run(const Case& c, const Options& options) {
+// What call(task) computes.
+template <typename Call>
+Result run_as(const Case& c, const Options& options, const Call& call) {
   const DeviceHeads heads(c, options.layout, options.shift);
   const bool all = options.rows == FILBERT_ROWS_ALL;
   const TypedArray out(c.type, (all ? c.tokens() : c.sequences()) * c.hidden, options.shift);
@@ -196,16 +198,24 @@ inline Result run(const Case& c, const Options& options) {
                                 options.probabilities ? probabilities.data() : nullptr,
                                 options.probabilities ? offsets.data() : nullptr};
   ++cuda_on_cpu::machine().seed;
-  REQUIRE((options.tile ? cuda::attention_16bit(c.type, *options.tile, task, nullptr)
-                        : cuda::attention(c.type, task, nullptr)) == cudaSuccess);
+  REQUIRE(call(task) == cudaSuccess);
   return {out.host(), options.probabilities ? probabilities.host() : std::vector<float>()};
+}
+
+inline Result run(const Case& c, const Options& options) {
+  return run_as(c, options, [&](const cuda::Attention& task) {
+    return options.tile ? cuda::attention_16bit(c.type, *options.tile, task, nullptr)
+                        : cuda::attention(c.type, task, nullptr);
+  });
 }
 
 struct Expected {
   std::vector<double> out, probabilities, weighted;  // weighted: of each number of out, the sum of p |v|
 };
 
-inline Expected reference(const Case& c) {
+// more(query, key, head): what a score has beside q k^T.
+template <typename More>
+Expected reference(const Case& c, float scale, const More& more) {
   const std::size_t d = c.head_size, numbers = c.tokens() * c.hidden;
   Expected result{std::vector<double>(numbers), std::vector<double>(c.floats), std::vector<double>(numbers)};
   for (std::size_t s = 0; s < c.sequences(); ++s)
@@ -223,7 +233,8 @@ inline Expected reference(const Case& c) {
           double score = 0;
           for (std::size_t j = 0; j < d; ++j)
             score += static_cast<double>(c.q[query * c.hidden + of_head + j]) * c.k[key * c.kv_hidden + of_keys + j];
-          total += p[key - first] = std::exp(score * c.scale() + c.bias_of(head, query, key));
+          score += more(query, key, head);
+          total += p[key - first] = std::exp(score * scale + c.bias_of(head, query, key));
         }
         for (std::size_t key = begin; key < stop; ++key) {
           if (!c.sees(query, key)) continue;
@@ -237,6 +248,10 @@ inline Expected reference(const Case& c) {
       }
     }
   return result;
+}
+
+inline Expected reference(const Case& c) {
+  return reference(c, c.scale(), [](auto...) { return 0.0; });
 }
 
 // The largest |found - expected| as a share of what it may be. Scores of size 4 round by 4 kUlp, a handful of times;

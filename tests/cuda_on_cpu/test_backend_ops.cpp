@@ -229,6 +229,35 @@ TEST_CASE("backend: ops on heads, of rows and of sequences do what the functions
   CHECK(attend(false, 0, relation, FILBERT_ROWS_ALL) != plain);
   CHECK(attend(false, 0, nullptr, FILBERT_ROWS_FIRST) != attend(false, 0, nullptr, FILBERT_ROWS_LAST));
 
+  const filbert_weight* by_distance = device.vector({0, 1, 1, 2, 3});
+  const filbert_heads table = {device.put(random_floats(4 * kHidden, 5)), kHidden, 0};
+  const filbert_heads whole = {device.put(random_floats(kTokens * kHidden, 6)), kHidden, 0};  // as many heads as q's
+  const auto disentangle = [&](const filbert_heads& position_k, const filbert_heads& position_q) {
+    device.ops.disentangled_attention({{&batch, q, whole, whole, kHeads, kHeads, kSize, 0.25f, 0, 0, nullptr, 0,
+                                        FILBERT_ROWS_ALL, out, nullptr, nullptr},
+                                       position_k,
+                                       position_q,
+                                       by_distance,
+                                       2});
+    const cuda::Attention task = {batch, q, whole,   whole, kHeads,           kHeads,   kSize,   0.25f,
+                                  false, 0, nullptr, 0,     FILBERT_ROWS_ALL, expected, nullptr, nullptr};
+    CHECK(cuda::disentangled_attention(cuda::Type::f32, {task, position_k, position_q, floats(by_distance), 2},
+                                       nullptr) == cudaSuccess);
+    CHECK(cudaDeviceSynchronize() == cudaSuccess);
+    const std::vector<float> found = device.read(out, kTokens * kHidden);
+    CHECK(same_bits(found, device.read(expected, found.size())));
+    return found;
+  };
+  const std::vector<float> both = disentangle(table, table);
+  CHECK(disentangle(table, {}) != both);
+  CHECK(disentangle({}, table) != both);
+
+  void* around = device.alloc(kTokens * 3 * kWidth * 4);
+  device.ops.neighbours({&batch, qkv, kWidth, 1, around});
+  const std::vector<float> windows = device.read(around, kTokens * 3 * kWidth);
+  CHECK(same_bits(slice(windows, 3 * kWidth, kWidth), std::vector<float>(kWidth)));  // the first token is no key
+  CHECK(same_bits(slice(windows, 5 * kWidth, kWidth), std::vector<float>(kWidth)));  // column 2 is missing
+
   const std::int32_t* rows = device.put<std::int32_t>({8, 4, 4});
   device.ops.gather({qkv, rows, 3, kWidth, out});
   const std::vector<float> gathered = device.read(out, 3 * kWidth);

@@ -201,10 +201,38 @@ def _gemma3(rng: np.random.Generator) -> dict[str, Any]:
 # What the families with rotary positions have in common.
 _ROTARY: dict[str, Any] = {"pooler": False, "is_limited": False, "tasks": ("Model",)}
 
+
+def _deberta_v2(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _bert(rng)
+    buckets = int(rng.choice([-1, 2, 5, 6, 8, 16, 32]))
+    config = {
+        **drawn,
+        "type_vocab_size": int(rng.integers(0, 3)),
+        "layer_norm_eps": float(rng.choice([1e-7, 1e-5])),
+        "relative_attention": bool(rng.random() < 0.85),
+        "position_buckets": buckets,
+        "max_relative_positions": -1 if rng.integers(2) else buckets // 2 + 2 + int(rng.integers(1, 60)),
+        "share_att_key": bool(rng.integers(2)),
+        "pos_att_type": [None, [], ["c2p"], ["p2c"], "p2c|c2p", ["c2p", "p2c"], "P2C | c2p"][rng.integers(7)],
+        "norm_rel_ebd": str(rng.choice(["none", "layer_norm", "Layer_Norm|none"])),
+        "position_biased_input": bool(rng.integers(2)),
+        "conv_kernel_size": int(rng.choice([0, 1, 3, 5])),
+        "conv_act": str(rng.choice(ACTIVATIONS)),
+        "conv_groups": drawn["num_attention_heads"] if rng.integers(2) else 1,
+    }
+    if rng.integers(2):
+        config["embedding_size"] = int(rng.integers(16, 70))
+    if rng.integers(2):
+        config["attention_head_size"] = drawn["hidden_size"] // drawn["num_attention_heads"]
+    del config["num_labels"]
+    return config
+
+
 FAMILIES = {
     "albert": Family("Albert", _albert, tasks=("Model",)),
     "bert": Family("Bert", _bert),
     "camembert": Family("Camembert", _roberta, pads=True),
+    "deberta-v2": Family("DebertaV2", _deberta_v2, pooler=False, is_limited=False, tasks=("Model",)),
     "distilbert": Family("DistilBert", _distilbert, types=False, pooler=False),
     "electra": Family("Electra", _electra, pooler=False, tasks=("Model",)),
     "gemma3_text": Family("Gemma3Text", _gemma3, types=False, **_ROTARY),
@@ -249,6 +277,6 @@ def draw_call(
         call["attention_mask"] = mask
         if family.pads and kind > 2:
             ids[mask == 0] = padding
-    if family.types and rng.random() < 0.5:
+    if family.types and config["type_vocab_size"] > 0 and rng.random() < 0.5:
         call["token_type_ids"] = rng.integers(0, config["type_vocab_size"], (batch, length))
     return call

@@ -4,7 +4,7 @@
  * memory). The type of their numbers is the backend's affair: describe() gives its size, read() makes float32 of them.
  * A batch is packed: sequence s is tokens [cu_seqlens[s], cu_seqlens[s+1]). Sizes are checked by the caller; every
  * index was checked against its table before an op sees it. No op aliases its inputs with its output, but where it says
- * "in place". The result of a row never depends on other rows, except inside its own sequence in attention and pool.
+ * "in place". The result of a row never depends on other rows, except inside its own sequence in ops on sequences.
  * Calls on one context may come from several threads at once. */
 #ifndef FILBERT_BACKEND_H
 #define FILBERT_BACKEND_H
@@ -211,6 +211,27 @@ typedef struct filbert_attention_args {
   const int64_t* probability_offsets; /* [sequences], in floats */
 } filbert_attention_args;
 
+/* The same with terms for positions: out = softmax(scale (q k^T + q position_k^T + k position_q^T)) v; He et al.,
+ * arXiv:2006.03654. Of both tables a query and a key take the row that their distance names. */
+typedef struct filbert_disentangled_args {
+  filbert_attention_args attention; /* kv_heads = heads, not causal, without window and bias */
+  filbert_heads position_k;         /* `heads` heads of the rows of a table, or x null: no such term */
+  filbert_heads position_q;         /* the same */
+  const filbert_weight* rows;       /* [2 reach + 1] integers, none below the one before it, by the key's column minus
+                                       the query's, clipped */
+  size_t reach;
+} filbert_disentangled_args;
+
+/* What a convolution over columns multiplies: out[t] = the rows of x at columns from `reach` before that of t to
+ * `reach` after it, side by side. Zeros stand for what is no key of the sequence. */
+typedef struct filbert_neighbours_args {
+  const filbert_batch* batch;
+  const void* x; /* [tokens, width] */
+  size_t width;
+  size_t reach;
+  void* out; /* [tokens, (2 reach + 1) width]; of a token of no sequence nothing is written */
+} filbert_neighbours_args;
+
 /* out[i] = x[rows[i]] */
 typedef struct filbert_gather_args {
   const void* x;       /* [tokens, width] */
@@ -286,6 +307,8 @@ typedef struct filbert_backend {
   /* The ops in turn, each on all tokens; a backend may take a few tokens through all of them before the next. */
   filbert_status (*token_ops)(filbert_context*, const filbert_token_op*, size_t count, size_t tokens);
   filbert_status (*attention)(filbert_context*, const filbert_attention_args*);
+  filbert_status (*disentangled_attention)(filbert_context*, const filbert_disentangled_args*);
+  filbert_status (*neighbours)(filbert_context*, const filbert_neighbours_args*);
   filbert_status (*gather)(filbert_context*, const filbert_gather_args*);
   filbert_status (*pool)(filbert_context*, const filbert_pool_args*);
 

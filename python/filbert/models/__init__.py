@@ -12,6 +12,7 @@ FAMILIES = {
     "albert": ("albert", "Albert", _BASE),
     "bert": ("bert", "Bert", _CLASSIFIES),
     "camembert": ("camembert", "Camembert", _CLASSIFIES),
+    "deberta-v2": ("deberta_v2", "DebertaV2", _BASE),
     "distilbert": ("distilbert", "DistilBert", _CLASSIFIES),
     "electra": ("electra", "Electra", _BASE),
     "gemma3_text": ("gemma3_text", "Gemma3Text", _BASE),
