@@ -163,7 +163,7 @@ def _model2vec(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _gte(rng: np.random.Generator) -> dict[str, Any]:
-    return {**_rotary_bert(rng), "type_vocab_size": int(rng.integers(1, 3))}
+    return {**_rotary_bert(rng), "type_vocab_size": int(rng.integers(0, 3))}
 
 
 def _gemma3(rng: np.random.Generator) -> dict[str, Any]:

@@ -7,10 +7,11 @@ import time
 import numpy as np
 import pytest
 from checkpoints import TINY
+from families import FAMILIES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from filbert import AutoConfig, AutoModel, BertConfig, BertModel, ConfigError
+from filbert import AutoConfig, AutoModel, BertConfig, BertModel, ConfigError, _core
 from filbert.configuration import MAX_CONFIG_BYTES
 
 
@@ -255,6 +256,22 @@ def outcome(path):
         return error
 
 
+# Of settings that change what is computed, in the words of any family.
+FAMILY_KEYS = [
+    *("position_embedding_type", "feed_forward_type", "rope_scaling", "rope_parameters", "rope_theta", "layer_types"),
+    *(
+        "n_embd",
+        "n_head",
+        "n_layer",
+        "n_inner",
+        "n_positions",
+        "rotary_emb_base",
+        "rotary_scaling_factor",
+        "num_experts",
+    ),
+    *("activation_function", "lora_adaptations", "lora_rank", "lora_alpha", "task", "embedding_size", "head_dim"),
+    *("num_hidden_groups", "inner_group_num", "sliding_window", "sliding_window_pattern", "max_trained_positions"),
+]
 SPECIAL_KEYS = ["id2label", "label2id", "dtype", "torch_dtype", "name_or_path", "self", "cls", "to_dict", "__dict__"]
 
 
@@ -268,6 +285,23 @@ def test_any_values_load_or_are_config_errors(tmp_path, changes):
         assert str(path) in str(config)
     else:
         assert BertConfig.from_dict(json.loads(config.to_json_string())).to_diff_dict() == config.to_diff_dict()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_values_of_any_family_load_or_are_config_errors(tmp_path, name, data):
+    """Its own settings, and those of the others; what loads is a configuration that loads again."""
+    values = FAMILIES[name].draw(np.random.default_rng(data.draw(st.integers(0, 9))))
+    keys = st.sampled_from([*values, *FAMILY_KEYS])
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": name, **values, **data.draw(st.dictionaries(keys, json_values))}))
+    config = outcome(path)
+    if isinstance(config, ConfigError):
+        assert str(path) in str(config)
+    else:
+        _core.tensor_specs(config.to_json_string(), "encoder")
+        assert type(config).from_dict(json.loads(config.to_json_string())).to_diff_dict() == config.to_diff_dict()
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
