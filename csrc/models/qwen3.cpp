@@ -1,6 +1,7 @@
 // Qwen3 (Yang et al., arXiv:2505.09388) without a head, as it makes vectors of texts (arXiv:2506.05176): pre-norm with
 // RMS norms, also of every head of q and k, rotary positions, several heads of q to one of k and v, a gated
-// feed-forward layer, and causal attention.
+// feed-forward layer, and causal attention. EuroBERT (Boizard et al., arXiv:2503.05500) has no norms of heads, and its
+// tokens see each other.
 #include <string>
 #include <utility>
 
@@ -17,19 +18,24 @@ using namespace config_limits;
 struct Size {
   std::size_t vocabulary, hidden, layers, heads, kv_heads, head_size, intermediate, longest, window;
   float eps;
-  bool attention_bias, causal;
+  bool attention_bias, mlp_bias, causal, norms_heads;
   filbert_activation activation;
   std::vector<bool> is_sliding;  // a layer
   double theta;
 };
 
-Size read(const ConfigReader& config) {
+std::size_t read_head_size(const ConfigReader& config, std::int64_t fallback) {
+  const std::int64_t head_size = config.positive_int("head_dim", fallback, kHiddenSize);
+  if (head_size % 2 != 0) config.fail("head_dim", "an even integer: heads turn in pairs");
+  return size(head_size);
+}
+
+Size read_qwen3(const ConfigReader& config) {
   const std::int64_t heads = config.positive_int("num_attention_heads", 32, kHeads);
   const std::int64_t kv_heads =
       config.is_null("num_key_value_heads") ? heads : config.positive_int("num_key_value_heads", 32, kHeads);
   config.require_divisible("num_attention_heads", heads, "num_key_value_heads", kv_heads);
-  const std::int64_t head_size = config.is_null("head_dim") ? 0 : config.positive_int("head_dim", 128, kHiddenSize);
-  if (head_size == 0 || head_size % 2 != 0) config.fail("head_dim", "an even integer: heads turn in pairs");
+  if (config.is_null("head_dim")) config.fail("head_dim", "an even integer: heads turn in pairs");
   const std::size_t layers = size(config.positive_int("num_hidden_layers", 32, kLayers));
   const bool causal = config.boolean("is_causal", true);
   // Of a causal layer it counts the token that asks, too. At 1 that one would see itself alone, and a window of 0 is
@@ -49,15 +55,45 @@ Size read(const ConfigReader& config) {
       .layers = layers,
       .heads = size(heads),
       .kv_heads = size(kv_heads),
-      .head_size = size(head_size),
+      .head_size = read_head_size(config, 128),
       .intermediate = size(config.positive_int("intermediate_size", 22016, kIntermediateSize)),
       .longest = size(config.positive_int("max_position_embeddings", 32768, kPositions)),
       .window = window,
       .eps = static_cast<float>(config.positive_number("rms_norm_eps", 1e-6)),
       .attention_bias = config.boolean("attention_bias", false),
+      .mlp_bias = false,
       .causal = causal,
+      .norms_heads = true,
       .activation = read_activation(config, "hidden_act", "silu"),
       .is_sliding = std::move(is_sliding),
+      .theta = read_theta_of_all(config, 10000),
+  };
+}
+
+Size read_eurobert(const ConfigReader& config) {
+  const std::int64_t hidden = config.positive_int("hidden_size", 768, kHiddenSize);
+  const std::int64_t heads = config.positive_int("num_attention_heads", 12, kHeads);
+  config.require_divisible("hidden_size", hidden, "num_attention_heads", heads);
+  const std::int64_t kv_heads = config.positive_int("num_key_value_heads", heads, kHeads);
+  config.require_divisible("num_attention_heads", heads, "num_key_value_heads", kv_heads);
+  const std::size_t layers = size(config.positive_int("num_hidden_layers", 12, kLayers));
+  return {
+      .vocabulary = size(config.positive_int("vocab_size", 128256, kVocabulary)),
+      .hidden = size(hidden),
+      .layers = layers,
+      .heads = size(heads),
+      .kv_heads = size(kv_heads),
+      .head_size = read_head_size(config, hidden / heads),
+      .intermediate = size(config.positive_int("intermediate_size", 3072, kIntermediateSize)),
+      .longest = size(config.positive_int("max_position_embeddings", 8192, kPositions)),
+      .window = 0,
+      .eps = static_cast<float>(config.positive_number("rms_norm_eps", 1e-5)),
+      .attention_bias = config.boolean("attention_bias", false),
+      .mlp_bias = config.boolean("mlp_bias", false),
+      .causal = false,
+      .norms_heads = false,
+      .activation = read_activation(config, "hidden_act", "silu"),
+      .is_sliding = std::vector<bool>(layers, false),
       .theta = read_theta_of_all(config, 10000),
   };
 }
@@ -71,7 +107,7 @@ class Qwen3 : public Encoder {
  public:
   Qwen3(const Size& sizes, Tensors& tensors) : config_(sizes) {
     const auto& [vocabulary, hidden, layers, heads, kv_heads, head_size, intermediate, longest, window, eps,
-                 attention_bias, causal, activation, is_sliding, theta] = config_;
+                 attention_bias, mlp_bias, causal, norms_heads, activation, is_sliding, theta] = config_;
     word_ = tensors.table("embed_tokens.weight", vocabulary, hidden, Tensors::Init::normal_padding_zero);
     for (std::size_t i = 0; i < layers; ++i) {
       const std::string name = "layers." + std::to_string(i) + ".";
@@ -83,14 +119,16 @@ class Qwen3 : public Encoder {
                                {attention + "k_proj", kv_heads * head_size},
                                {attention + "v_proj", kv_heads * head_size}},
                               hidden, layer.attention_norm.names, attention_bias);
-      layer.q_norm = make_rms_norm(tensors, attention + "q_norm", head_size, eps);
-      layer.k_norm = make_rms_norm(tensors, attention + "k_norm", head_size, eps);
+      if (norms_heads) {
+        layer.q_norm = make_rms_norm(tensors, attention + "q_norm", head_size, eps);
+        layer.k_norm = make_rms_norm(tensors, attention + "k_norm", head_size, eps);
+      }
       layer.attention_out =
           make_linear(tensors, {{attention + "o_proj", hidden}}, heads * head_size, {}, attention_bias);
       layer.mlp_norm = make_rms_norm(tensors, name + "post_attention_layernorm", hidden, eps);
       layer.up = make_gated(tensors, {{name + "mlp.gate_proj", intermediate}, {name + "mlp.up_proj", intermediate}},
-                            hidden, layer.mlp_norm.names, false);
-      layer.down = make_linear(tensors, {{name + "mlp.down_proj", hidden}}, intermediate, {}, false);
+                            hidden, layer.mlp_norm.names, mlp_bias);
+      layer.down = make_linear(tensors, {{name + "mlp.down_proj", hidden}}, intermediate, {}, mlp_bias);
       layers_.push_back(std::move(layer));
     }
     final_norm_ = make_rms_norm(tensors, "norm", hidden, eps);
@@ -128,12 +166,15 @@ class Qwen3 : public Encoder {
       attention.rows = rows_op(wanted);
       attention.window = config_.is_sliding[i] ? config_.window : 0;
       trace.next_attention(attention);
-      ops.token_ops(
-          {layer.attention_norm(x, normed, FILBERT_NEXT_ALONE),  // [tokens, hidden]
-           layer.qkv.to_heads(normed, qkv, head_size),           // [tokens, width]
-           layer.q_norm.of_heads(attention.q, config_.heads), layer.k_norm.of_heads(attention.k, config_.kv_heads),
-           rope({attention.q, turning, head_size, batch.positions, frequencies_, head_size})},
-          batch.tokens);
+      const filbert_token_op normalize = layer.attention_norm(x, normed, FILBERT_NEXT_ALONE);  // [tokens, hidden]
+      const filbert_token_op project = layer.qkv.to_heads(normed, qkv, head_size);             // [tokens, width]
+      const filbert_token_op turn = rope({attention.q, turning, head_size, batch.positions, frequencies_, head_size});
+      if (config_.norms_heads)
+        ops.token_ops({normalize, project, layer.q_norm.of_heads(attention.q, config_.heads),
+                       layer.k_norm.of_heads(attention.k, config_.kv_heads), turn},
+                      batch.tokens);
+      else
+        ops.token_ops({normalize, project, turn}, batch.tokens);
       ops.attention(attention);  // [tokens, q_width]
       if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
       ops.token_ops(
@@ -161,11 +202,16 @@ class Qwen3 : public Encoder {
 };
 
 std::unique_ptr<Encoder> qwen3(const ConfigReader& config, Tensors& tensors) {
-  return std::make_unique<Qwen3>(read(config), tensors);
+  return std::make_unique<Qwen3>(read_qwen3(config), tensors);
+}
+
+std::unique_ptr<Encoder> eurobert(const ConfigReader& config, Tensors& tensors) {
+  return std::make_unique<Qwen3>(read_eurobert(config), tensors);
 }
 
 }  // namespace
 
+extern const Family kEurobert = {"eurobert", {"model."}, eurobert, no_head};
 extern const Family kQwen3 = {"qwen3", {"model."}, qwen3, no_head};
 
 }  // namespace filbert

@@ -129,6 +129,24 @@ def _qwen3(rng: np.random.Generator) -> dict[str, Any]:
     return {**config, **({"rope_theta": theta} if rng.integers(2) else {"rope_parameters": {"rope_theta": theta}})}
 
 
+def _eurobert(rng: np.random.Generator) -> dict[str, Any]:
+    drawn, kv_heads = _bert(rng), int(rng.integers(1, 4))
+    heads, theta = kv_heads * int(rng.integers(1, 4)), float(rng.choice([250000, 30.5]))
+    return {
+        **{key: drawn[key] for key in ("vocab_size", "intermediate_size", "hidden_act", "initializer_range")},
+        **{key: drawn[key] for key in ("max_position_embeddings", "num_hidden_layers")},
+        "hidden_size": heads * 2 * int(rng.integers(8 if heads == 1 else 4, 24)),
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads if rng.integers(2) else None,
+        "head_dim": int(rng.choice(EVEN_HEADS)) if rng.integers(2) else None,
+        "rms_norm_eps": float(rng.choice([1e-5, 1e-3])),
+        "attention_bias": bool(rng.integers(2)),
+        "mlp_bias": bool(rng.integers(2)),
+        **{f"{name}_token_id": 0 for name in ("pad", "bos", "eos", "mask")},
+        **({"rope_theta": theta} if rng.integers(2) else {"rope_parameters": {"rope_theta": theta}}),
+    }
+
+
 def _electra(rng: np.random.Generator) -> dict[str, Any]:
     drawn = _bert(rng)
     return {**drawn, "embedding_size": int(rng.choice([drawn["hidden_size"], 7, 48]))}
@@ -235,6 +253,7 @@ FAMILIES = {
     "deberta-v2": Family("DebertaV2", _deberta_v2, pooler=False, is_limited=False, tasks=("Model",)),
     "distilbert": Family("DistilBert", _distilbert, types=False, pooler=False),
     "electra": Family("Electra", _electra, pooler=False, tasks=("Model",)),
+    "eurobert": Family("EuroBert", _eurobert, types=False, **_ROTARY),
     "gemma3_text": Family("Gemma3Text", _gemma3, types=False, **_ROTARY),
     "gte": Family("Gte", _gte, **_ROTARY),
     "jina_embeddings_v3": Family("JinaEmbeddingsV3", _rotary_bert, **{**_ROTARY, "pooler": True}),

@@ -15,6 +15,7 @@ FAMILIES = {
     "deberta-v2": ("deberta_v2", "DebertaV2", _BASE),
     "distilbert": ("distilbert", "DistilBert", _CLASSIFIES),
     "electra": ("electra", "Electra", _BASE),
+    "eurobert": ("eurobert", "EuroBert", _BASE),
     "gemma3_text": ("gemma3_text", "Gemma3Text", _BASE),
     "gte": ("gte", "Gte", _BASE),
     "jina_embeddings_v3": ("jina_embeddings_v3", "JinaEmbeddingsV3", _BASE),

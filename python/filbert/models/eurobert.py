@@ -1,0 +1,60 @@
+"""EuroBERT."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..base_model import BaseModel
+from ..checks import integer
+from ..configuration import PretrainedConfig
+from ..layer_settings import rotation
+
+
+@dataclass(init=False, repr=False, eq=False)
+class EuroBertConfig(PretrainedConfig):
+    """EuroBERT (https://arxiv.org/abs/2503.05500), with the defaults of transformers.
+
+    rope_parameters: if None, made of the older key rope_theta (10000).
+    """
+
+    model_type: ClassVar[str] = "eurobert"
+    unused_keys = frozenset({"clf_pooling"})
+
+    vocab_size: int = 128256
+    hidden_size: int = 768
+    intermediate_size: int = 3072
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    num_key_value_heads: int | None = None
+    hidden_act: str = "silu"
+    max_position_embeddings: int = 8192
+    initializer_range: float = 0.02
+    rms_norm_eps: float = 1e-5
+    use_cache: bool = True
+    pad_token_id: int | None = 128001
+    bos_token_id: int | None = 128000
+    eos_token_id: int | list[int] | None = 128001
+    pretraining_tp: int = 1
+    tie_word_embeddings: bool = False
+    rope_parameters: dict[str, Any] | None = None
+    attention_bias: bool = False
+    attention_dropout: float = 0.0
+    mlp_bias: bool = False
+    head_dim: int | None = None
+    mask_token_id: int = 128002
+    classifier_pooling: str = "late"
+
+    def __init__(self, /, **kwargs: Any) -> None:
+        scaling, theta = kwargs.pop("rope_scaling", None), kwargs.pop("rope_theta", 10000.0)
+        super().__init__(**kwargs)
+        heads = integer(self.num_attention_heads)
+        if self.num_key_value_heads is None:
+            self.num_key_value_heads = self.num_attention_heads
+        if self.head_dim is None and integer(self.hidden_size) and heads:
+            self.head_dim = self.hidden_size // heads
+        self.rope_parameters = rotation(self.rope_parameters, scaling, theta)
+
+
+class EuroBertModel(BaseModel):
+    """EuroBERT without a head of a task (https://arxiv.org/abs/2503.05500)."""
+
+    config_class = EuroBertConfig
