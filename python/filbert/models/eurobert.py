@@ -17,7 +17,8 @@ class EuroBertConfig(PretrainedConfig):
     """
 
     model_type: ClassVar[str] = "eurobert"
-    unused_keys = frozenset({"clf_pooling"})
+    # Names of tokens, and settings of its authors' code for heads and training.
+    unused_keys = frozenset({"bos_token", "eos_token", "mask_token", "pad_token", "hidden_dropout", "clf_pooling"})
 
     vocab_size: int = 128256
     hidden_size: int = 768
