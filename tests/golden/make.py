@@ -1,83 +1,99 @@
-"""Writes bert.npz, the numbers that tests/python/test_golden.py checks without torch:  python tests/golden/make.py
+"""Writes the numbers that tests/python/test_golden.py checks without torch, a file for each family.
 
-Weights come from a frozen generator (numpy.random.RandomState), so only outputs are stored: those of transformers in
-float64, and the error of torch's own float32 as the measure of what is allowed.
+    python tests/golden/make.py            # all
+    python tests/golden/make.py albert     # one, as when a family lands
+
+golden_cases.py draws the weights, so only outputs are stored: those of transformers in float64, and the error of
+torch's own float32 as the measure of what is allowed.
 """
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+import transformers
+from golden_cases import CASES, OUTPUTS, Arrays, Config, classifies, inputs, weights
 
-CASES = {
-    "gelu": {"hidden_act": "gelu"},
-    "gelu_new": {"hidden_act": "gelu_new", "layer_norm_eps": 1e-5},
-    "relu_odd": {"hidden_act": "relu", "hidden_size": 45, "num_attention_heads": 5, "intermediate_size": 67},
-    "silu_long": {"hidden_act": "silu", "num_hidden_layers": 1, "max_position_embeddings": 150},
+from filbert.models import FAMILIES
+from filbert.reference import float64_throughout
+
+FOLDER = Path(__file__).parent
+sys.path.insert(0, str(FOLDER.parent / "python"))
+
+import test_jina_bert  # noqa: E402
+
+# Pieces of the names in the files of GTE's authors, and of those in transformers.
+_NEW_NAMES = {
+    "encoder.layer.": "layers.",
+    "attention.": "self_attn.",
+    "attn_ln": "post_attention_layernorm",
+    "mlp_ln": "post_mlp_layernorm",
 }
-DEFAULTS = {
-    "model_type": "bert",
-    "vocab_size": 60,
-    "hidden_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 100,
-    "max_position_embeddings": 40,
-    "type_vocab_size": 2,
-}
+_NEW_JOINED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "up_gate_proj": ("up_proj", "gate_proj")}
 
 
-def configuration(case):
-    return {**DEFAULTS, **CASES[case]}
+def main() -> None:
+    for model_type in sys.argv[1:] or CASES:
+        arrays: Arrays = {}
+        for case, config in CASES[model_type].items():
+            call, tensors = inputs(model_type, config), weights(model_type, config)
+            single, double = evaluate(model_type, config, tensors, call)
+            for name, expected in double.items():
+                rows = call["attention_mask"].astype(bool)[:, :, None] if name == "last_hidden_state" else True
+                expected = np.where(rows, expected, 0)
+                arrays[f"{case}/{name}"] = expected
+                arrays[f"{case}/{name}/error"] = np.abs(np.where(rows, single[name], 0) - expected).max()
+        versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+        arrays["versions"] = np.array(json.dumps(versions))
+        np.savez_compressed(FOLDER / f"{model_type}.npz", **arrays)
 
 
-def weights(shapes):
-    """Float32 arrays for (name, shape) pairs, in the order of the names."""
-    random = np.random.RandomState(0)
-    return {
-        name: (0.3 * random.standard_normal(shape) + name.endswith("LayerNorm.weight")).astype(np.float32)
-        for name, shape in sorted(shapes)
-    }
+def evaluate(model_type: str, config: Config, tensors: Arrays, call: Arrays) -> list[Arrays]:
+    """The outputs in float32 and in float64."""
+    if config.get("position_embedding_type") == "alibi":  # which transformers has not
+        dtypes = (torch.float32, torch.float64)
+        states = [test_jina_bert.evaluate(torch, config, tensors, "geglu", dtype, **call)[-1] for dtype in dtypes]
+        return [{"last_hidden_state": each} for each in states]
+    model = reference(model_type, config, tensors)
+    with torch.no_grad():
+        single = model(**{name: torch.from_numpy(value) for name, value in call.items()})
+        with float64_throughout(torch):
+            double = model.double()(**{name: torch.from_numpy(value) for name, value in call.items()})
+    names = [name for name in OUTPUTS if double.get(name) is not None]
+    return [{name: outputs[name].numpy() for name in names} for outputs in (single, double)]
 
 
-def inputs(config):
-    """A batch with right padding, holes, left padding, token types and positions."""
-    random = np.random.RandomState(1)
-    shape = (4, config["max_position_embeddings"])
-    mask = np.ones(shape, np.int64)
-    mask[1, shape[1] // 2 :] = 0
-    mask[2] = random.random_sample(shape[1]) < 0.6
-    mask[3, :7] = 0
-    return {
-        "input_ids": random.randint(0, config["vocab_size"], shape),
-        "attention_mask": mask,
-        "token_type_ids": random.randint(0, 2, shape),
-        "position_ids": np.stack([random.permutation(shape[1]) for _ in range(4)]),
-    }
+def reference(model_type: str, config: Config, tensors: Arrays) -> Any:
+    config, stem = dict(config), FAMILIES[model_type][1]
+    if model_type == "new":  # transformers has it as "gte"
+        stem, tensors = "Gte", as_gte(tensors)
+    scaling = config.pop("rope_scaling", None)
+    settings = getattr(transformers, f"{stem}Config")(**config, attn_implementation="eager")
+    task = "ForSequenceClassification" if classifies(config) else "Model"
+    model = getattr(transformers, stem + task)(settings).eval()
+    own, prefix = model.state_dict(), model.base_model_prefix  # which a base below a head has, and filbert drops
+    named = {name if name in own else f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+    model.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in named.items()})
+    if scaling:  # of a kind that transformers has not: the formula's frequencies
+        size, factor = config["hidden_size"] // config["num_attention_heads"], scaling["factor"]
+        frequencies = (config["rope_theta"] * factor) ** (-np.arange(0, size, 2) / size) / factor ** (2 / size)
+        model.rotary_emb.inv_freq = torch.tensor(frequencies, dtype=torch.float32)
+    return model
 
 
-def main():
-    import torch
-    from transformers import BertConfig, BertModel
-
-    arrays = {}
-    for case in CASES:
-        config = configuration(case)
-        model = BertModel(BertConfig(**config, attn_implementation="eager")).eval()
-        state = weights([(name, tuple(value.shape)) for name, value in model.state_dict().items()])
-        model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
-        call = {name: torch.from_numpy(value) for name, value in inputs(config).items()}
-        with torch.no_grad():
-            single = model(**call)
-            double = model.double()(**call)
-        for name in ("last_hidden_state", "pooler_output"):
-            rows = call["attention_mask"].bool()[:, :, None] if name == "last_hidden_state" else torch.tensor(True)
-            expected = torch.where(rows, double[name], 0.0)
-            error = (torch.where(rows, single[name].double(), 0.0) - expected).abs().max().item()
-            arrays[f"{case}/{name}"] = expected.numpy()
-            arrays[f"{case}/{name}/error"] = np.float64(error)
-    arrays["versions"] = np.array(json.dumps({"torch": torch.__version__}))
-    np.savez_compressed(Path(__file__).parent / "bert.npz", **arrays)
+def as_gte(tensors: Arrays) -> Arrays:
+    found = {}
+    for name, tensor in tensors.items():
+        for old, new in _NEW_NAMES.items():
+            name = name.replace(old, new)
+        joined = next((joined for joined in _NEW_JOINED if f".{joined}." in name), "")
+        pieces = _NEW_JOINED.get(joined, ("",))
+        for piece, part in zip(pieces, np.split(tensor, len(pieces)), strict=True):
+            found[name.replace(joined, piece) if joined else name] = part
+    return found
 
 
 if __name__ == "__main__":

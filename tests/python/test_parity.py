@@ -14,20 +14,19 @@ ACTIVATIONS = ["gelu", "gelu_new", "relu", "silu", "gelu_10", "gelu_pytorch_tanh
 CASES = 72
 
 
-def allowed(reference32, reference64):
-    """The larger of 1e-6 and twice the error of torch's own float32.
+def allowed(error, size):
+    """The larger of 1e-6 and twice `error`, that of torch's own float32.
 
     Where the outputs are few, the largest error of either library is a matter of luck, which changes with the machine:
     then the larger of 2e-6 and three times torch's.
     """
-    error = np.abs(reference32 - reference64).max(initial=0.0)
-    return max(2e-6, 3 * error) if reference64.size < 4096 else max(1e-6, 2 * error)
+    return max(2e-6, 3 * error) if size < 4096 else max(1e-6, 2 * error)
 
 
 def check(name, found, reference32, reference64, where):
     reference32, reference64 = np.asarray(reference32, np.float64), np.asarray(reference64)
-    error = np.abs(np.where(where, found - reference64, 0)).max(initial=0.0)
-    limit = allowed(np.where(where, reference32, 0), np.where(where, reference64, 0))
+    error, own = (np.abs(np.where(where, each - reference64, 0)).max(initial=0.0) for each in (found, reference32))
+    limit = allowed(own, reference64.size)
     assert error <= limit, f"{name}: error {error:.2e}, allowed {limit:.2e}"
 
 

@@ -1,0 +1,142 @@
+"""What the golden files are of: small models of every family, their weights, and a batch for each. No torch here."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from filbert import _core
+from filbert.models import having
+
+Config = dict[str, Any]
+Arrays = dict[str, np.ndarray]
+
+OUTPUTS = ("last_hidden_state", "pooler_output", "logits")
+
+_BERT = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 70,
+    "hidden_act": "gelu",
+    "max_position_embeddings": 20,
+    "type_vocab_size": 2,
+    "pad_token_id": 0,
+}
+_ROBERTA = {**_BERT, "max_position_embeddings": 22, "layer_norm_eps": 1e-5, "pad_token_id": 1}
+_UNTYPED = {key: value for key, value in _BERT.items() if key != "type_vocab_size"}
+_MPNET = {key: value for key, value in _ROBERTA.items() if key != "type_vocab_size"}
+_DECODER = {key: value for key, value in _UNTYPED.items() if key != "hidden_act"}
+_DECODER |= {"num_key_value_heads": 2, "head_dim": 10, "rms_norm_eps": 1e-6}
+_NTK = {"rope_theta": 20000.0, "rope_scaling": {"type": "ntk", "factor": 8.0}}
+_KINDS = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
+
+# By model_type and the name of a case. The cases of a family lie in one file.
+CASES: dict[str, dict[str, Config]] = {
+    "albert": {
+        "groups": {**_BERT, "embedding_size": 7, "num_hidden_layers": 4, "num_hidden_groups": 2, "inner_group_num": 2},
+        "gelu_new": {**_BERT, "embedding_size": 32, "hidden_act": "gelu_new"},
+    },
+    "bert": {
+        "gelu": _BERT,
+        "gelu_new": {**_BERT, "hidden_act": "gelu_new", "layer_norm_eps": 1e-5},
+        "relu_odd": {**_BERT, "hidden_act": "relu", "hidden_size": 35, "num_attention_heads": 5},
+        "silu_long": {
+            **{**_BERT, "hidden_act": "silu", "hidden_size": 16, "num_attention_heads": 1},
+            **{"num_hidden_layers": 1, "max_position_embeddings": 150},
+        },
+        "alibi": {
+            **{**_BERT, "hidden_size": 36, "num_attention_heads": 6},  # no power of two: slopes of two kinds
+            **{"position_embedding_type": "alibi", "feed_forward_type": "geglu", "layer_norm_eps": 1e-12},
+        },
+    },
+    "camembert": {"gelu_new": {**_ROBERTA, "hidden_act": "gelu_new"}},
+    "distilbert": {
+        "gelu": {
+            **{"vocab_size": 60, "dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 70, "activation": "gelu"},
+            **{"max_position_embeddings": 20, "pad_token_id": 0},
+        },
+    },
+    "electra": {"narrow": {**_BERT, "embedding_size": 10}},
+    "gemma3_text": {
+        kind: {
+            **{**_DECODER, "num_hidden_layers": 4, "layer_types": _KINDS, "sliding_window": 8},
+            **{"query_pre_attn_scalar": 24, "use_bidirectional_attention": kind == "both_ways"},
+            "hidden_activation": "gelu_pytorch_tanh",
+            "rope_parameters": {
+                "full_attention": {"rope_type": "default", "rope_theta": 1000000.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+            },
+        }
+        for kind in ("both_ways", "causal")
+    },
+    "gte": {"theta": {**_BERT, "rope_theta": 160000.0}, "ntk": {**_BERT, **_NTK}},
+    "jina_embeddings_v3": {"theta": {**_BERT, "rope_theta": 20000.0}},
+    "modernbert": {
+        "windows": {
+            **{**_UNTYPED, "num_hidden_layers": 4, "local_attention": 6, "hidden_activation": "gelu"},
+            **{
+                "global_attn_every_n_layers": 3,
+                "classifier_pooling": "mean",
+                "global_rope_theta": 160000.0,
+                "local_rope_theta": 10000.0,
+            },
+            **{f"{name}_token_id": None for name in ("bos", "eos", "cls", "sep")},
+        },
+    },
+    "mpnet": {"buckets": {**_MPNET, "hidden_size": 20, "max_position_embeddings": 50}},
+    "new": {"joined": {**_BERT, **_NTK}, "apart": {**_BERT, **_NTK, "pack_qkv": False}},
+    "nomic_bert": {"silu": {**_BERT, "hidden_act": "silu", "rope_theta": 1000.0}},
+    "qwen3": {
+        "causal": {**_DECODER, "hidden_act": "silu", "rope_theta": 1000000.0},
+        "windows": {
+            **{**_DECODER, "hidden_act": "gelu", "rope_theta": 10000.0, "attention_bias": True, "is_causal": False},
+            **{"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1},
+        },
+    },
+    "roberta": {"gelu": _ROBERTA},
+    "xlm-roberta": {"padding": {**_ROBERTA, "pad_token_id": 3, "max_position_embeddings": 24}},
+}
+for _name in having("ForSequenceClassification"):
+    _first = next(iter(CASES[_name].values()))
+    CASES[_name]["classes"] = {**_first, "id2label": {"0": "a", "1": "b", "2": "c"}}
+
+_COUNTED = ("camembert", "mpnet", "roberta", "xlm-roberta")  # positions, from the ids after the padding's
+_PLACED = ("albert", "bert", "electra")  # positions that a call may give
+
+
+def classifies(config: Config) -> bool:
+    return "id2label" in config
+
+
+def weights(model_type: str, config: Config) -> Arrays:
+    """Float32 arrays by the names of filbert, from a generator whose numbers never change."""
+    random = np.random.RandomState(0)
+    task = "sequence-classification" if classifies(config) else "model"
+    specs = _core.tensor_specs(json.dumps({**config, "model_type": model_type}), task)
+    scale_of_norms = 0 if model_type.startswith("gemma") else 1  # Gemma's norms add one themselves
+    found = {}
+    for name, shape in sorted((spec.name, spec.shape) for spec in specs):
+        mean = scale_of_norms if len(shape) == 1 and name.endswith("weight") else 0
+        found[name] = (mean + 0.2 * random.standard_normal(shape)).astype(np.float32)
+    return found
+
+
+def inputs(model_type: str, config: Config) -> Arrays:
+    """A batch with right padding, holes, left padding, and token types and positions where the family has them."""
+    random = np.random.RandomState(1)
+    first = config["pad_token_id"] + 1
+    length = config["max_position_embeddings"] - (first if model_type in _COUNTED else 0)
+    mask = np.ones((4, length), np.int64)
+    mask[1, length // 2 :] = 0
+    mask[2] = random.random_sample(length) < 0.6
+    mask[3, :7] = 0
+    ids = random.randint(first, config["vocab_size"], mask.shape)
+    ids[3, :7] = config["pad_token_id"]
+    call = {"input_ids": ids, "attention_mask": mask}
+    if config.get("type_vocab_size"):
+        call["token_type_ids"] = random.randint(0, config["type_vocab_size"], mask.shape)
+    if model_type in _PLACED and "position_embedding_type" not in config:
+        call["position_ids"] = np.stack([random.permutation(length) for _ in mask])
+    return call
