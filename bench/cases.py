@@ -1,19 +1,50 @@
 """The models and batches that are timed, and what they need at the least."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 MINILM = "MiniLM-L6"
 BERT_BASE = "BERT-base"
-MPNET = "MPNet-base"
-MODERNBERT = "ModernBERT-base"
+ALBERT = "ALBERT-base"
 DEBERTA = "DeBERTa-v3-base"
+DISTILBERT = "DistilBERT-base"
+ELECTRA = "ELECTRA-base"
+GEMMA = "EmbeddingGemma-300m"
+GTE = "GTE-base"
+JINA = "jina-embeddings-v3"
+MODERNBERT = "ModernBERT-base"
+MPNET = "MPNet-base"
+NOMIC = "nomic-embed-v1.5"
+QWEN3 = "Qwen3-0.6B"
+ROBERTA = "RoBERTa-base"
 MODELS = (MINILM, BERT_BASE)  # those that are compared unless others are named
-ALL_MODELS = (*MODELS, MPNET, MODERNBERT, DEBERTA)
+
+# By model_type, the model that stands for a family. Some differ from another in their embeddings and names alone.
+MODEL_OF = {
+    "albert": ALBERT,
+    "bert": BERT_BASE,
+    "camembert": ROBERTA,
+    "deberta-v2": DEBERTA,
+    "distilbert": DISTILBERT,
+    "electra": ELECTRA,
+    "gemma3_text": GEMMA,
+    "gte": GTE,
+    "jina_embeddings_v3": JINA,
+    "modernbert": MODERNBERT,
+    "mpnet": MPNET,
+    "new": GTE,
+    "nomic_bert": NOMIC,
+    "qwen3": QWEN3,
+    "roberta": ROBERTA,
+    "xlm-roberta": ROBERTA,
+}
+ALL_MODELS = (MINILM, *dict.fromkeys(MODEL_OF.values()))
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
+
+
+_GATED = ("gemma3_text", "gte", "modernbert", "nomic_bert", "qwen3")
 
 
 @dataclass(frozen=True)
@@ -23,43 +54,53 @@ class Sizes:
     inner: int
     vocabulary: int
     gated: bool = False
-    window: int = 0  # tokens that a query sees to either side; 0: all
-    global_every: int = 1  # layers, of which one sees all tokens
+    queries: int = 0  # columns of the queries of all heads; 0: as many as hidden
+    keys: int = 0  # columns of the keys, and of the values; 0: as many as hidden
+    window: int = 0  # tokens that a query sees to either side in some of the layers
+    windowed: int = 0  # how many layers those are
+    distinct: int = 0  # layers that have weights of their own; 0: all
 
     @classmethod
     def of(cls, folder: Path) -> "Sizes":
-        config = json.loads((folder / "config.json").read_text())
-        modern = config["model_type"] == "modernbert"
+        from filbert import AutoConfig
+
+        config = AutoConfig.from_pretrained(folder)
+        window = getattr(config, {"gemma3_text": "sliding_window"}.get(config.model_type, "local_attention"), 0)
+        head = getattr(config, "head_dim", 0)
         return cls(
-            config["num_hidden_layers"],
-            config["hidden_size"],
-            config["intermediate_size"],
-            config["vocab_size"],
-            gated=modern,
-            window=config["local_attention"] // 2 if modern else 0,
-            global_every=config["layer_types"][1:].index("full_attention") + 1 if modern else 1,
+            config.num_hidden_layers,
+            config.hidden_size,
+            config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size,
+            config.vocab_size,
+            gated=config.model_type in _GATED,
+            queries=head * config.num_attention_heads,
+            keys=head * getattr(config, "num_key_value_heads", 0),
+            window=window // 2,
+            windowed=config.layer_types.count("sliding_attention") if window else 0,
+            distinct=getattr(config, "num_hidden_groups", 0),
         )
 
 
 def layer_weights(sizes: Sizes) -> int:
     """Numbers in the matrices of all layers: query, key, value, attention output, feed-forward gate, up and down."""
+    attention = 2 * (sizes.queries or sizes.hidden) + 2 * (sizes.keys or sizes.hidden)
     inner = (3 if sizes.gated else 2) * sizes.inner
-    return sizes.layers * sizes.hidden * (4 * sizes.hidden + inner)
+    return sizes.layers * sizes.hidden * (attention + inner)
 
 
 def flops(sizes: Sizes, lengths: list[int]) -> int:
     """Multiplications and additions of the layers' matrices and of attention, over sequences of these lengths."""
     matrices = 2 * layer_weights(sizes) * sum(lengths)
-    full = -(-sizes.layers // sizes.global_every)
     seen = [min(length, 2 * sizes.window + 1) for length in lengths]
-    keys = full * sum(length**2 for length in lengths)
-    keys += (sizes.layers - full) * sum(length * width for length, width in zip(lengths, seen, strict=True))
-    return matrices + 4 * sizes.hidden * keys
+    keys = (sizes.layers - sizes.windowed) * sum(length**2 for length in lengths)
+    keys += sizes.windowed * sum(length * width for length, width in zip(lengths, seen, strict=True))
+    return matrices + 4 * (sizes.queries or sizes.hidden) * keys
 
 
 def memory_floor_ms(sizes: Sizes, precision: str, read_gbps: float) -> float:
     """Milliseconds to read the layers' matrices once."""
-    return layer_weights(sizes) * BYTES[precision] / read_gbps / 1e6
+    numbers = layer_weights(sizes) * (sizes.distinct or sizes.layers) / sizes.layers
+    return numbers * BYTES[precision] / read_gbps / 1e6
 
 
 def parse_case(text: str) -> tuple[int, int]:

@@ -3,13 +3,13 @@
 Everything that is made lies in one folder and is made once; delete the folder after an upgrade of a library.
 """
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cases import BERT_BASE, DEBERTA, MINILM, MODERNBERT, MPNET, Sizes
+import cases
+from cases import BERT_BASE, MINILM, Sizes
 
 
 def _once(path: Path, make: Callable[[Path], object]) -> Path:
@@ -35,7 +35,7 @@ class ModelFiles:
     def folder(self) -> Path:
         if self.name == MINILM:
             return minilm_folder()
-        return _once(self._work / self.name, _RANDOM[self.name])
+        return _once(self._work / self.name, lambda path: _save_published(self.name, path))
 
     def onnx(self) -> Path:
         return _once(self._work / f"{self.name}.onnx", lambda path: _export_onnx(self.folder(), path))
@@ -75,19 +75,56 @@ def random_bert(work: Path, name: str, sizes: Sizes, heads: int) -> Path:
         "num_attention_heads": heads,
         "intermediate_size": sizes.inner,
     }
-    return _once(work / f"{name}.random", lambda folder: _save_random_bert(folder, **options))
+    return _once(work / f"{name}.random", lambda folder: _save_random("Bert", folder, **options))
 
 
-def _random_bert_base(folder: Path) -> None:
-    # CTranslate2's converter asks for position_embedding_type, which transformers no longer writes, and a tokenizer:
-    # the two models have the same one.
-    _save_random_bert(folder, position_embedding_type="absolute")
-    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(minilm_folder() / name, folder)
+# What the classes of transformers are called, and where a published size is not their default.
+_BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+_SMALL_TABLE = {"vocab_size": 30522}  # instead of a quarter of a million: nothing gets faster, but the files smaller
+PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
+    # CTranslate2's converter asks for position_embedding_type, which transformers no longer writes, and a tokenizer.
+    BERT_BASE: ("Bert", {"position_embedding_type": "absolute"}),
+    cases.ALBERT: ("Albert", {**_BASE, "hidden_act": "gelu_new"}),
+    cases.DEBERTA: (
+        "DebertaV2",
+        {
+            **{"vocab_size": 128100, "type_vocab_size": 0, "relative_attention": True, "position_buckets": 256},
+            **{"norm_rel_ebd": "layer_norm", "share_att_key": True, "pos_att_type": ["p2c", "c2p"]},
+            "position_biased_input": False,
+        },
+    ),
+    cases.DISTILBERT: ("DistilBert", {}),
+    cases.ELECTRA: ("Electra", {**_BASE, "embedding_size": 768}),
+    cases.GEMMA: (
+        "Gemma3Text",
+        {
+            **{**_SMALL_TABLE, "hidden_size": 768, "num_hidden_layers": 24, "intermediate_size": 1152},
+            **{"num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 256, "sliding_window": 512},
+            "use_bidirectional_attention": True,
+        },
+    ),
+    cases.GTE: ("Gte", {"vocab_size": 30528, "pad_token_id": 0}),  # without NTK, which transformers has not
+    cases.JINA: ("JinaEmbeddingsV3", _SMALL_TABLE),
+    cases.MODERNBERT: ("ModernBert", {}),
+    cases.MPNET: ("MPNet", {"vocab_size": 30527, "max_position_embeddings": 514, "layer_norm_eps": 1e-5}),
+    cases.NOMIC: ("NomicBert", {**_BASE, "vocab_size": 30528}),
+    cases.QWEN3: (
+        "Qwen3",
+        {
+            **{**_SMALL_TABLE, "hidden_size": 1024, "num_hidden_layers": 28, "intermediate_size": 3072},
+            **{"num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128},
+        },
+    ),
+    cases.ROBERTA: ("Roberta", {"vocab_size": 50265, "max_position_embeddings": 514, "layer_norm_eps": 1e-5}),
+}
 
 
-def _save_random_bert(folder: Path, **options: Any) -> None:
-    _save_random("Bert", folder, **options)
+def _save_published(name: str, folder: Path) -> None:
+    stem, options = PUBLISHED[name]
+    _save_random(stem, folder, **options)
+    if name == BERT_BASE:  # which has the tokenizer of MiniLM
+        for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(minilm_folder() / file, folder)
 
 
 def _save_random(stem: str, folder: Path, **options: Any) -> None:
@@ -99,52 +136,29 @@ def _save_random(stem: str, folder: Path, **options: Any) -> None:
     getattr(transformers, f"{stem}Model")(config).save_pretrained(folder)
 
 
-def _random_mpnet_base(folder: Path) -> None:
-    _save_random("MPNet", folder, vocab_size=30527, max_position_embeddings=514, layer_norm_eps=1e-5)
-
-
-def _random_modernbert_base(folder: Path) -> None:
-    _save_random("ModernBert", folder)
-
-
-def _random_deberta_base(folder: Path) -> None:
-    _save_random(
-        "DebertaV2",
-        folder,
-        hidden_size=768,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        intermediate_size=3072,
-        relative_attention=True,
-        position_buckets=256,
-        norm_rel_ebd="layer_norm",
-        share_att_key=True,
-        pos_att_type="p2c|c2p",
-        position_biased_input=False,
-    )
-
-
-# How a folder with random weights is made.
-_RANDOM = {
-    BERT_BASE: _random_bert_base,
-    MPNET: _random_mpnet_base,
-    MODERNBERT: _random_modernbert_base,
-    DEBERTA: _random_deberta_base,
-}
-
-
 def _export_onnx(folder: Path, path: Path) -> None:
     """By way of TorchScript and plain attention: of torch's exports, the one whose attention onnxruntime can fuse."""
     import torch
     from transformers import AutoModel
 
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+
     class LastHiddenState(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model = AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+            self.model = model
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            return self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            mask = gemma_masks(attention_mask) if self.model.config.model_type == "gemma3_text" else attention_mask
+            return self.model(input_ids=input_ids, attention_mask=mask).last_hidden_state
+
+    def gemma_masks(mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the model makes of a mask where it attends both ways, and TorchScript cannot trace."""
+        columns = torch.arange(mask.shape[1])
+        near = (columns[:, None] - columns).abs() < model.config.sliding_window
+        kept = mask.bool()[:, None, None, :].expand(-1, -1, mask.shape[1], -1)
+        masks = {"full_attention": kept, "sliding_attention": kept & near}
+        return {kind: torch.where(seen, 0.0, torch.finfo(torch.float32).min) for kind, seen in masks.items()}
 
     ids = torch.ones((2, 16), dtype=torch.int64)
     names = ["input_ids", "attention_mask", "last_hidden_state"]
@@ -163,12 +177,14 @@ def _export_onnx(folder: Path, path: Path) -> None:
 def _fuse(source: Path, folder: Path, path: Path) -> None:
     from onnxruntime.transformers import optimizer
 
-    config = json.loads((folder / "config.json").read_text())
+    from filbert import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder)
     optimizer.optimize_model(
         str(source),
         model_type="bert",
-        num_heads=config["num_attention_heads"],
-        hidden_size=config["hidden_size"],
+        num_heads=config.num_attention_heads,
+        hidden_size=config.hidden_size,
         opt_level=1,
     ).save_model_to_file(str(path))
 

@@ -155,6 +155,11 @@ def test_work_and_floors():
     # By hand for one sequence of 3: 256 weights, 2 FLOPs each, 3 tokens; scores and mixing 2 * 2 * 3 * 3 * 4 a layer.
     assert flops(sizes, [3]) == 256 * 2 * 3 + 2 * (2 * 2 * 3 * 3 * 4)
     assert flops(sizes, [3, 5]) == flops(sizes, [3]) + flops(sizes, [5])
+    # A gate, keys of half the width, and in one of the layers a window of one token to either side.
+    other = Sizes(layers=2, hidden=4, inner=8, vocabulary=10, gated=True, keys=2, window=1, windowed=1, distinct=1)
+    assert layer_weights(other) == 2 * (4 * (4 + 2 + 2 + 4) + 4 * 3 * 8)
+    assert flops(other, [5]) == 288 * 2 * 5 + 2 * 2 * 4 * (5 * 5 + 5 * 3)
+    assert memory_floor_ms(other, "int8", 10.0) == pytest.approx(144 / 10e6)
     minilm = Sizes(layers=6, hidden=384, inner=1536, vocabulary=30522)
     assert [memory_floor_ms(minilm, each, 10.0) for each in ("float32", "bfloat16", "int8")] == pytest.approx(
         [4.2467328, 2.1233664, 1.0616832]
@@ -169,6 +174,39 @@ def test_sizes_of_a_folder(tiny_folder):
     from cases import Sizes
 
     assert Sizes.of(tiny_folder) == Sizes(layers=2, hidden=32, inner=48, vocabulary=40)
+
+
+def test_sizes_of_other_families(tmp_path):
+    import filbert
+    from cases import Sizes
+
+    few = {"vocab_size": 40, "num_hidden_layers": 6, "num_attention_heads": 4}
+    shape = {**few, "hidden_size": 32, "intermediate_size": 48}
+    plain, heads = (
+        {"layers": 6, "hidden": 32, "inner": 48, "vocabulary": 40},
+        {"num_key_value_heads": 2, "head_dim": 16},
+    )
+    for config, differs in (
+        (filbert.AlbertConfig(**shape, num_hidden_groups=2), {"distinct": 2}),
+        (filbert.DistilBertConfig(vocab_size=40, n_layers=6, n_heads=4, dim=32, hidden_dim=48), {}),
+        (filbert.Qwen3Config(**shape, **heads), {"gated": True, "queries": 64, "keys": 32}),
+        (filbert.ModernBertConfig(**shape, local_attention=8), {"gated": True, "window": 4, "windowed": 4}),
+        (
+            filbert.Gemma3TextConfig(**shape, **heads, sliding_window=10),
+            {"gated": True, "queries": 64, "keys": 32, "window": 5, "windowed": 5},
+        ),
+    ):
+        (tmp_path / "config.json").write_text(config.to_json_string())
+        assert Sizes.of(tmp_path) == Sizes(**plain, **differs)
+
+
+def test_every_family_has_a_model_to_time_and_each_can_be_made():
+    from cases import ALL_MODELS, MINILM, MODEL_OF
+    from exports import PUBLISHED
+    from filbert.models import FAMILIES
+
+    assert set(FAMILIES) <= set(MODEL_OF)
+    assert set(ALL_MODELS) - {MINILM} == set(MODEL_OF.values()) == set(PUBLISHED)
 
 
 def test_turns_and_cosines():
