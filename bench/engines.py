@@ -55,6 +55,7 @@ def torch_engine(folder: Path, precision: str, threads: int) -> Forward:
     torch.set_num_threads(threads)
     model = AutoModel.from_pretrained(folder, dtype=getattr(torch, precision)).eval()  # sdpa where there is
     model.pooler = None  # not every family takes add_pooling_layer
+    model.config.use_cache = False  # of keys and values, in what is also a decoder
 
     def forward(ids: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -142,6 +142,7 @@ def _export_onnx(folder: Path, path: Path) -> None:
     from transformers import AutoModel
 
     model = AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    model.config.use_cache = False  # of keys and values, in what is also a decoder
 
     class LastHiddenState(torch.nn.Module):
         def __init__(self) -> None:
