@@ -1,0 +1,178 @@
+"""Writes docs/models.md: what filbert has of each family, how near it is to transformers, and how fast.
+
+`python tests/python/models_page.py` writes the page from bench/results/, and measures nothing. What is there was
+measured by bench/parity.py (*-parity*.json) and by bench/compare.py (*-cpu-families*.json); a newer file of those names
+counts for the families that it has.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hub_configs
+
+from filbert.info import DTYPES
+from filbert.models import FAMILIES
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "models.md"
+CASE = "32x128"
+SHOWN = 3  # checkpoints of a family
+
+sys.path.append(str(ROOT / "bench"))
+
+from cases import MODEL_OF  # noqa: E402
+from machine import RESULTS  # noqa: E402
+from result_tables import libraries  # noqa: E402
+
+SPECIAL = {
+    "albert": "layers that share weights, in groups; embeddings of another width",
+    "bert": "also Jina's second models: ALiBi, a gated feed-forward layer",
+    "camembert": "as `roberta`",
+    "distilbert": "no token types, no pooler",
+    "electra": "the discriminator; embeddings of another width",
+    "gemma3_text": "RMS norms before and after each part, grouped queries, windows; both ways or causal",
+    "gte": "rotary positions, a gated feed-forward layer, NTK scaling",
+    "jina_embeddings_v3": "rotary positions; an adapter for each task, merged (the hub's files: `XLMRobertaModel`)",
+    "modernbert": "norms before each part, rotary positions, windows in most layers, a gated feed-forward layer",
+    "mpnet": "a bias for each distance, in buckets",
+    "new": "`gte` under the names of its authors",
+    "nomic_bert": "rotary positions, a gated feed-forward layer",
+    "qwen3": "grouped queries, norms of queries and keys, windows; causal or not",
+    "roberta": "positions counted from the ids",
+    "xlm-roberta": "as `roberta`",
+}
+SAME_MATHS = {"new": "gte"}  # of what transformers has not by that name
+
+_HEADS = {"Model": "base", "ForSequenceClassification": "sequence classification"}
+
+
+class Figure(NamedTuple):
+    """What was measured of a family or a model, and the whole record of that day."""
+
+    values: dict[str, Any]
+    record: dict[str, Any]
+
+
+def records(pattern: str) -> Iterator[dict[str, Any]]:
+    """Oldest first, by their names."""
+    return (json.loads(path.read_text()) for path in sorted(RESULTS.glob(pattern)))
+
+
+def parities() -> dict[str, Figure]:
+    """By family."""
+    found = records("*-parity*.json")
+    return {
+        name: Figure(values, record) for record in found for name, values in record["error_over_that_of_torch"].items()
+    }
+
+
+def speeds() -> dict[str, Figure]:
+    """By model: the median milliseconds of each library."""
+    return {
+        row["model"]: Figure(libraries(row), record)
+        for record in records("*-cpu-families*.json")
+        for row in record["results"]
+        if (row["case"], row["precision"]) == (CASE, "float32")
+    }
+
+
+def checkpoints() -> dict[str, list[str]]:
+    """Those whose configuration opens, by family. The one that does not say its own is jina-embeddings-v3."""
+    found: dict[str, list[str]] = {}
+    for name, outcome in hub_configs.outcomes().items():
+        if outcome.error is None:
+            found.setdefault(hub_configs.CONFIGS[name].get("model_type", "jina_embeddings_v3"), []).append(name)
+    return found
+
+
+def page() -> str:
+    parity, speed = parities(), speeds()
+    dtypes = "; ".join(f"on `{device}` {', '.join(names)}" for device, names in DTYPES.items())
+    return _PAGE.format(
+        families=table(("model_type", "classes", "heads", "what is special", "checkpoints"), families()),
+        dtypes=dtypes,
+        case=CASE.replace("x", " texts of "),
+        numbers=table(
+            ("model_type", "models", "error: median", "largest", "timed", "filbert ms", "onnxruntime ms", "ratio"),
+            (numbers(name, parity, speed) for name in FAMILIES),
+        ),
+        sources="".join(f"- {line}\n" for line in sources(parity, speed)),
+    )
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n".replace("  |", " |") for cells in lines)
+
+
+def families() -> Iterator[tuple[str, ...]]:
+    opening = checkpoints()
+    for name, (_, stem, kinds) in FAMILIES.items():
+        known = opening.get(name, [])
+        examples = ", ".join(f"`{each}`" for each in known[:SHOWN])
+        if len(known) > SHOWN:
+            examples += f" and {len(known) - SHOWN} more"
+        heads = ", ".join(head for kind, head in _HEADS.items() if kind in kinds)
+        yield f"`{name}`", f"`{stem}...`", heads, SPECIAL[name], examples
+
+
+def numbers(name: str, parity: dict[str, Figure], speed: dict[str, Figure]) -> tuple[str, ...]:
+    same = SAME_MATHS.get(name)
+    near = (f"as `{same}`", "", "") if same else ("", "", "")
+    if name in parity:
+        values = parity[name].values
+        near = (str(values["models"]), f"{values['median']:.2f}", f"{values['largest']:.2f}")
+    model = MODEL_OF[name]
+    times = speed[model].values if model in speed else {}
+    if not {"filbert", "onnxruntime"} <= times.keys():
+        return f"`{name}`", *near, model, "", "", ""
+    own, other = times["filbert"], times["onnxruntime"]
+    return f"`{name}`", *near, model, f"{own:.0f}", f"{other:.0f}", f"{own / other:.2f}"
+
+
+def sources(parity: dict[str, Figure], speed: dict[str, Figure]) -> Iterator[str]:
+    """When and on what each number was measured, and which ones if not all."""
+    for kind, figures, packages in (
+        ("Parity", parity, ("torch", "transformers")),
+        ("Time", speed, ("onnxruntime",)),
+    ):
+        told: dict[str, list[str]] = {}
+        for name, figure in figures.items():
+            record = figure.record
+            versions = ", ".join(f"{package} {record['versions'][package]}" for package in packages)
+            machine = f"{record['machine']['processor']} ({', '.join(record['machine']['flags'])})"
+            text = f"{kind}: {record['date']}, {machine}, {record['threads']} threads, {versions}"
+            told.setdefault(text, []).append(name)
+        for text, names in told.items():
+            yield f"{text}: {', '.join(names)}." if len(told) > 1 else f"{text}."
+
+
+_PAGE = """# Models
+
+Written by `python tests/python/models_page.py`, from the table of families, from the configurations behind
+[the list of checkpoints](checkpoints.md), and from measurements in `bench/results/`.
+
+Every family computes {dtypes}. The GPU has only been a simulated one so far.
+The classes are `BertModel`, `BertForSequenceClassification` and so on, and `Auto...` finds them.
+
+{families}
+## Parity and speed
+
+Parity: small models of random configurations and weights, as many as "models" says, each over ten batches with every
+kind of mask (`bench/parity.py`). The error is the largest of a model's last hidden states against float64 throughout;
+shown is filbert's in float32 over that of torch's own float32, so 1 is as exact as `transformers`. Of one model, which
+of two errors is larger is luck.
+
+Speed: {case} tokens in float32, a model of a published size with random weights, in turns with onnxruntime, of
+its plain and its fused graph the better one (`bench/compare.py`). The ratio is filbert's median time over
+onnxruntime's. Families of the same maths share a model. GTE-base is without NTK scaling; Gemma, Jina and Qwen3 have a
+smaller vocabulary, which changes no time.
+
+{numbers}
+{sources}"""
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
