@@ -9,6 +9,7 @@ ALBERT = "ALBERT-base"
 DEBERTA = "DeBERTa-v3-base"
 DISTILBERT = "DistilBERT-base"
 ELECTRA = "ELECTRA-base"
+EUROBERT = "EuroBERT-210m"
 GEMMA = "EmbeddingGemma-300m"
 GTE = "GTE-base"
 JINA = "jina-embeddings-v3"
@@ -27,6 +28,7 @@ MODEL_OF = {
     "deberta-v2": DEBERTA,
     "distilbert": DISTILBERT,
     "electra": ELECTRA,
+    "eurobert": EUROBERT,
     "gemma3_text": GEMMA,
     "gte": GTE,
     "jina_embeddings_v3": JINA,
@@ -44,7 +46,7 @@ PRECISIONS = ("float32", "bfloat16", "int8")
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 
 
-_GATED = ("gemma3_text", "gte", "modernbert", "nomic_bert", "qwen3")
+_GATED = ("eurobert", "gemma3_text", "gte", "modernbert", "nomic_bert", "qwen3")
 
 
 @dataclass(frozen=True)

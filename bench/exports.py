@@ -95,6 +95,7 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     cases.DISTILBERT: ("DistilBert", {}),
     cases.ELECTRA: ("Electra", {**_BASE, "embedding_size": 768}),
+    cases.EUROBERT: ("EuroBert", {**_SMALL_TABLE, "pad_token_id": 0}),
     cases.GEMMA: (
         "Gemma3Text",
         {

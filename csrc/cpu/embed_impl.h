@@ -20,7 +20,7 @@ inline void embed(const filbert_embed_args& args, std::size_t begin, std::size_t
     const float* type = row_of(types, args.types[row]);
     const float* position = row_of(positions, args.positions[row]);
     for_each_vector(n, [&](std::size_t j, std::size_t lanes) {
-      Vec v = load_first(word + j, lanes) * scale;
+      Vec v = word ? load_first(word + j, lanes) * scale : set(0.0f);
       if (type) v = v + load_first(type + j, lanes);
       if (position) v = v + load_first(position + j, lanes);
       store_first(out + j, v, lanes);

@@ -99,7 +99,8 @@ void PackedTokens::pack(const TokenBatch& batch, const InputRules& rules) {
       const Place place = {"sequence", s, "position", i};
       const std::size_t token = begin + i;
       const std::size_t position = counted.next(batch.ids[token], i, i);
-      if (position >= rules.positions && !batch.position_ids) fail_length(length, rules, " " + std::to_string(s));
+      if ((position >= rules.positions && !batch.position_ids) || i >= rules.columns)
+        fail_length(length, rules, " " + std::to_string(s));
       ids.push_back(checked(batch.ids[token], rules.vocabulary, "token id", place));
       types.push_back(checked_type(batch.token_type_ids ? batch.token_type_ids[token] : 0, rules.token_types, place));
       positions.push_back(batch.position_ids ? checked(batch.position_ids[token], rules.positions, "position id", place)
@@ -130,7 +131,7 @@ void PackedTokens::pack(const PaddedBatch& batch, const InputRules& rules, bool 
       if (mask && mask[c] == 0 && !query_only_here) continue;
       const Place place = {"row", r, "column", c};
       const std::size_t token = offset + c;
-      if (position >= rules.positions && !batch.position_ids)
+      if ((position >= rules.positions && !batch.position_ids) || column >= rules.columns)
         fail_length(batch.columns, rules, " in row " + std::to_string(r));
       ids.push_back(checked(batch.ids[token], rules.vocabulary, "token id", place));
       types.push_back(checked_type(batch.token_type_ids ? batch.token_type_ids[token] : 0, rules.token_types, place));

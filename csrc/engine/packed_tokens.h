@@ -24,6 +24,8 @@ struct InputRules {
   std::size_t token_types = 0;  // 0: the model has none
   std::size_t positions = 0;    // rows of its table, or how far it can count
   std::size_t longest = 0;      // tokens of a sequence, as the configuration has it
+  // Columns of a row, whatever positions its tokens are given: of a bias that has no more distances.
+  std::size_t columns = static_cast<std::size_t>(-1);
   Positions rule = Positions::of_row;
   std::int64_t padding_id = 0;
 };

@@ -17,9 +17,10 @@ std::vector<filbert_host_tensor> halves(const filbert_host_tensor& tensor, std::
 
 }  // namespace
 
-std::optional<Tensors::Changed> Tensors::changed(const std::string& name) const {
+std::optional<Tensors::Changed> Tensors::changed(filbert_weight_kind kind, const std::string& name) const {
   constexpr std::string_view kEnd = ".weight";
-  if (!changes_ || !name.ends_with(kEnd)) return std::nullopt;
+  const bool may_be = kind == FILBERT_MATRIX || kind == FILBERT_TABLE;
+  if (!changes_ || !may_be || !name.ends_with(kEnd)) return std::nullopt;
   const std::string stem = name.substr(0, name.size() - kEnd.size()) + ".parametrizations.weight.";
   if (!has(stem + "original")) return std::nullopt;
   return Changed{stem + "original", stem + "0.lora_A", stem + "0.lora_B"};
@@ -27,7 +28,7 @@ std::optional<Tensors::Changed> Tensors::changed(const std::string& name) const 
 
 // Factors of a matrix [out, in] are A [rank, in] and B [out, rank], those of a table [rows, width] the other way round.
 void DeclaredTensors::add(filbert_weight_kind kind, TensorSpec spec) {
-  const auto names = changed(spec.name);
+  const auto names = changed(kind, spec.name);
   if (!names) {
     list.push_back(std::move(spec));
     return;
@@ -50,7 +51,7 @@ Weight LoadedTensors::take(filbert_weight_kind kind, std::vector<TensorSpec> par
   const auto merged_parts = std::make_shared<std::vector<std::vector<float>>>();
   merged_parts->reserve(parts.size());
   for (const TensorSpec& part : parts) {
-    const auto names = changed(part.name);
+    const auto names = changed(kind, part.name);
     tensors.push_back(host(names ? names->base : part.name));
     if (!names || !changes_->chosen) continue;
     merged_parts->push_back(merged(kind, *names));

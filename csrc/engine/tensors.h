@@ -87,6 +87,8 @@ class Tensors {
   virtual const std::vector<std::uint64_t>* shape(const std::string& name) const = 0;
   bool has(const std::string& name) const { return shape(name) != nullptr; }
 
+  virtual bool loads() const = 0;  // or lists them
+
   // Said before any tensor is asked for.
   void change(const LowRank& changes) { changes_ = changes; }
 
@@ -116,8 +118,9 @@ class Tensors {
     return fold(specs({stored}, columns, Init::normal, Owner::base).front(), std::move(of_rows),
                 specs({{weights, rows}}, 0, Init::ones, Owner::base).front());
   }
-  // Numbers that the configuration tells, of no file.
+  // Numbers that the configuration tells, of no file; those that are many, computed only to be kept.
   Weight numbers(const std::vector<float>& values) { return keep(values, FILBERT_VECTOR, values.size(), 1); }
+  Weight numbers(const std::function<std::vector<float>()>& compute) { return loads() ? numbers(compute()) : Weight(); }
   // Numbers that are computed from a tensor [rows, columns], or [rows] of 0 columns, once.
   Weight computed(const Part& part, std::size_t columns,
                   const std::function<std::vector<float>(const std::vector<float>&)>& compute,
@@ -162,7 +165,7 @@ class Tensors {
   struct Changed {
     std::string base, a, b;
   };
-  std::optional<Changed> changed(const std::string& name) const;
+  std::optional<Changed> changed(filbert_weight_kind kind, const std::string& name) const;
 
   std::optional<LowRank> changes_;
 };
@@ -175,6 +178,8 @@ class DeclaredTensors : public Tensors {
     const auto found = shapes_.find(name);
     return found == shapes_.end() ? nullptr : &found->second;
   }
+
+  bool loads() const override { return false; }
 
   std::vector<TensorSpec> list;
 
@@ -207,6 +212,7 @@ class LoadedTensors : public Tensors {
     const auto found = found_.find(name);
     return found == found_.end() ? nullptr : &found->second->shape;
   }
+  bool loads() const override { return true; }
 
  private:
   Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) override;

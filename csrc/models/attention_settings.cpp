@@ -73,6 +73,7 @@ std::vector<float> read_ntk_frequencies(const ConfigReader& config, double theta
                         parameters->one_of("type", "default", {"default", "ntk"}) == "ntk";
     if (parameters->positive_number("partial_rotary_factor", 1.0) != 1.0)
       parameters->fail("partial_rotary_factor", "1: heads turn as a whole");
+    if (parameters->is_null("rope_theta")) parameters->fail("rope_theta", "a number");
     if (parameters->has("mixed_b")) parameters->fail("mixed_b", "none: all frequencies are stretched by one rule");
     if (is_ntk && !parameters->has("factor")) parameters->fail("factor", "a number: how much longer texts may be");
     if (is_ntk) factor = parameters->positive_number("factor", 1);

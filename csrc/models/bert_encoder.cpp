@@ -110,6 +110,7 @@ Dimensions BertEncoder::dimensions() const {
     inputs.padding_id = *config_.padding_id;
     inputs.longest -= size(inputs.padding_id) + 1;
   }
+  if (!config_.has_positions) inputs.columns = config_.positions;
   return {inputs, config_.hidden, order_.size(), config_.heads};
 }
 

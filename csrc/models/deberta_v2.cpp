@@ -214,10 +214,12 @@ class DebertaV2 : public Encoder {
     }
     if (!is_disentangled()) return;
     reach_ = reach_of(sizes);
-    std::vector<float> rows;
-    for (std::int64_t distance = -reach_; distance <= reach_; ++distance)
-      rows.push_back(static_cast<float>(row_of(sizes, distance)));
-    rows_ = tensors.numbers(rows);
+    rows_ = tensors.numbers([&] {
+      std::vector<float> rows;
+      for (std::int64_t distance = -reach_; distance <= reach_; ++distance)
+        rows.push_back(static_cast<float>(row_of(sizes, distance)));
+      return rows;
+    });
   }
 
   Dimensions dimensions() const override {

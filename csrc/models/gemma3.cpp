@@ -1,6 +1,7 @@
 // Gemma 3 for texts (arXiv:2503.19786) without a head, as it makes vectors of texts (EmbeddingGemma: arXiv:2509.20354):
 // RMS norms before and after attention and the gated feed-forward layer, also of every head of q and k, rotary
 // positions, several heads of q to one of k and v, and layers that see only what is near between layers that see all.
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -37,6 +38,10 @@ Size read(const ConfigReader& config) {
   // Both sides together, or of a causal layer those before the token that asks and itself. Below 2 a token would see
   // itself alone, and a window of 0 is none.
   const std::size_t window = size(config.optional_int("sliding_window", 2, kPositions).value_or(4096));
+  const std::vector<bool> is_sliding =
+      read_sliding_layers(config, layers, [&](std::size_t i) { return (i + 1) % every != 0; });
+  if (config.is_null("sliding_window") && std::find(is_sliding.begin(), is_sliding.end(), true) != is_sliding.end())
+    config.fail("sliding_window", "an integer: some layers see only what is near");
   refuse_scaled_rotation(config);
   return {
       .vocabulary = size(config.positive_int("vocab_size", 262208, kVocabulary)),
@@ -53,7 +58,7 @@ Size read(const ConfigReader& config) {
       .attention_bias = config.boolean("attention_bias", false),
       .causal = causal,
       .activation = read_activation(config, "hidden_activation", "gelu_pytorch_tanh"),
-      .is_sliding = read_sliding_layers(config, layers, [&](std::size_t i) { return (i + 1) % every != 0; }),
+      .is_sliding = is_sliding,
       .full_theta = read_theta_of_kind(config, "full_attention", config.positive_number("rope_theta", 1e6)),
       .sliding_theta =
           read_theta_of_kind(config, "sliding_attention", config.positive_number("rope_local_base_freq", 1e4)),

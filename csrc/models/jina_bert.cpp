@@ -13,6 +13,9 @@ namespace filbert {
 namespace {
 
 BertSize read(const ConfigReader& config) {
+  // Biases of all distances are in memory.
+  constexpr std::int64_t kMost = std::int64_t{1} << 20;
+  if (config.has("max_position_embeddings")) config.positive_int("max_position_embeddings", kMost);
   BertSize found = read_bert_size(config);
   found.has_positions = false;
   return found;
@@ -28,11 +31,15 @@ bool is_gated(const ConfigReader& config) { return config.string("feed_forward_t
 
 // -slope |distance|, [heads, 2 reach + 1]. Further than `reach` apart are no two tokens.
 BertBias bias_by_distance(Tensors& tensors, std::size_t heads, std::size_t reach) {
-  std::vector<float> values;
-  for (const double slope : alibi_slopes(heads))
-    for (std::size_t i = 0; i < 2 * reach + 1; ++i)
-      values.push_back(static_cast<float>(-slope * std::abs(static_cast<double>(i) - static_cast<double>(reach))));
-  return {tensors.numbers(values), reach};
+  Weight values = tensors.numbers([&] {
+    std::vector<float> result;
+    result.reserve(heads * (2 * reach + 1));
+    for (const double slope : alibi_slopes(heads))
+      for (std::size_t i = 0; i < 2 * reach + 1; ++i)
+        result.push_back(static_cast<float>(-slope * std::abs(static_cast<double>(i) - static_cast<double>(reach))));
+    return result;
+  });
+  return {std::move(values), reach};
 }
 
 // The model for code. Layers as in the others, but for the norms.
@@ -72,7 +79,8 @@ class JinaCodeBert : public Encoder {
     return {{.vocabulary = config_.vocabulary,
              .token_types = config_.token_types,
              .positions = config_.positions,
-             .longest = config_.positions},
+             .longest = config_.positions,
+             .columns = config_.positions},
             config_.hidden,
             config_.layers,
             config_.heads};

@@ -56,7 +56,10 @@ const Family& find_family(const ConfigReader& config, const std::string& fallbac
   const std::string model_type = config.string("model_type", fallback);
   for (const Family* family : kFamilies) {
     const std::string_view mark = family->position_embedding_type;
-    if (family->model_type == model_type && (mark.empty() || is_marked(mark))) return *family;
+    if (family->model_type != model_type || !(mark.empty() || is_marked(mark))) continue;
+    if (family != &kJinaV3Hub && config.has("lora_adaptations") && config.has("task"))
+      config.fail("task", "none: only jina-embeddings-v3 under its authors' names has adapters that filbert knows");
+    return *family;
   }
   config.fail("model_type", "one of the supported: " + known);
 }

@@ -8,6 +8,7 @@
 
 #include "models/activations.h"
 #include "models/attention_settings.h"
+#include "models/bert_encoder.h"
 #include "models/heads.h"
 #include "models/layers.h"
 
@@ -166,6 +167,11 @@ Size read_nomic(const ConfigReader& config) {
   for (const char* field : {"prenorm", "use_rms_norm", "rotary_emb_interleaved", "causal", "parallel_block",
                             "scale_attn_by_inverse_layer_idx"})
     refuse(config, field);
+  // What the authors' defaults are is not what transformers' are, so files in their words must say it.
+  for (const char* field : {"activation_function", "rotary_emb_base", "rotary_emb_fraction", "layer_norm_epsilon",
+                            "qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias"})
+    if (config.has("n_embd") && !config.has(field)) config.fail_with(std::string(field) + ": missing, expected beside n_embd");
+  if (config.has("rotary_emb_base")) config.one_name("rotary_emb_base", "rope_theta");
   if (config.has("rotary_emb_scale_base")) config.fail("rotary_emb_scale_base", "null");
   if (config.positive_number("rotary_emb_fraction", 1.0) != 1.0)
     config.fail("rotary_emb_fraction", "1: heads turn as a whole");
@@ -237,7 +243,7 @@ struct Defaults {
 
 // What gte and jina-embeddings-v3 have in common: biases, and names that are BERT's.
 Size read(const ConfigReader& config, const Defaults& defaults) {
-  for (const char* field : {"is_decoder", "add_cross_attention"}) refuse(config, field);
+  refuse_decoders(config);
   const std::int64_t hidden = config.positive_int("hidden_size", defaults.hidden, kHiddenSize);
   const std::int64_t heads = config.positive_int("num_attention_heads", defaults.heads, kHeads);
   const std::size_t head_size = head_size_of(config, "hidden_size", hidden, "num_attention_heads", heads);
@@ -335,6 +341,8 @@ void add_adapter(const ConfigReader& config, Tensors& tensors) {
     changes.chosen = static_cast<std::size_t>(found - tasks->begin());
   }
   tensors.change(changes);
+  if (changes.chosen && tensors.loads() && !tensors.has("embeddings.word_embeddings.parametrizations.weight.original"))
+    config.fail("task", "none: the weights have no adapters");
 }
 
 // On the hub its model_type is "xlm-roberta".
@@ -346,7 +354,7 @@ std::unique_ptr<Encoder> jina_v3_from_hub(const ConfigReader& config, Tensors& t
 }
 
 std::unique_ptr<Head> jina_v3_head(Task task, const ConfigReader& config, Tensors& tensors) {
-  add_adapter(config, tensors);
+  if (config.has("position_embedding_type")) add_adapter(config, tensors);  // of the hub
   return task == Task::model ? pooler(tensors, read(config, kJinaV3Defaults).hidden) : nullptr;
 }
 

@@ -18,20 +18,27 @@ constexpr const char* kTorchTable = "embedding.weight";
 constexpr const char* kMapping = "mapping";
 constexpr const char* kWeights = "weights";
 
+std::size_t checked(const std::string& name, std::uint64_t extent, std::int64_t max) {
+  if (extent == 0 || extent > static_cast<std::uint64_t>(max))
+    throw WeightsError(name + ": found " + std::to_string(extent) + " in its shape, expected 1 to " +
+                       std::to_string(max));
+  return extent;
+}
+
 class StaticEmbedding : public Encoder {
  public:
   StaticEmbedding(const ConfigReader& config, Tensors& tensors) {
     const std::string name = tensors.has(kTorchTable) ? kTorchTable : kTable;
     std::size_t stored = size(config.positive_int("vocab_size", 32000, kVocabulary));
     hidden_ = size(config.positive_int("hidden_dim", 256, kHiddenSize));
-    if (const auto* shape = tensors.shape(name); shape && shape->size() == 2 && (*shape)[0] > 0) {
-      stored = (*shape)[0];
-      if (!config.has("hidden_dim")) hidden_ = (*shape)[1];
+    if (const auto* shape = tensors.shape(name); shape && shape->size() == 2) {
+      stored = checked(name, (*shape)[0], kVocabulary);
+      if (!config.has("hidden_dim")) hidden_ = checked(name, (*shape)[1], kHiddenSize);
     }
     vocabulary_ = stored;
     const auto optional = [&](const char* other) {
       const auto* shape = tensors.shape(other);
-      if (shape && shape->size() == 1) vocabulary_ = (*shape)[0];
+      if (shape && shape->size() == 1) vocabulary_ = checked(other, (*shape)[0], kVocabulary);
       return std::string(shape ? other : "");
     };
     const std::string mapping = optional(kMapping), weights = optional(kWeights);
@@ -60,7 +67,14 @@ std::unique_ptr<Encoder> static_embedding(const ConfigReader& config, Tensors& t
 
 }  // namespace
 
-bool is_static_embedding(const Weights& weights) { return weights.find(kTorchTable) || weights.find(kTable); }
+bool is_static_embedding(const Weights& weights) {
+  bool has_table = false;
+  for (const auto& [name, view] : weights.tensors()) {
+    has_table = has_table || name == kTorchTable || name == kTable;
+    if (name != kTorchTable && name != kTable && name != kMapping && name != kWeights) return false;
+  }
+  return has_table;
+}
 
 extern const Family kModel2Vec = {"model2vec", {}, static_embedding, no_head};
 

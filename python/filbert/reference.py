@@ -91,9 +91,21 @@ def model_outputs(
         import torch
 
         auto = transformers.AutoModelForSequenceClassification if is_classifier else transformers.AutoModel
-        model = auto.from_pretrained(
-            name, attn_implementation="eager", dtype=torch.float32, trust_remote_code=False, **where
-        ).eval()
+        model, loading = auto.from_pretrained(
+            name,
+            attn_implementation="eager",
+            dtype=torch.float32,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **where,
+        )
+        model.eval()
+        invented = [key for key in loading["missing_keys"] if "pooler" not in key] + list(loading["mismatched_keys"])
+        if invented:
+            raise FilbertError(
+                f"{type(model).__name__} has {len(invented)} tensors that the file has not, such as {invented[0]}: "
+                "transformers takes the checkpoint for another model than it is"
+            )
 
         def forward(row: list[int]) -> dict[str, npt.NDArray[Any]]:
             ids = torch.tensor([row])

@@ -16,7 +16,7 @@ from .auto import AutoConfig, AutoModel, AutoModelForSequenceClassification
 from .configuration import PretrainedConfig
 from .deviations import FLOOR_ULPS, Deviation, LeastAndMean, deviation, least_and_mean_cosine, table
 from .encoder import EncoderModel
-from .errors import DeviceError
+from .errors import DeviceError, FilbertError
 from .hub import Source
 from .model_settings import load_config
 from .models import class_of
@@ -122,6 +122,8 @@ def verify(name: str, *, device: Any = "cpu", num_threads: int | None = None, **
     is_sentence = source.find("modules.json") is not None
     versions = reference.require("transformers", *(["sentence-transformers"] if is_sentence else []))
     modules = read_modules(source) if is_sentence else SentenceModules()
+    if modules.is_static:
+        raise FilbertError(f"{name}: it has a table of vectors and no transformer: there is nothing to compare")
     where["revision"] = source.revision
     inner = {**where, "subfolder": modules.transformer}
     left_out: dict[str, str] = {}

@@ -29,6 +29,8 @@ _UNTYPED = {key: value for key, value in _BERT.items() if key != "type_vocab_siz
 _MPNET = {key: value for key, value in _ROBERTA.items() if key != "type_vocab_size"}
 _DECODER = {key: value for key, value in _UNTYPED.items() if key != "hidden_act"}
 _DECODER |= {"num_key_value_heads": 2, "head_dim": 10, "rms_norm_eps": 1e-6}
+_DEBERTA = {**_BERT, "type_vocab_size": 0, "layer_norm_eps": 1e-7, "relative_attention": True}
+_DEBERTA |= {"pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm"}
 _NTK = {"rope_theta": 20000.0, "rope_scaling": {"type": "ntk", "factor": 8.0}}
 _KINDS = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
 
@@ -52,6 +54,16 @@ CASES: dict[str, dict[str, Config]] = {
         },
     },
     "camembert": {"gelu_new": {**_ROBERTA, "hidden_act": "gelu_new"}},
+    "deberta-v2": {
+        "v3": {
+            **{**_DEBERTA, "position_biased_input": False, "position_buckets": 4, "share_att_key": True},
+            "max_relative_positions": -1,
+        },
+        "v2": {
+            **{**_DEBERTA, "position_biased_input": True, "position_buckets": -1, "share_att_key": False},
+            **{"conv_kernel_size": 3, "conv_act": "gelu", "max_relative_positions": 12},
+        },
+    },
     "distilbert": {
         "gelu": {
             **{"vocab_size": 60, "dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 70, "activation": "gelu"},
@@ -59,6 +71,10 @@ CASES: dict[str, dict[str, Config]] = {
         },
     },
     "electra": {"narrow": {**_BERT, "embedding_size": 10}},
+    "eurobert": {
+        "grouped": {**_DECODER, "hidden_act": "silu", "rope_theta": 250000.0},
+        "biases": {**_DECODER, "hidden_act": "gelu", "head_dim": None, "attention_bias": True, "mlp_bias": True},
+    },
     "gemma3_text": {
         kind: {
             **{**_DECODER, "num_hidden_layers": 4, "layer_types": _KINDS, "sliding_window": 8},
@@ -73,6 +89,9 @@ CASES: dict[str, dict[str, Config]] = {
     },
     "gte": {"theta": {**_BERT, "rope_theta": 160000.0}, "ntk": {**_BERT, **_NTK}},
     "jina_embeddings_v3": {"theta": {**_BERT, "rope_theta": 20000.0}},
+    "model2vec": {
+        "table": {"vocab_size": 60, "hidden_dim": 16, "pad_token_id": 0, "max_position_embeddings": 20},
+    },
     "modernbert": {
         "windows": {
             **{**_UNTYPED, "num_hidden_layers": 4, "local_attention": 6, "hidden_activation": "gelu"},

@@ -31,11 +31,14 @@ SPECIAL = {
     "albert": "layers that share weights, in groups; embeddings of another width",
     "bert": "also Jina's second models: ALiBi, a gated feed-forward layer",
     "camembert": "as `roberta`",
+    "deberta-v2": "attention with terms for positions, in buckets; a convolution in the largest of the second version",
     "distilbert": "no token types, no pooler",
     "electra": "the discriminator; embeddings of another width",
+    "eurobert": "`qwen3` without norms of queries and keys; both ways",
     "gemma3_text": "RMS norms before and after each part, grouped queries, windows; both ways or causal",
     "gte": "rotary positions, a gated feed-forward layer, NTK scaling",
     "jina_embeddings_v3": "rotary positions; an adapter for each task, merged (the hub's files: `XLMRobertaModel`)",
+    "model2vec": "a vector for each token, no transformer (also `StaticEmbedding` of sentence-transformers)",
     "modernbert": "norms before each part, rotary positions, windows in most layers, a gated feed-forward layer",
     "mpnet": "a bias for each distance, in buckets",
     "new": "`gte` under the names of its authors",
@@ -125,7 +128,7 @@ def numbers(name: str, parity: dict[str, Figure], speed: dict[str, Figure]) -> t
     if name in parity:
         values = parity[name].values
         near = (str(values["models"]), f"{values['median']:.2f}", f"{values['largest']:.2f}")
-    model = MODEL_OF[name]
+    model = MODEL_OF.get(name, "")
     times = speed[model].values if model in speed else {}
     if not {"filbert", "onnxruntime"} <= times.keys():
         return f"`{name}`", *near, model, "", "", ""
@@ -168,8 +171,8 @@ of two errors is larger is luck.
 
 Speed: {case} tokens in float32, a model of a published size with random weights, in turns with onnxruntime, of
 its plain and its fused graph the better one (`bench/compare.py`). The ratio is filbert's median time over
-onnxruntime's. Families of the same maths share a model. GTE-base is without NTK scaling; Gemma, Jina and Qwen3 have a
-smaller vocabulary, which changes no time.
+onnxruntime's. Families of the same maths share a model. GTE-base is without NTK scaling; EuroBERT, Gemma, Jina and
+Qwen3 have a smaller vocabulary, which changes no time.
 
 {numbers}
 {sources}"""

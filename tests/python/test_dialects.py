@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 from test_families import own_model, reference_model
 from test_parity import check, reference_outputs
 
-from filbert import AutoModel, ConfigError, InputError, NomicBertConfig, WeightsError
+from filbert import AutoModel, ConfigError, InputError, NomicBertConfig, WeightsError, XLMRobertaConfig, _core
 
 IDS = [[5, 6, 7, 8, 9, 10, 11], [12, 13]]
 
@@ -347,3 +347,44 @@ def test_tasks_that_there_are_not(tmp_path):
     model.save_pretrained(tmp_path / "plain")
     with pytest.raises(InputError, match=r"task: found 'retrieval.query', but .* has no adapters"):
         AutoModel.from_pretrained(tmp_path / "plain", task="retrieval.query")
+
+
+def test_a_task_without_adapters(tmp_path):
+    """Tensors that are merged already, and families that have none."""
+    _, config, tensors = jina_v3(tmp_path, 1)
+    write(tmp_path, config, merged(tensors, 0, 1.0))
+    with pytest.raises(ConfigError, match=r"task: found .*the weights have no adapters"):
+        AutoModel.from_pretrained(tmp_path, task=TASKS[0])
+    write(
+        tmp_path, {**config, "model_type": "xlm-roberta", "position_embedding_type": "absolute", "task": "x"}, tensors
+    )
+    with pytest.raises(ConfigError, match="task: found"):
+        AutoModel.from_pretrained(tmp_path)
+
+
+def test_an_adapter_of_what_has_none(tmp_path):
+    _, config, tensors = jina_v3(tmp_path, 1)
+    stem = "roberta.emb_ln"
+    tensors[f"{stem}.parametrizations.weight.original"] = tensors.pop(f"{stem}.weight")
+    write(tmp_path, config, tensors)
+    with pytest.raises(WeightsError, match=r"emb_ln.weight: missing"):
+        AutoModel.from_pretrained(tmp_path)
+
+
+def test_the_defaults_of_jina_v3_are_those_of_the_engine():
+    bare = {"position_embedding_type": "rotary"}
+    own = XLMRobertaConfig(**bare)
+    assert own.layer_norm_eps == 1e-5
+    specs = [
+        [(spec.name, spec.shape) for spec in _core.tensor_specs(text, "model")]
+        for text in (json.dumps({**bare, "model_type": "xlm-roberta"}), own.to_json_string())
+    ]
+    assert specs[0] == specs[1]
+
+
+@pytest.mark.parametrize("key", ["rotary_emb_base", "rotary_emb_fraction", "layer_norm_epsilon", "qkv_proj_bias"])
+def test_nomic_says_what_its_authors_default_to(tmp_path, key):
+    _, config, tensors = nomic(tmp_path, 3)
+    del config[key]
+    with pytest.raises(ConfigError, match=f"{key}: missing, expected beside n_embd"):
+        AutoModel.from_pretrained(write(tmp_path, config, tensors))

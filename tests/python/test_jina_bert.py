@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from test_parity import check
 
 import filbert
-from filbert import AutoModel, ConfigError, WeightsError
+from filbert import AutoModel, ConfigError, InputError, WeightsError
 
 LAYOUTS = ("original", "geglu", "reglu", "code")
 
@@ -178,3 +178,15 @@ def test_half_of_it(tmp_path):
     bert = filbert.BertModel(filbert.BertConfig(**plain), seed=0).state_dict()
     with pytest.raises(WeightsError, match=r"mlp.gated_layers.weight: missing"):
         AutoModel.from_pretrained(write(tmp_path, config, dict(bert)))
+
+
+def test_no_two_tokens_are_further_apart_than_there_are_biases(tmp_path):
+    config, tensors, _ = draw(1)
+    model = AutoModel.from_pretrained(write(tmp_path, {**config, "max_position_embeddings": 16}, tensors))
+    ids = np.full((1, 20), 5)
+    for positions in (None, np.zeros((1, 20), int)):
+        with pytest.raises(InputError, match="20 tokens, but the model has 16 positions"):
+            model(ids, position_ids=positions)
+    assert model(ids[:, :16], position_ids=np.zeros((1, 16), int)).last_hidden_state.shape[1] == 16
+    with pytest.raises(ConfigError, match="max_position_embeddings: found 16777216"):
+        AutoModel.from_pretrained(write(tmp_path, {**config, "max_position_embeddings": 2**24}, tensors))

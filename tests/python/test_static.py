@@ -138,6 +138,9 @@ def test_files_that_are_wrong(tmp_path):
     write(tmp_path, {"embeddings": table().astype(np.int8)}, config)
     with pytest.raises(WeightsError, match=r"embeddings: found dtype I8, expected F32"):
         AutoModel.from_pretrained(tmp_path)
+    write(tmp_path, {"embeddings": table(), "weights": np.zeros(0, np.float32)}, config)
+    with pytest.raises(WeightsError, match=r"weights: found 0 in its shape, expected 1 to"):
+        AutoModel.from_pretrained(tmp_path)
     write(tmp_path, {"other": table()}, config)
     with pytest.raises(WeightsError, match=r"embeddings: missing"):
         AutoModel.from_pretrained(tmp_path)

@@ -8,6 +8,7 @@ from importlib import metadata
 import checkpoints
 import numpy as np
 import pytest
+import test_jina_bert
 from families import FAMILIES, MODELS, REFERENCED
 from safetensors.numpy import load_file, save_file
 from test_families import reference_model
@@ -305,3 +306,11 @@ def test_torch_is_left_as_it_was(torch, folder):
     assert (torch.Tensor.to, torch.Tensor.float, torch.nn.functional.softmax) == methods
     assert torch.get_num_threads() == threads
     assert "tqdm" in sys.modules
+
+
+def test_a_checkpoint_that_transformers_takes_for_another(tmp_path):
+    """It fills what is missing with random numbers, which are nothing to compare with."""
+    config, tensors, _ = test_jina_bert.draw(1)
+    test_jina_bert.write(tmp_path, config, tensors)
+    with pytest.raises(FilbertError, match="tensors that the file has not"):
+        verify.verify(str(tmp_path), num_threads=1)

@@ -1,11 +1,17 @@
 """XLM-RoBERTa: RoBERTa with another vocabulary."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..base_model import BaseModel
 from ..sequence_classification import ForSequenceClassification
 from .roberta import RobertaConfig
+
+# Of jina-embeddings-v3.
+_JINA = {
+    **{"vocab_size": 250002, "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16},
+    **{"intermediate_size": 4096, "max_position_embeddings": 8194, "type_vocab_size": 1, "layer_norm_eps": 1e-5},
+}
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -26,6 +32,10 @@ class XLMRobertaConfig(RobertaConfig):
     )
 
     vocab_size: int = 30522
+
+    def __init__(self, /, **kwargs: Any) -> None:
+        defaults = _JINA if kwargs.get("position_embedding_type") == "rotary" else {}
+        super().__init__(**{**defaults, **kwargs})
 
 
 class XLMRobertaModel(BaseModel):
