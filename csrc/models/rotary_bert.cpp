@@ -170,7 +170,8 @@ Size read_nomic(const ConfigReader& config) {
   // What the authors' defaults are is not what transformers' are, so files in their words must say it.
   for (const char* field : {"activation_function", "rotary_emb_base", "rotary_emb_fraction", "layer_norm_epsilon",
                             "qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias"})
-    if (config.has("n_embd") && !config.has(field)) config.fail_with(std::string(field) + ": missing, expected beside n_embd");
+    if (config.has("n_embd") && !config.has(field))
+      config.fail_with(std::string(field) + ": missing, expected beside n_embd");
   if (config.has("rotary_emb_base")) config.one_name("rotary_emb_base", "rope_theta");
   if (config.has("rotary_emb_scale_base")) config.fail("rotary_emb_scale_base", "null");
   if (config.positive_number("rotary_emb_fraction", 1.0) != 1.0)
