@@ -31,7 +31,7 @@ std::string_view without_prefixes(std::string_view name, const Prefixes& base_pr
   constexpr std::string_view kParallel = "module.";
   if (name.starts_with(kParallel)) name.remove_prefix(kParallel.size());
   for (const std::string_view prefix : base_prefixes) {
-    if (!name.starts_with(prefix)) continue;
+    if (prefix.empty() || !name.starts_with(prefix)) continue;
     name.remove_prefix(prefix.size());
     break;
   }

@@ -3,6 +3,7 @@
 
 #include <filbert/weights.h>
 
+#include <array>
 #include <map>
 #include <string>
 #include <string_view>
@@ -10,8 +11,8 @@
 
 namespace filbert {
 
-// What stands before the names of a base model's tensors in checkpoints with a head, such as "bert."
-using Prefixes = std::vector<std::string_view>;
+// What stands before the names of a base model's tensors in checkpoints with a head, such as "bert."; empty: no other.
+using Prefixes = std::array<std::string_view, 2>;
 
 // The tensors of a file by their names as they are compared: see below.
 using Shapes = std::map<std::string, std::vector<std::uint64_t>>;

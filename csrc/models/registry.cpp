@@ -106,8 +106,7 @@ TensorMatch match_tensors(const Family& family, const ConfigReader& config, cons
       match(specs.base, specs.head, family.prefixes, require_head || has_task, missing_head(task), weights);
   for (MatchedTensor& tensor : result.tensors) {
     const bool prefixed = has_task && tensor.spec.owner == TensorSpec::Owner::base;
-    tensor.saved_name =
-        (prefixed && !family.prefixes.empty() ? std::string(family.prefixes.front()) : "") + tensor.spec.name;
+    tensor.saved_name = (prefixed ? std::string(family.prefixes.front()) : "") + tensor.spec.name;
   }
   return result;
 }
