@@ -141,6 +141,15 @@ class Tensors {
     return run(rows, width, compute);
   }
 
+ protected:
+  // Where a tensor has changes: the names of what they are added to, and of their factors.
+  struct Changed {
+    std::string base, a, b;
+  };
+  std::optional<Changed> changed(filbert_weight_kind kind, const std::string& name) const;
+
+  std::optional<LowRank> changes_;
+
  private:
   // columns: 0 for vectors
   static std::vector<TensorSpec> specs(const Parts& parts, std::size_t columns, Init init, Owner owner) {
@@ -159,15 +168,6 @@ class Tensors {
   virtual std::vector<float> read(TensorSpec spec) = 0;  // or nothing
   virtual Activations run(std::size_t rows, std::size_t width,
                           const std::function<void(const Ops&, void*)>& compute) = 0;
-
- protected:
-  // Where a tensor has changes: the names of what they are added to, and of their factors.
-  struct Changed {
-    std::string base, a, b;
-  };
-  std::optional<Changed> changed(filbert_weight_kind kind, const std::string& name) const;
-
-  std::optional<LowRank> changes_;
 };
 
 // Lists them, as a file with these has them.

@@ -7,18 +7,37 @@
 #include "files/text.h"
 
 namespace filbert {
+namespace {
+
+void refuse_partial_rotation(const ConfigReader& parameters) {
+  if (parameters.positive_number("partial_rotary_factor", 1.0) != 1.0)
+    parameters.fail("partial_rotary_factor", "1: heads turn as a whole");
+}
+
+}  // namespace
+
+std::size_t read_head_size(const ConfigReader& config, std::int64_t fallback) {
+  const std::int64_t head_size = config.positive_int("head_dim", fallback, config_limits::kHiddenSize);
+  if (head_size % 2 != 0) config.fail("head_dim", "an even integer: heads turn in pairs");
+  return static_cast<std::size_t>(head_size);
+}
+
+std::size_t rotary_head_size(const ConfigReader& config, const char* hidden_field, std::int64_t hidden,
+                             const char* heads_field, std::int64_t heads) {
+  config.require_divisible(hidden_field, hidden, heads_field, heads);
+  if (hidden / heads % 2 != 0) config.fail(hidden_field, "an even number a head: they turn in pairs");
+  return static_cast<std::size_t>(hidden / heads);
+}
 
 double read_theta(const ConfigReader& parameters, double fallback) {
   for (const char* field : {"rope_type", "type"}) parameters.one_of(field, "default", {"default"});
-  if (parameters.positive_number("partial_rotary_factor", 1.0) != 1.0)
-    parameters.fail("partial_rotary_factor", "1: heads turn as a whole");
+  refuse_partial_rotation(parameters);
   if (parameters.is_null("rope_theta")) parameters.fail("rope_theta", "a number");
   return parameters.positive_number("rope_theta", fallback);
 }
 
 void refuse_scaled_rotation(const ConfigReader& config) {
-  if (config.positive_number("partial_rotary_factor", 1.0) != 1.0)
-    config.fail("partial_rotary_factor", "1: heads turn as a whole");
+  refuse_partial_rotation(config);
   const auto scaling = config.object("rope_scaling");
   if (!scaling) return;
   read_theta(*scaling, 1.0);
@@ -71,8 +90,7 @@ std::vector<float> read_ntk_frequencies(const ConfigReader& config, double theta
     if (!parameters) continue;
     const bool is_ntk = parameters->one_of("rope_type", "default", {"default", "ntk"}) == "ntk" ||
                         parameters->one_of("type", "default", {"default", "ntk"}) == "ntk";
-    if (parameters->positive_number("partial_rotary_factor", 1.0) != 1.0)
-      parameters->fail("partial_rotary_factor", "1: heads turn as a whole");
+    refuse_partial_rotation(*parameters);
     if (parameters->is_null("rope_theta")) parameters->fail("rope_theta", "a number");
     if (parameters->has("mixed_b")) parameters->fail("mixed_b", "none: all frequencies are stretched by one rule");
     if (is_ntk && !parameters->has("factor")) parameters->fail("factor", "a number: how much longer texts may be");

@@ -3,12 +3,20 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <vector>
 
 #include "files/config.h"
 
 namespace filbert {
+
+// Heads of `head_dim` numbers; they turn in pairs, so it is even.
+std::size_t read_head_size(const ConfigReader& config, std::int64_t fallback);
+
+// The same where heads share the hidden size; both have been read from the fields named.
+std::size_t rotary_head_size(const ConfigReader& config, const char* hidden_field, std::int64_t hidden,
+                             const char* heads_field, std::int64_t heads);
 
 // rope_theta of an object of rope_parameters, or `fallback`. Throws ConfigError for any other rotation than the plain
 // one.

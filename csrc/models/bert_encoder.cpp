@@ -89,13 +89,14 @@ BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const Be
     layer.qkv =
         make_linear(tensors, {{name + names.query, hidden}, {name + names.key, hidden}, {name + names.value, hidden}},
                     hidden, norm_before(i));
-    layer.attention_out = make_linear(tensors, {{name + names.attention_out, hidden}}, hidden);
-    layer.attention_norm = norm(names.attention_norm);
-    const InputNorm& input = layer.attention_norm.names;
-    layer.up = names.is_gated ? make_gated(tensors, {{name + names.up, 2 * sizes.intermediate}}, hidden, input, false)
-                              : make_linear(tensors, {{name + names.up, sizes.intermediate}}, hidden, input);
-    layer.down = make_linear(tensors, {{name + names.down, hidden}}, sizes.intermediate);
-    layer.output_norm = norm(names.output_norm);
+    layer.tail.attention_out = make_linear(tensors, {{name + names.attention_out, hidden}}, hidden);
+    layer.tail.attention_norm = norm(names.attention_norm);
+    const InputNorm& input = layer.tail.attention_norm.names;
+    layer.tail.up = names.is_gated
+                        ? make_gated(tensors, {{name + names.up, 2 * sizes.intermediate}}, hidden, input, false)
+                        : make_linear(tensors, {{name + names.up, sizes.intermediate}}, hidden, input);
+    layer.tail.down = make_linear(tensors, {{name + names.down, hidden}}, sizes.intermediate);
+    layer.tail.output_norm = norm(names.output_norm);
     layers_.push_back(std::move(layer));
   }
 }
@@ -151,12 +152,7 @@ void* BertEncoder::forward(Run& run) const {
     ops.token_ops({layer.qkv.to_heads(x, qkv, head_size)}, batch.tokens);  // [tokens, 3 hidden]
     ops.attention(attention);                                              // [tokens, hidden]
     if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
-    ops.token_ops({layer.attention_out(context, sum, FILBERT_NEXT_ALONE, FILBERT_IDENTITY, x),  // [tokens, hidden]
-                   layer.attention_norm(sum, x, FILBERT_NEXT_AND_OTHERS),                       // [tokens, hidden]
-                   layer.up(x, inner, FILBERT_NEXT_ALONE, config_.activation),       // [tokens, intermediate]
-                   layer.down(inner, sum, FILBERT_NEXT_ALONE, FILBERT_IDENTITY, x),  // [tokens, hidden]
-                   layer.output_norm(sum, x)},                                       // [tokens, hidden]
-                  tokens);
+    layer.tail(ops, context, x, sum, inner, config_.activation, tokens);  // [tokens, hidden]
     trace.attention_done();
     trace.hidden_state(x);
   }

@@ -64,8 +64,8 @@ class BertEncoder : public Encoder {
 
  private:
   struct Layer {
-    Linear qkv, attention_out, up, down;
-    Norm attention_norm, output_norm;
+    Linear qkv;
+    PostNormTail tail;
   };
 
   BertSize config_;

@@ -166,8 +166,8 @@ std::vector<float> convolution(const Size& sizes, const std::vector<float>& weig
 }
 
 struct Layer {
-  Linear qkv, attention_out, up, down;
-  Norm attention_norm, output_norm;
+  Linear qkv;
+  PostNormTail tail;
   std::vector<Activations> tables;  // what these lie in:
   filbert_heads position_k, position_q;
 };
@@ -192,18 +192,18 @@ class DebertaV2 : public Encoder {
       const std::string name = "encoder.layer." + std::to_string(i) + ".", own = name + "attention.self.";
       const Norm& input = i == 0                       ? embedding_norm_
                           : i == 1 && sizes.kernel > 0 ? kernel_norm_
-                                                       : layers_.back().output_norm;
+                                                       : layers_.back().tail.output_norm;
       Layer layer = {};
       layer.qkv =
           make_linear(tensors, {{own + "query_proj", hidden}, {own + "key_proj", hidden}, {own + "value_proj", hidden}},
                       hidden, input.names);
       project_positions(tensors, own, relative, layer);
-      layer.attention_out = make_linear(tensors, {{name + "attention.output.dense", hidden}}, hidden);
-      layer.attention_norm = norm(name + "attention.output.LayerNorm");
-      layer.up =
-          make_linear(tensors, {{name + "intermediate.dense", sizes.intermediate}}, hidden, layer.attention_norm.names);
-      layer.down = make_linear(tensors, {{name + "output.dense", hidden}}, sizes.intermediate);
-      layer.output_norm = norm(name + "output.LayerNorm");
+      layer.tail.attention_out = make_linear(tensors, {{name + "attention.output.dense", hidden}}, hidden);
+      layer.tail.attention_norm = norm(name + "attention.output.LayerNorm");
+      layer.tail.up = make_linear(tensors, {{name + "intermediate.dense", sizes.intermediate}}, hidden,
+                                  layer.tail.attention_norm.names);
+      layer.tail.down = make_linear(tensors, {{name + "output.dense", hidden}}, sizes.intermediate);
+      layer.tail.output_norm = norm(name + "output.LayerNorm");
       layers_.push_back(std::move(layer));
       if (i > 0 || sizes.kernel == 0) continue;
       kernel_.weight = tensors.computed_matrix(
@@ -263,12 +263,7 @@ class DebertaV2 : public Encoder {
       terms.position_q = layer.position_q;
       is_disentangled() ? ops.disentangled_attention(terms) : ops.attention(terms.attention);  // [tokens, hidden]
       if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
-      ops.token_ops({layer.attention_out(context, sum, FILBERT_NEXT_ALONE, FILBERT_IDENTITY, x),  // [tokens, hidden]
-                     layer.attention_norm(sum, x, FILBERT_NEXT_AND_OTHERS),                       // [tokens, hidden]
-                     layer.up(x, inner, FILBERT_NEXT_ALONE, config_.activation),       // [tokens, intermediate]
-                     layer.down(inner, sum, FILBERT_NEXT_ALONE, FILBERT_IDENTITY, x),  // [tokens, hidden]
-                     layer.output_norm(sum, x)},                                       // [tokens, hidden]
-                    tokens);
+      layer.tail(ops, context, x, sum, inner, config_.activation, tokens);  // [tokens, hidden]
       if (around && &layer == &layers_.front()) {
         if (wanted != Rows::all) around = gather_wanted(run, around, config_.kernel * hidden);
         ops.token_ops({kernel_(around, sum, FILBERT_NEXT_ALONE, config_.kernel_activation, x),  // [tokens, hidden]

@@ -29,8 +29,6 @@ Size read(const ConfigReader& config) {
   const std::int64_t heads = config.positive_int("num_attention_heads", 8, kHeads);
   const std::int64_t kv_heads = config.positive_int("num_key_value_heads", 4, kHeads);
   config.require_divisible("num_attention_heads", heads, "num_key_value_heads", kv_heads);
-  const std::int64_t head_size = config.positive_int("head_dim", 256, kHiddenSize);
-  if (head_size % 2 != 0) config.fail("head_dim", "an even integer: heads turn in pairs");
   const std::size_t layers = size(config.positive_int("num_hidden_layers", 26, kLayers));
   const char* const pattern_name = config.one_name("sliding_window_pattern", "_sliding_window_pattern");
   const std::size_t every = size(config.positive_int(pattern_name, 6, kLayers));
@@ -49,7 +47,7 @@ Size read(const ConfigReader& config) {
       .layers = layers,
       .heads = size(heads),
       .kv_heads = size(kv_heads),
-      .head_size = size(head_size),
+      .head_size = read_head_size(config, 256),
       .intermediate = size(config.positive_int("intermediate_size", 9216, kIntermediateSize)),
       .longest = size(config.positive_int("max_position_embeddings", 131072, kPositions)),
       .window = causal ? window - 1 : window / 2,

@@ -90,6 +90,24 @@ inline Linear make_gated(Tensors& tensors, const Tensors::Parts& parts, std::siz
   return made;
 }
 
+// What follows attention in a layer that norms sums, as BERT's does.
+struct PostNormTail {
+  Linear attention_out, up, down;
+  Norm attention_norm, output_norm;
+
+  // Of x [tokens, hidden] and what attention gave for it, to x; sum [tokens, hidden] and inner [tokens, intermediate]
+  // are overwritten.
+  void operator()(const Ops& ops, const void* context, void* x, void* sum, void* inner, filbert_activation activation,
+                  std::size_t tokens) const {
+    ops.token_ops({attention_out(context, sum, FILBERT_NEXT_ALONE, FILBERT_IDENTITY, x),  // [tokens, hidden]
+                   attention_norm(sum, x, FILBERT_NEXT_AND_OTHERS),                       // [tokens, hidden]
+                   up(x, inner, FILBERT_NEXT_ALONE, activation),                          // [tokens, intermediate]
+                   down(inner, sum, FILBERT_NEXT_ALONE, FILBERT_IDENTITY, x),             // [tokens, hidden]
+                   output_norm(sum, x)},                                                  // [tokens, hidden]
+                  tokens);
+  }
+};
+
 // Attention over qkv [tokens, (heads + 2 kv_heads) head_size], where heads of q, k and v lie side by side, to out
 // [tokens, heads head_size].
 inline filbert_attention_args attention_over(const Batch& batch, void* qkv, std::size_t heads, std::size_t kv_heads,

@@ -25,8 +25,7 @@ struct Size {
 Size read(const ConfigReader& config) {
   const std::int64_t hidden = config.positive_int("hidden_size", 768, kHiddenSize);
   const std::int64_t heads = config.positive_int("num_attention_heads", 12, kHeads);
-  config.require_divisible("hidden_size", hidden, "num_attention_heads", heads);
-  if (hidden / heads % 2 != 0) config.fail("hidden_size", "an even number a head: they turn in pairs");
+  rotary_head_size(config, "hidden_size", hidden, "num_attention_heads", heads);
   const std::size_t layers = size(config.positive_int("num_hidden_layers", 22, kLayers));
   const std::size_t every = size(config.positive_int("global_attn_every_n_layers", 3, kLayers));
   // Both sides together. Below 2 a token would see itself alone, and a window of 0 is none.

@@ -24,12 +24,6 @@ struct Size {
   double theta;
 };
 
-std::size_t read_head_size(const ConfigReader& config, std::int64_t fallback) {
-  const std::int64_t head_size = config.positive_int("head_dim", fallback, kHiddenSize);
-  if (head_size % 2 != 0) config.fail("head_dim", "an even integer: heads turn in pairs");
-  return size(head_size);
-}
-
 Size read_qwen3(const ConfigReader& config) {
   const std::int64_t heads = config.positive_int("num_attention_heads", 32, kHeads);
   const std::int64_t kv_heads =

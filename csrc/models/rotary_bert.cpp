@@ -54,8 +54,8 @@ Names native_names(bool is_gated) {
 }
 
 struct Layer {
-  Linear qkv, attention_out, up, down;
-  Norm attention_norm, output_norm;
+  Linear qkv;
+  PostNormTail tail;
 };
 
 class RotaryBert : public Encoder {
@@ -74,19 +74,19 @@ class RotaryBert : public Encoder {
     embedding_norm_ = make_layer_norm(tensors, names.embedding_norm, hidden, sizes.eps);
     for (std::size_t i = 0; i < sizes.layers; ++i) {
       const std::string name = names.layers + std::to_string(i) + ".";
-      const InputNorm input = i == 0 ? embedding_norm_.names : layers_.back().output_norm.names;
+      const InputNorm input = i == 0 ? embedding_norm_.names : layers_.back().tail.output_norm.names;
       Layer layer;
       layer.qkv = make_linear(tensors, parts(name, names.qkv, 3 * hidden), hidden, input, sizes.attention_bias);
-      layer.attention_out =
+      layer.tail.attention_out =
           make_linear(tensors, {{name + names.attention_out, hidden}}, hidden, {}, sizes.attention_bias);
-      layer.attention_norm = make_layer_norm(tensors, name + names.attention_norm, hidden, sizes.eps);
-      const InputNorm& norm = layer.attention_norm.names;
-      layer.up = sizes.is_gated
-                     ? make_gated(tensors, parts(name, names.up, 2 * sizes.intermediate), hidden, norm, sizes.up_bias,
-                                  names.gate)
-                     : make_linear(tensors, parts(name, names.up, sizes.intermediate), hidden, norm, sizes.up_bias);
-      layer.down = make_linear(tensors, {{name + names.down, hidden}}, sizes.intermediate, {}, sizes.down_bias);
-      layer.output_norm = make_layer_norm(tensors, name + names.output_norm, hidden, sizes.eps);
+      layer.tail.attention_norm = make_layer_norm(tensors, name + names.attention_norm, hidden, sizes.eps);
+      const InputNorm& norm = layer.tail.attention_norm.names;
+      layer.tail.up =
+          sizes.is_gated ? make_gated(tensors, parts(name, names.up, 2 * sizes.intermediate), hidden, norm,
+                                      sizes.up_bias, names.gate)
+                         : make_linear(tensors, parts(name, names.up, sizes.intermediate), hidden, norm, sizes.up_bias);
+      layer.tail.down = make_linear(tensors, {{name + names.down, hidden}}, sizes.intermediate, {}, sizes.down_bias);
+      layer.tail.output_norm = make_layer_norm(tensors, name + names.output_norm, hidden, sizes.eps);
       layers_.push_back(std::move(layer));
     }
     frequencies_ = tensors.numbers(sizes.frequencies);
@@ -128,12 +128,7 @@ class RotaryBert : public Encoder {
       ops.token_ops({layer.qkv.to_heads(x, qkv, head_size), turn}, batch.tokens);  // [tokens, 3 hidden]
       ops.attention(attention);                                                    // [tokens, hidden]
       if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
-      ops.token_ops({layer.attention_out(context, sum, FILBERT_NEXT_ALONE, FILBERT_IDENTITY, x),  // [tokens, hidden]
-                     layer.attention_norm(sum, x, FILBERT_NEXT_AND_OTHERS),                       // [tokens, hidden]
-                     layer.up(x, inner, FILBERT_NEXT_ALONE, config_.activation),       // [tokens, intermediate]
-                     layer.down(inner, sum, FILBERT_NEXT_ALONE, FILBERT_IDENTITY, x),  // [tokens, hidden]
-                     layer.output_norm(sum, x)},                                       // [tokens, hidden]
-                    tokens);
+      layer.tail(ops, context, x, sum, inner, config_.activation, tokens);  // [tokens, hidden]
       trace.attention_done();
       trace.hidden_state(x);
     }
@@ -147,13 +142,6 @@ class RotaryBert : public Encoder {
   std::vector<Layer> layers_;
   Weight frequencies_;
 };
-
-std::size_t head_size_of(const ConfigReader& config, const char* hidden_field, std::int64_t hidden,
-                         const char* heads_field, std::int64_t heads) {
-  config.require_divisible(hidden_field, hidden, heads_field, heads);
-  if (hidden / heads % 2 != 0) config.fail(hidden_field, "an even number a head: they turn in pairs");
-  return size(hidden / heads);
-}
 
 void refuse(const ConfigReader& config, const char* field) {
   if (config.boolean(field, false)) config.fail(field, "false");
@@ -181,7 +169,7 @@ Size read_nomic(const ConfigReader& config) {
   const char* const inner_name = config.one_name("intermediate_size", "n_inner");
   const std::int64_t hidden = config.positive_int(hidden_name, 768, kHiddenSize);
   const std::int64_t heads = config.positive_int(heads_name, 12, kHeads);
-  const std::size_t head_size = head_size_of(config, hidden_name, hidden, heads_name, heads);
+  const std::size_t head_size = rotary_head_size(config, hidden_name, hidden, heads_name, heads);
   if (const auto own = config.optional_int("head_dim", 1, kHiddenSize); own && size(*own) != head_size)
     config.fail("head_dim", std::to_string(head_size) + ", as follows from " + hidden_name);
   // Some files have both, of which the first is how long the texts were that it learned from.
@@ -247,7 +235,7 @@ Size read(const ConfigReader& config, const Defaults& defaults) {
   refuse_decoders(config);
   const std::int64_t hidden = config.positive_int("hidden_size", defaults.hidden, kHiddenSize);
   const std::int64_t heads = config.positive_int("num_attention_heads", defaults.heads, kHeads);
-  const std::size_t head_size = head_size_of(config, "hidden_size", hidden, "num_attention_heads", heads);
+  const std::size_t head_size = rotary_head_size(config, "hidden_size", hidden, "num_attention_heads", heads);
   return {
       .vocabulary = size(config.positive_int("vocab_size", defaults.vocabulary, kVocabulary)),
       .hidden = size(hidden),
