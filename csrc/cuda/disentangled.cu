@@ -1,40 +1,22 @@
 // Per sequence and head, out = softmax(scale (q k^T + q position_k^T + k position_q^T)) v, where a query and a key take
 // the row of the tables that their distance names. Products are fused multiply-adds in float32, whatever the numbers
-// are stored as.
+// are stored as; attention_lanes.h says how.
 //
-// A block of 4 warps has 16 queries of one sequence and head, a warp four of them. Tiles of 32 keys, counted from the
-// sequence's first key, pass through shared memory, and with each tile the rows that its keys and the block's queries
-// name: at most 47 where no column is missing, so mostly all at once. A lane has one key of the tile while scores are
-// computed, and columns lane, lane + 32, ... of the output while values are added; the softmax is kept up from tile to
-// tile. Each product is one sum in the order of the head, so that nothing hangs on which rows come together.
-#include <cmath>
-
+// With each tile of keys the rows come that its keys and the block's queries name: at most 47 where no column is
+// missing, so mostly all at once. Each product is one sum in the order of the head, so that nothing hangs on which rows
+// come together.
+#include "cuda/attention_lanes.h"
 #include "cuda/attention_probabilities.h"
-#include "cuda/launch.h"
-#include "cuda/rows.h"
 
 namespace filbert::cuda {
 namespace {
 
-constexpr int kWarps = 4, kPerWarp = 4, kQueries = kWarps * kPerWarp, kKeys = 32;
-
-// C: the head size, padded with zeros, in 32 columns. Rows that lanes read apart are an odd number of words apart.
 template <int C>
 struct Shared {
-  static constexpr int kRows = C <= 4 ? kQueries + kKeys : 16;  // of a table; heads of 256 leave room for fewer
-  float q[kQueries][32 * C], k[kKeys][32 * C + 1], v[kKeys][32 * C], rows[kRows][32 * C + 1];
-  float weights[kWarps][kPerWarp][kKeys];
+  static constexpr int kRows = C <= 4 ? kLaneQueries + kLaneKeys : 16;  // heads of 256 leave room for fewer
+  LaneTiles<C> tiles;
+  float rows[kRows][32 * C + 1];  // of a table; a lane reads one
 };
-
-template <int Rows, int Columns, int Pitch, typename T>
-__device__ __forceinline__ void copy(float (&to)[Rows][Pitch], const T* from, std::size_t stride, int rows,
-                                     int columns) {
-  for (int i = static_cast<int>(threadIdx.x); i < Rows * Columns; i += 32 * kWarps) {
-    const int row = i / Columns, column = i % Columns;
-    const std::size_t at = static_cast<std::size_t>(row) * stride + static_cast<std::size_t>(column);
-    to[row][column] = row < rows && column < columns ? to_float(from[at]) : 0.0f;
-  }
-}
 
 __device__ __forceinline__ int row_of(const Disentangled& task, int distance) {
   const int clipped = distance < -task.reach ? -task.reach : distance > task.reach ? task.reach : distance;
@@ -68,50 +50,42 @@ __device__ __forceinline__ void add_products(Shared<C>& shared, const filbert_he
 }
 
 template <typename T, int C>
-__global__ void __launch_bounds__(32 * kWarps, 2) disentangled_kernel(Disentangled task) {
+__global__ void __launch_bounds__(32 * kLaneWarps, 2) disentangled_kernel(Disentangled task) {
   auto& shared = *reinterpret_cast<Shared<C>*>(shared_memory());
+  LaneTiles<C>& tiles = shared.tiles;
   const Attention& attention = task.attention;
-  const auto [s, head, kv_head, of, first_query] = share(attention, kQueries);
+  const auto [s, head, kv_head, of, first_query] = share(attention, kLaneQueries);
   if (first_query >= of.queries) return;
 
-  const auto warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
   const auto columns = static_cast<int>(attention.head_size);
   const T* k = head_of<T>(attention.k, of.first_key, kv_head, attention.head_size);
   const T* v = head_of<T>(attention.v, of.first_key, kv_head, attention.head_size);
-  copy<kQueries, 32 * C>(shared.q, head_of<T>(attention.q, of.asking(first_query), head, attention.head_size),
-                         attention.q.width, of.queries - first_query, columns);
+  copy<kLaneQueries, 32 * C>(tiles.q, head_of<T>(attention.q, of.asking(first_query), head, attention.head_size),
+                             attention.q.width, of.queries - first_query, columns);
+  WarpQueries<C> queries(tiles);
+  const int lane = queries.lane, first_of_warp = queries.warp * kPerWarp;
 
-  const int last_query = first_query + kQueries < of.queries ? first_query + kQueries - 1 : of.queries - 1;
+  const int last_query = first_query + kLaneQueries < of.queries ? first_query + kLaneQueries - 1 : of.queries - 1;
   const std::int32_t first_at = attention.batch.columns[of.asking(first_query)];
   const std::int32_t last_at = attention.batch.columns[of.asking(last_query)];
   const std::int32_t* key_columns = attention.batch.columns + of.first_key;
 
-  float (&weights)[kPerWarp][kKeys] = shared.weights[warp];
-  float out[kPerWarp][C] = {}, sum[kPerWarp] = {}, top[kPerWarp];
-#pragma unroll
-  for (int r = 0; r < kPerWarp; ++r) top[r] = -INFINITY;
-
-  for (int begin = 0; begin < of.keys; begin += kKeys) {
-    const int keys = of.keys - begin < kKeys ? of.keys - begin : kKeys;
+  for (int begin = 0; begin < of.keys; begin += kLaneKeys) {
+    const int keys = of.keys - begin < kLaneKeys ? of.keys - begin : kLaneKeys;
     const auto before = static_cast<std::size_t>(begin);
     sync_block();  // the tile before this one is used up
-    copy<kKeys, 32 * C>(shared.k, k + before * attention.k.width, attention.k.width, keys, columns);
-    copy<kKeys, 32 * C>(shared.v, v + before * attention.v.width, attention.v.width, keys, columns);
+    copy<kLaneKeys, 32 * C>(tiles.k, k + before * attention.k.width, attention.k.width, keys, columns);
+    copy<kLaneKeys, 32 * C>(tiles.v, v + before * attention.v.width, attention.v.width, keys, columns);
     sync_block();
 
     float score[kPerWarp] = {};
-    for (int d = 0; d < columns; ++d) {
-      const float of_key = shared.k[lane][d];
-#pragma unroll
-      for (int r = 0; r < kPerWarp; ++r) score[r] = fmaf(shared.q[warp * kPerWarp + r][d], of_key, score[r]);
-    }
-
+    queries.multiply(columns, score);
     const int first = row_of(task, key_columns[begin] - last_at);
     const int last = row_of(task, key_columns[begin + keys - 1] - first_at);
     int row[kPerWarp];
 #pragma unroll
     for (int r = 0; r < kPerWarp; ++r) {
-      const int query = first_query + warp * kPerWarp + r;
+      const int query = first_query + first_of_warp + r;
       row[r] = -1;
       if (lane < keys && query < of.queries)
         row[r] = row_of(task, key_columns[begin + lane] - attention.batch.columns[of.asking(query)]);
@@ -119,48 +93,20 @@ __global__ void __launch_bounds__(32 * kWarps, 2) disentangled_kernel(Disentangl
     if (task.position_k.x)
       add_products<C, T>(
           shared, task.position_k, head, columns, first, last, row,
-          [&](int r, int d) { return shared.q[warp * kPerWarp + r][d]; }, score);
+          [&](int r, int d) { return tiles.q[first_of_warp + r][d]; }, score);
     if (task.position_q.x)
       add_products<C, T>(
-          shared, task.position_q, head, columns, first, last, row, [&](int, int d) { return shared.k[lane][d]; },
+          shared, task.position_q, head, columns, first, last, row, [&](int, int d) { return tiles.k[lane][d]; },
           score);
-
 #pragma unroll
-    for (int r = 0; r < kPerWarp; ++r) {
-      const float mine = lane < keys ? score[r] * attention.scale : -INFINITY;
-      float largest = fmaxf(top[r], mine);
-#pragma unroll
-      for (int mask = 16; mask > 0; mask /= 2) largest = fmaxf(largest, shuffle_xor(largest, mask));
-      const float shrink = expf(top[r] - largest), weight = expf(mine - largest);
-      top[r] = largest;
-      sum[r] = sum[r] * shrink + weight;
-      weights[r][lane] = weight;
-#pragma unroll
-      for (int c = 0; c < C; ++c) out[r][c] *= shrink;
-    }
-    sync_warp();
-    for (int key = 0; key < keys; ++key)
-#pragma unroll
-      for (int c = 0; c < C; ++c) {
-        const float value = shared.v[key][lane + 32 * c];
-#pragma unroll
-        for (int r = 0; r < kPerWarp; ++r) out[r][c] = fmaf(weights[r][key], value, out[r][c]);
-      }
+    for (int r = 0; r < kPerWarp; ++r)
+      queries.template soften<false>(r, lane < keys ? score[r] * attention.scale : -INFINITY);
+    queries.add_values(keys);
   }
-
-#pragma unroll
-  for (int r = 0; r < kPerWarp; ++r) {
-    float total = sum[r];
-#pragma unroll
-    for (int mask = 16; mask > 0; mask /= 2) total += shuffle_xor(total, mask);
-    if (total == 0.0f) total = 1.0f;  // it saw no key
-    const int query = first_query + warp * kPerWarp + r;
-    if (query >= of.queries) continue;
-    T* to = output_of<T>(attention, s, of, query, head);
-#pragma unroll
-    for (int c = 0; c < C; ++c)
-      if (lane + 32 * c < columns) to[lane + 32 * c] = from_float<T>(out[r][c] / total);
-  }
+  queries.template write<T>(of.queries - first_query, columns,
+                            [&, s = s, head = head, of = of, first = first_query](int query) {
+                              return output_of<T>(attention, s, of, first + query, head);
+                            });
 }
 
 // What a score has beside q k^T.
@@ -186,20 +132,12 @@ struct PositionTerms {
   }
 };
 
-template <typename T, int C>
-cudaError_t start(const Disentangled& task, cudaStream_t stream) {
-  return launch(disentangled_kernel<T, C>, attention_grid(task.attention, kQueries), dim3(32 * kWarps),
-                sizeof(Shared<C>), stream, task);
-}
-
 template <typename T>
 cudaError_t start(const Disentangled& task, cudaStream_t stream) {
-  const std::size_t size = task.attention.head_size;
-  if (size <= 32) return start<T, 1>(task, stream);
-  if (size <= 64) return start<T, 2>(task, stream);
-  if (size <= 96) return start<T, 3>(task, stream);
-  if (size <= 128) return start<T, 4>(task, stream);
-  return start<T, 8>(task, stream);
+  return with_lane_columns(task.attention.head_size, [&]<int C>() {
+    return launch(disentangled_kernel<T, C>, attention_grid(task.attention, kLaneQueries), dim3(32 * kLaneWarps),
+                  sizeof(Shared<C>), stream, task);
+  });
 }
 
 }  // namespace
