@@ -15,7 +15,7 @@ from .jsonfile import read_json, read_object
 from .model_settings import load_config, refuse_adapter
 from .models import class_of
 from .models.model2vec import Model2VecConfig
-from .sentence.modules import SentenceModules, read_modules
+from .sentence.modules import SentenceModules, read_modules, unsaved_config
 from .tokenization import NO_LIMIT, AutoTokenizer
 from .weights import open_weights, shard_names
 
@@ -73,8 +73,7 @@ def _line(title: str, value: str) -> str:
 def _model(source: Source, modules: SentenceModules) -> Iterator[Row]:
     config: PretrainedConfig | None = None
     try:
-        saves_none = modules.is_static and source.find("config.json") is None
-        config = Model2VecConfig() if saves_none else load_config(AutoConfig, source)
+        config = unsaved_config(source, modules) or load_config(AutoConfig, source)
         values: dict[str, Any] = config.to_dict()
     except (FilbertError, OSError) as error:
         failure, values = error, _contents(source)

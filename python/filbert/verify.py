@@ -207,10 +207,9 @@ def _texts(encoder: SentenceEncoder) -> list[str]:
 
 def _random_rows(model: EncoderModel) -> list[list[int]]:
     """Any ids but that of padding, which models may count positions by."""
-    config = model.config.to_dict()
-    ids = np.arange(config["vocab_size"])
+    ids = np.arange(model.vocabulary)
     longest = min(_LONGEST, model.max_positions)
-    drawn = np.random.default_rng(0).choice(ids[ids != config.get("pad_token_id")], longest).tolist()
+    drawn = np.random.default_rng(0).choice(ids[ids != vars(model.config).get("pad_token_id")], longest).tolist()
     return [drawn[:length] for length in _LENGTHS]
 
 

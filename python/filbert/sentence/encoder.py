@@ -16,11 +16,10 @@ from ..encoder import EncoderModel
 from ..errors import ConfigError, InputError
 from ..hub import Source
 from ..model_settings import load_config
-from ..models.model2vec import Model2VecConfig
 from ..texts import as_texts
 from ..tokenization import NO_LIMIT, AutoTokenizer, Tokenizer
 from ..tokenizer_files import lowercase_first
-from .modules import SentenceModules, read_modules
+from .modules import SentenceModules, read_modules, unsaved_config
 from .vectors import Floats, normalize, quantize, similarity
 
 # Texts tokenised at a time.
@@ -241,15 +240,11 @@ class SentenceEncoder:
 
 
 def _configured(source: Source, modules: SentenceModules, where: dict[str, Any]) -> PretrainedConfig | None:
-    """The encoder's configuration with what the Transformer module sets in it; None if that is nothing.
-
-    StaticEmbedding saves none: its weights tell all.
-    """
-    if modules.is_static and Source(source.name, **where).find("config.json") is None:
-        return Model2VecConfig()
+    """The encoder's configuration if it is not what config.json says: as the Transformer module sets it, or unsaved."""
+    inner = Source(source.name, **where)
     if not modules.config_settings:
-        return None
-    config: PretrainedConfig = load_config(AutoConfig, Source(source.name, **where))
+        return unsaved_config(inner, modules)
+    config: PretrainedConfig = load_config(AutoConfig, inner)
     if unknown := override(config, modules.config_settings):
         raise ConfigError(
             f"{source.name}: config_kwargs of the Transformer module: found {', '.join(unknown)}, which "

@@ -5,9 +5,11 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..configuration import PretrainedConfig
 from ..errors import ConfigError
 from ..hub import Source
 from ..jsonfile import read_json, read_object
+from ..models.model2vec import Model2VecConfig
 from ..settings import warn_about_unknown
 
 # pooling_mode as the engine names it.
@@ -117,6 +119,14 @@ def read_modules(source: Source) -> SentenceModules:
         _check_normalize(source, folders[-1])
     _read_settings(source, modules)
     return modules
+
+
+def unsaved_config(source: Source, modules: SentenceModules) -> PretrainedConfig | None:
+    """The configuration of an encoder that is saved without one, whose weights tell all; None of any other.
+
+    `source` is where the encoder lies.
+    """
+    return Model2VecConfig() if modules.is_static and source.find("config.json") is None else None
 
 
 def _is_causal(config: dict[str, Any]) -> bool:
