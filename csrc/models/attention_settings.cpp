@@ -32,8 +32,12 @@ std::size_t rotary_head_size(const ConfigReader& config, const char* hidden_fiel
 double read_theta(const ConfigReader& parameters, double fallback) {
   for (const char* field : {"rope_type", "type"}) parameters.one_of(field, "default", {"default"});
   refuse_partial_rotation(parameters);
-  if (parameters.is_null("rope_theta")) parameters.fail("rope_theta", "a number");
-  return parameters.positive_number("rope_theta", fallback);
+  return read_theta_named(parameters, "rope_theta", fallback);
+}
+
+double read_theta_named(const ConfigReader& config, const char* field, double fallback) {
+  if (config.is_null(field)) config.fail(field, "a number");
+  return config.positive_number(field, fallback);
 }
 
 void refuse_scaled_rotation(const ConfigReader& config) {
@@ -58,7 +62,7 @@ std::vector<float> rotary_frequencies(double theta, std::size_t rotary) {
 
 double read_theta_of_all(const ConfigReader& config, double fallback) {
   refuse_scaled_rotation(config);
-  const double older = config.positive_number("rope_theta", fallback);
+  const double older = read_theta_named(config, "rope_theta", fallback);
   const auto parameters = config.object("rope_parameters");
   if (!parameters) return older;
   for (const char* field : {"full_attention", "sliding_attention"})
@@ -83,7 +87,7 @@ std::vector<float> ntk_frequencies(double theta, double factor, std::size_t rota
 }
 
 std::vector<float> read_ntk_frequencies(const ConfigReader& config, double theta, std::size_t rotary) {
-  theta = config.positive_number("rope_theta", theta);
+  theta = read_theta_named(config, "rope_theta", theta);
   double factor = 1;
   for (const char* field : {"rope_scaling", "rope_parameters"}) {
     const auto parameters = config.object(field);
@@ -91,11 +95,10 @@ std::vector<float> read_ntk_frequencies(const ConfigReader& config, double theta
     const bool is_ntk = parameters->one_of("rope_type", "default", {"default", "ntk"}) == "ntk" ||
                         parameters->one_of("type", "default", {"default", "ntk"}) == "ntk";
     refuse_partial_rotation(*parameters);
-    if (parameters->is_null("rope_theta")) parameters->fail("rope_theta", "a number");
     if (parameters->has("mixed_b")) parameters->fail("mixed_b", "none: all frequencies are stretched by one rule");
     if (is_ntk && !parameters->has("factor")) parameters->fail("factor", "a number: how much longer texts may be");
     if (is_ntk) factor = parameters->positive_number("factor", 1);
-    theta = parameters->positive_number("rope_theta", theta);
+    theta = read_theta_named(*parameters, "rope_theta", theta);
   }
   return ntk_frequencies(theta, factor, rotary);
 }

@@ -22,6 +22,9 @@ std::size_t rotary_head_size(const ConfigReader& config, const char* hidden_fiel
 // one.
 double read_theta(const ConfigReader& parameters, double fallback);
 
+// What one key says of it, there or where older configurations have it. Null is an error, as in transformers.
+double read_theta_named(const ConfigReader& config, const char* field, double fallback);
+
 // Throws ConfigError for the keys from before rope_parameters that change the rotation.
 void refuse_scaled_rotation(const ConfigReader& config);
 

@@ -57,9 +57,9 @@ Size read(const ConfigReader& config) {
       .causal = causal,
       .activation = read_activation(config, "hidden_activation", "gelu_pytorch_tanh"),
       .is_sliding = is_sliding,
-      .full_theta = read_theta_of_kind(config, "full_attention", config.positive_number("rope_theta", 1e6)),
+      .full_theta = read_theta_of_kind(config, "full_attention", read_theta_named(config, "rope_theta", 1e6)),
       .sliding_theta =
-          read_theta_of_kind(config, "sliding_attention", config.positive_number("rope_local_base_freq", 1e4)),
+          read_theta_of_kind(config, "sliding_attention", read_theta_named(config, "rope_local_base_freq", 1e4)),
   };
 }
 

@@ -31,8 +31,7 @@ Size read(const ConfigReader& config) {
   // Both sides together. Below 2 a token would see itself alone, and a window of 0 is none.
   const auto local_attention = config.optional_int("local_attention", 2, kPositions);
   refuse_scaled_rotation(config);
-  if (config.is_null("global_rope_theta")) config.fail("global_rope_theta", "a number");
-  const double global = config.positive_number("global_rope_theta", 160000);
+  const double global = read_theta_named(config, "global_rope_theta", 160000);
   const double local = config.is_null("local_rope_theta") ? global : config.positive_number("local_rope_theta", 10000);
   return {
       .vocabulary = size(config.positive_int("vocab_size", 50368, kVocabulary)),

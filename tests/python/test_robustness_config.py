@@ -304,6 +304,21 @@ def test_any_values_of_any_family_load_or_are_config_errors(tmp_path, name, data
         assert type(config).from_dict(json.loads(config.to_json_string())).to_diff_dict() == config.to_diff_dict()
 
 
+THETAS = {
+    **dict.fromkeys(("eurobert", "gte", "jina_embeddings_v3", "new", "nomic_bert", "qwen3"), "rope_theta"),
+    "gemma3_text": "rope_local_base_freq",
+    "modernbert": "global_rope_theta",
+}
+
+
+@pytest.mark.parametrize("name", THETAS)
+def test_a_rotation_by_nothing(tmp_path, name):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": name, THETAS[name]: None}))
+    with pytest.raises(ConfigError, match=f"{THETAS[name]}: found null, expected a number"):
+        AutoConfig.from_pretrained(tmp_path)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_bytes_load_or_are_config_errors(tmp_path, data):
