@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "engine/backend_loader.h"
+#include "engine/listed_tokens.h"
 #include "engine/outputs.h"
 #include "engine/passes.h"
 #include "engine/sessions.h"
@@ -76,6 +77,7 @@ struct Model::Impl {
     if (match.head) head = family.head(options.task, config, tensors);
     weights.drop_pages();
     size = encoder->dimensions();
+    if (head) size.inputs.unread = head->unread();
     describe(family, match);
     sessions.emplace(*ops);
   }
@@ -91,6 +93,7 @@ struct Model::Impl {
     info.heads = size.heads;
     info.max_positions = size.inputs.longest;
     if (head) info.head_width = head->width();
+    info.head_per_token = head && head->is_per_token();
     for (const MatchedTensor& tensor : match.tensors) {
       std::size_t count = 1;
       for (const std::uint64_t extent : tensor.spec.shape) count *= extent;
@@ -128,27 +131,79 @@ struct Model::Impl {
       return wanted.rows == Rows::all ? pool(session, batch, computed.last, pooling, normalize) : computed.last;
     };
     if (wanted.pooled) computed.rows = pooled(wanted.pooling, wanted.normalize);
-    if (wanted.head && head->reads() == Rows::all) computed.rows = head->forward(run, computed.last, batch.tokens);
-    if (wanted.head && head->reads() != Rows::all) {
+    if (wanted.head) {
+      const bool of_tokens = head->reads() == Rows::all;
       const filbert_pooling one = head->reads() == Rows::first ? FILBERT_POOL_FIRST : FILBERT_POOL_LAST;
-      computed.rows = head->forward(run, pooled(one, false), batch.sequences);
+      const void* inner = head->inner(run, of_tokens ? computed.last : pooled(one, false), batch.tokens);
+      const std::size_t rows = head->is_per_token() ? batch.tokens : batch.sequences;
+      void* out = session.arena.activations(rows, head->width());
+      head->last(run, inner, rows, 0, out);
+      computed.rows = out;
     }
     return computed;
+  }
+
+  // Calls take(rows, begin, end) with columns [begin, end) of what the head gives for x [count, hidden], part by part.
+  template <typename Take>
+  void head_in_parts(Run& run, const void* x, std::size_t count, const Take& take) {
+    const void* inner = head->inner(run, x, count);
+    const std::vector<std::size_t>& columns = head->columns();
+    void* out = run.arena.activations(count, head->widest_part());
+    for (std::size_t i = 0; i < head->parts(); ++i) {
+      head->last(run, inner, count, i, out);
+      take(out, columns[i], columns[i + 1]);
+    }
+  }
+
+  // What the head gives for tokens of a pass: those that were listed, or all.
+  void write_head(Session& session, const Pass& pass, const Batch& batch, OutputWriter& writer, const void* last,
+                  const ListedTokens& listed, float* to) {
+    Run run = {*ops, batch, session.results, writer, Rows::all};
+    if (listed.is_all()) {
+      head_in_parts(run, last, batch.tokens, [&](const void* rows, std::size_t begin, std::size_t end) {
+        writer.tokens(rows, {to, head->width(), begin, end});
+      });
+      return;
+    }
+    const ListedTokens::OfPass found = listed.of(session.packed, pass);
+    if (found.tokens.empty()) return;
+    auto* tokens = session.results.take<std::int32_t>(found.tokens.size());
+    ops->upload(tokens, found.tokens.data(), found.tokens.size() * sizeof(std::int32_t));
+    void* x = session.results.activations(found.tokens.size(), size.hidden);
+    ops->gather({last, tokens, found.tokens.size(), size.hidden, x});
+    head_in_parts(run, x, found.tokens.size(), [&](const void* rows, std::size_t begin, std::size_t end) {
+      writer.listed(rows, found.rows, {to, head->width(), begin, end});
+    });
   }
 
   void forward(Session& session, const Layout& layout, const OutputBuffers& out, const ForwardOptions& options) {
     if (out.head && !head) throw InputError("what a head gives is asked of a model without one");
     if (out.on_device && !out.attentions.empty()) throw InputError("attentions are written to host memory only");
-    clear_unwritten(out, session.packed, layout, size, info.head_width);
+    const ListedTokens listed(options.head_tokens, session.packed, layout);
+    if (!listed.is_all() && !info.head_per_token)
+      throw InputError("head_tokens are asked of a model without a head that gives a row a token");
+    const bool apart = out.head && (!listed.is_all() || head->parts() > 1);
+    if (out.on_device && apart) throw InputError("logits over a vocabulary are written to host memory only");
+    clear_unwritten(out, session.packed, layout, size);
+    if (out.head && !out.on_device && listed.is_all()) {
+      const auto clear = info.head_per_token ? clear_token_rows : clear_sequence_rows;
+      clear(out.head, session.packed, layout, info.head_width);
+    }
     const bool traced = !out.hidden_states.empty() || !out.attentions.empty();
     const bool all = out.last_hidden_state || traced || !out.head;
-    const Wanted wanted = {.rows = all ? Rows::all : head->reads(), .head = out.head != nullptr};
+    const Wanted wanted = {.rows = all ? Rows::all : head->reads(), .head = out.head != nullptr && !apart};
     for_each_pass(session, options, [&](const Pass& pass, const Batch& batch) {
       OutputWriter writer(*ops, session, pass, layout, out, size);
       const auto run = [&] { return compute(session, batch, writer, wanted); };
       const Computed computed = traced ? run() : session.recordings.run(batch, wanted, run);
-      if (out.last_hidden_state) writer.last_hidden_state(computed.last);
-      if (out.head) writer.sequence_rows(computed.rows, info.head_width, out.head);
+      if (out.last_hidden_state) writer.tokens(computed.last, {out.last_hidden_state, size.hidden});
+      if (apart) {
+        write_head(session, pass, batch, writer, computed.last, listed, out.head);
+      } else if (out.head && info.head_per_token) {
+        writer.tokens(computed.rows, {out.head, info.head_width});
+      } else if (out.head) {
+        writer.sequences(computed.rows, {out.head, info.head_width});
+      }
     });
   }
 };
@@ -199,7 +254,11 @@ Output Model::forward(const TokenBatch& batch, const ForwardOptions& options) co
     return values.data();
   };
   buffers.last_hidden_state = buffer(result.last_hidden_state, tokens * impl_->size.hidden);
-  if (options.head && impl_->head) buffers.head = buffer(result.head, batch.sequences * impl_->info.head_width);
+  if (options.head && impl_->head) {
+    const std::size_t all = impl_->info.head_per_token ? tokens : batch.sequences;
+    const std::size_t rows = options.head_tokens.empty() ? all : options.head_tokens.size();
+    buffers.head = buffer(result.head, rows * impl_->info.head_width);
+  }
   if (options.hidden_states) {
     result.hidden_states.resize(impl_->size.layers + 1);
     for (auto& values : result.hidden_states)
@@ -232,7 +291,32 @@ void Model::embed(const TokenBatch& batch, Pooling pooling, bool normalize, floa
   impl.for_each_pass(session, options, [&](const Pass& pass, const Batch& packed) {
     OutputWriter writer(*impl.ops, session, pass, layout, nothing, impl.size);
     const auto run = [&] { return impl.compute(session, packed, writer, wanted); };
-    writer.sequence_rows(session.recordings.run(packed, wanted, run).rows, impl.size.hidden, out);
+    writer.sequences(session.recordings.run(packed, wanted, run).rows, {out, impl.size.hidden});
+  });
+}
+
+void Model::max_head(const TokenBatch& batch, float* out, const ForwardOptions& options) const {
+  Impl& impl = *impl_;
+  if (!impl.info.head_per_token)
+    throw InputError("max_head is asked of a model without a head that gives a row a token");
+  Lease lease(*impl.sessions);
+  Session& session = *lease;
+  session.packed.pack(batch, impl.size.inputs);
+  const Layout layout = {session.packed.tokens(), 0, batch.sequences};
+  const std::size_t width = impl.info.head_width;
+  clear_sequence_rows(out, session.packed, layout, width);
+  const OutputBuffers nothing;
+  impl.for_each_pass(session, options, [&](const Pass& pass, const Batch& packed) {
+    OutputWriter writer(*impl.ops, session, pass, layout, nothing, impl.size);
+    const auto encode = [&] { return impl.compute(session, packed, writer, {}); };
+    const Computed computed = session.recordings.run(packed, {}, encode);
+    Run run = {*impl.ops, packed, session.results, writer, Rows::all};
+    void* largest = session.results.activations(packed.sequences, impl.head->widest_part());
+    const auto take = [&](const void* rows, std::size_t begin, std::size_t end) {
+      impl.ops->pool({&packed, rows, end - begin, FILBERT_POOL_MAX, 0, largest});
+      writer.sequences(largest, {out, width, begin, end});
+    };
+    impl.head_in_parts(run, computed.last, packed.tokens, take);
   });
 }
 

@@ -32,9 +32,14 @@ T named(const char* what, const std::string& name, std::initializer_list<std::pa
 }
 
 inline Task task_of(const std::string& name) {
-  return named<Task>(
-      "task", name,
-      {{"encoder", Task::encoder}, {"model", Task::model}, {"sequence-classification", Task::sequence_classification}});
+  return named<Task>("task", name,
+                     {{"encoder", Task::encoder},
+                      {"model", Task::model},
+                      {"sequence-classification", Task::sequence_classification},
+                      {"token-classification", Task::token_classification},
+                      {"question-answering", Task::question_answering},
+                      {"masked-lm", Task::masked_lm},
+                      {"next-token", Task::next_token}});
 }
 
 }  // namespace filbert::python

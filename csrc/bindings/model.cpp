@@ -51,9 +51,25 @@ const T* optional_data(const char* name, const std::optional<py::array_t<T, py::
   return array->data();
 }
 
+// Of what a head gives for a batch [rows, columns], or a packed one of [sequences, tokens].
+std::vector<py::ssize_t> head_shape(const filbert::ModelInfo& info, std::pair<py::ssize_t, py::ssize_t> batch,
+                                    const std::optional<Int64Array>& head_tokens, bool is_packed = false) {
+  const auto width = static_cast<py::ssize_t>(info.head_width);
+  if (head_tokens) return {head_tokens->size(), width};
+  if (!info.head_per_token) return {batch.first, width};
+  if (is_packed) return {batch.second, width};
+  return {batch.first, batch.second, width};
+}
+
+std::span<const std::int64_t> span_of(const std::optional<Int64Array>& numbers) {
+  if (!numbers) return {};
+  return {numbers->data(), static_cast<std::size_t>(numbers->size())};
+}
+
 py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std::optional<ByteArray>& attention_mask,
                   const std::optional<Int64Array>& token_type_ids, const std::optional<Int64Array>& position_ids,
-                  bool last_hidden_state, bool hidden_states, bool attentions, const py::object& allocate) {
+                  bool last_hidden_state, bool hidden_states, bool attentions, const py::object& allocate,
+                  const std::optional<Int64Array>& head_tokens) {
   if (ids.ndim() != 2)
     throw filbert::InputError("input_ids has " + std::to_string(ids.ndim()) + " dimensions; expected 2");
   const py::ssize_t rows = ids.shape(0), columns = ids.shape(1);
@@ -80,7 +96,7 @@ py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std:
   };
   py::object last = py::none(), head = py::none(), states = py::none(), probabilities = py::none();
   if (last_hidden_state) std::tie(last, buffers.last_hidden_state) = make({rows, columns, hidden});
-  if (info.head_width > 0) std::tie(head, buffers.head) = make({rows, static_cast<py::ssize_t>(info.head_width)});
+  if (info.head_width > 0) std::tie(head, buffers.head) = make(head_shape(info, {rows, columns}, head_tokens));
   const auto make_list = [&](std::size_t count, const std::vector<py::ssize_t>& shape, std::vector<float*>& pointers) {
     py::list list;
     for (std::size_t i = 0; i < count; ++i) {
@@ -98,21 +114,64 @@ py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std:
     ReleasedGil released;
     filbert::ForwardOptions options;
     options.interrupted = [&] { return released.interrupted(); };
-    model.forward(batch, buffers, options);
+    options.head_tokens = span_of(head_tokens);
+    if (!(head_tokens && head_tokens->size() == 0)) model.forward(batch, buffers, options);
   }
   return py::make_tuple(last, head, states, probabilities);
 }
 
-FloatArray embed(const filbert::Model& model, const Int64Array& ids, const Int64Array& cu_seqlens,
-                 const std::string& pooling, bool normalize) {
+filbert::TokenBatch packed_batch(const Int64Array& ids, const Int64Array& cu_seqlens,
+                                 const std::optional<Int64Array>& token_type_ids = std::nullopt) {
   if (ids.ndim() != 1 || cu_seqlens.ndim() != 1 || cu_seqlens.size() < 1 ||
       cu_seqlens.data()[cu_seqlens.size() - 1] != ids.size())
     throw filbert::InputError(
-        "embed takes ids [tokens] and cu_seqlens [sequences + 1] that ends with the number of tokens");
+        "a packed batch is ids [tokens] and cu_seqlens [sequences + 1] that ends with the number of tokens");
   filbert::TokenBatch batch;
   batch.ids = ids.data();
   batch.cu_seqlens = cu_seqlens.data();
   batch.sequences = static_cast<std::size_t>(cu_seqlens.size() - 1);
+  batch.token_type_ids = optional_data("token_type_ids", token_type_ids, ids);
+  return batch;
+}
+
+FloatArray run(const filbert::Model& model, const Int64Array& ids, const Int64Array& cu_seqlens,
+               const std::optional<Int64Array>& token_type_ids, const std::optional<Int64Array>& head_tokens,
+               bool head) {
+  const filbert::TokenBatch batch = packed_batch(ids, cu_seqlens, token_type_ids);
+  const filbert::ModelInfo& info = model.info();
+  const auto hidden = static_cast<py::ssize_t>(info.hidden_size);
+  FloatArray out = make_array(head ? head_shape(info, {cu_seqlens.size() - 1, ids.size()}, head_tokens, true)
+                                   : std::vector<py::ssize_t>{ids.size(), hidden});
+  filbert::OutputBuffers buffers;
+  (head ? buffers.head : buffers.last_hidden_state) = out.mutable_data();
+  if (head_tokens && head_tokens->size() == 0) return out;
+  {
+    ReleasedGil released;
+    filbert::ForwardOptions options;
+    options.interrupted = [&] { return released.interrupted(); };
+    options.head_tokens = span_of(head_tokens);
+    model.forward(batch, buffers, options);
+  }
+  return out;
+}
+
+FloatArray max_head(const filbert::Model& model, const Int64Array& ids, const Int64Array& cu_seqlens,
+                    const std::optional<Int64Array>& token_type_ids) {
+  const filbert::TokenBatch batch = packed_batch(ids, cu_seqlens, token_type_ids);
+  FloatArray out = make_array({cu_seqlens.size() - 1, static_cast<py::ssize_t>(model.info().head_width)});
+  float* data = out.mutable_data();
+  {
+    ReleasedGil released;
+    filbert::ForwardOptions options;
+    options.interrupted = [&] { return released.interrupted(); };
+    model.max_head(batch, data, options);
+  }
+  return out;
+}
+
+FloatArray embed(const filbert::Model& model, const Int64Array& ids, const Int64Array& cu_seqlens,
+                 const std::string& pooling, bool normalize) {
+  const filbert::TokenBatch batch = packed_batch(ids, cu_seqlens);
   const filbert::Pooling mode = pooling_of(pooling);
   FloatArray out = make_array({cu_seqlens.size() - 1, static_cast<py::ssize_t>(model.info().hidden_size)});
   float* data = out.mutable_data();
@@ -148,7 +207,10 @@ void bind_model(py::module_& module) {
            "dtype"_a = "float32", "num_threads"_a = 0, "task"_a = "model", "require_head"_a = false)
       .def("forward", &forward, "input_ids"_a, "attention_mask"_a = py::none(), "token_type_ids"_a = py::none(),
            "position_ids"_a = py::none(), "last_hidden_state"_a = true, "hidden_states"_a = false,
-           "attentions"_a = false, "allocate"_a = py::none())
+           "attentions"_a = false, "allocate"_a = py::none(), "head_tokens"_a = py::none())
+      .def("run", &run, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a = py::none(), "head_tokens"_a = py::none(),
+           "head"_a = true)
+      .def("max_head", &max_head, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a = py::none())
       .def("embed", &embed, "input_ids"_a, "cu_seqlens"_a, "pooling"_a, "normalize"_a)
       .def_property_readonly("model_type", field(&Info::model_type))
       .def_property_readonly("device", field(&Info::device))
@@ -160,7 +222,8 @@ void bind_model(py::module_& module) {
       .def_property_readonly("heads", field(&Info::heads))
       .def_property_readonly("max_positions", field(&Info::max_positions))
       .def_property_readonly("parameters", field(&Info::parameters))
-      .def_property_readonly("head_width", field(&Info::head_width));
+      .def_property_readonly("head_width", field(&Info::head_width))
+      .def_property_readonly("head_per_token", field(&Info::head_per_token));
 }
 
 }  // namespace filbert::python

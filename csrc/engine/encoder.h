@@ -4,8 +4,12 @@
 #include <filbert/task.h>
 #include <filbert/weights.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "engine/arena.h"
 #include "engine/ops.h"
@@ -23,6 +27,7 @@ struct Batch : filbert_batch {
   const std::int32_t* positions = nullptr;  // [tokens]
   const std::int32_t* first = nullptr;      // [sequences] first token of each; 0 of an empty one
   const std::int32_t* last = nullptr;       // [sequences] last token of each; 0 of an empty one
+  const std::int32_t* last_word = nullptr;  // [sequences] the same, but for padding (InputRules::unread)
 };
 
 // Takes what a forward computes on its way, where the caller asked for it.
@@ -64,14 +69,28 @@ class Encoder {
   virtual void* forward(Run& run) const = 0;
 };
 
-// What stands on an encoder: from rows of its last hidden state to rows of its own.
+// What stands on an encoder: from rows of its last hidden state to rows of its own, [sequences, width], or of tokens.
+// Its last layer may be cut into parts of its columns, as a vocabulary is too wide for one.
 class Head {
  public:
   virtual ~Head() = default;
   virtual Rows reads() const = 0;
-  virtual std::size_t width() const = 0;
-  // x [rows, hidden] of the rows that it reads to [sequences, width], in the arena.
-  virtual void* forward(Run& run, const void* x, std::size_t rows) const = 0;
+  virtual bool is_per_token() const = 0;  // it gives a row for each that it reads
+  // Of a head that reads the last token: ids that are none, at the end.
+  virtual std::optional<std::int64_t> unread() const = 0;
+  virtual const std::vector<std::size_t>& columns() const = 0;  // where its parts begin, and the width
+  // What the last layer multiplies, in the arena: of x [rows, hidden], the rows that it reads.
+  virtual const void* inner(Run& run, const void* x, std::size_t rows) const = 0;
+  // inner [rows, ...] to out [rows, columns of the part].
+  virtual void last(const Run& run, const void* inner, std::size_t rows, std::size_t part, void* out) const = 0;
+
+  std::size_t width() const { return columns().back(); }
+  std::size_t parts() const { return columns().size() - 1; }
+  std::size_t widest_part() const {
+    std::size_t widest = 0;
+    for (std::size_t i = 0; i < parts(); ++i) widest = std::max(widest, columns()[i + 1] - columns()[i]);
+    return widest;
+  }
 };
 
 // One line of the registry. Constructors throw ConfigError for a configuration that cannot be honoured.
@@ -81,6 +100,7 @@ struct Family {
   std::unique_ptr<Encoder> (*encoder)(const ConfigReader&, Tensors&);
   std::unique_ptr<Head> (*head)(Task, const ConfigReader&, Tensors&);  // null: it has none for the task
   std::string_view position_embedding_type = "";  // that marks it, where others have the same model_type
+  std::string_view answers_prefix = "";           // the prefix that is saved of question answering, if it is another
 };
 
 }  // namespace filbert

@@ -3,20 +3,29 @@
 #include <algorithm>
 
 namespace filbert {
+namespace {
+
+// Whether some rows of the layout are those of no token.
+bool has_unwritten(const PackedTokens& packed, const Layout& layout) {
+  return packed.tokens() != layout.rows ||
+         std::find(packed.query_only.begin(), packed.query_only.end(), 1) != packed.query_only.end();
+}
+
+}  // namespace
 
 void clear_sequence_rows(float* rows, const PackedTokens& packed, const Layout& layout, std::size_t width) {
   if (packed.sequences() < layout.sequences) std::fill_n(rows, layout.sequences * width, 0.0f);
 }
 
-void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const Layout& layout, const Dimensions& size,
-                     std::size_t head_width) {
-  if (out.on_device) return;
-  if (out.head) clear_sequence_rows(out.head, packed, layout, head_width);
-  if (packed.tokens() == layout.rows &&
-      std::find(packed.query_only.begin(), packed.query_only.end(), 1) == packed.query_only.end())
-    return;
-  if (out.last_hidden_state) std::fill_n(out.last_hidden_state, layout.rows * size.hidden, 0.0f);
-  for (float* buffer : out.hidden_states) std::fill_n(buffer, layout.rows * size.hidden, 0.0f);
+void clear_token_rows(float* rows, const PackedTokens& packed, const Layout& layout, std::size_t width) {
+  if (has_unwritten(packed, layout)) std::fill_n(rows, layout.rows * width, 0.0f);
+}
+
+void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const Layout& layout,
+                     const Dimensions& size) {
+  if (out.on_device || !has_unwritten(packed, layout)) return;
+  if (out.last_hidden_state) clear_token_rows(out.last_hidden_state, packed, layout, size.hidden);
+  for (float* buffer : out.hidden_states) clear_token_rows(buffer, packed, layout, size.hidden);
   if (layout.columns > 0)
     for (float* buffer : out.attentions) std::fill_n(buffer, layout.rows * size.heads * layout.columns, 0.0f);
 }
@@ -44,43 +53,44 @@ OutputWriter::OutputWriter(const Ops& ops, Session& session, const Pass& pass, c
 }
 
 template <typename RowOf>
-void OutputWriter::scatter(const void* x, std::size_t count, std::size_t width, const RowOf& row_of, float* to) {
-  session_.rows.clear();
-  for (std::size_t i = 0; i < count; ++i) session_.rows.push_back(static_cast<std::int64_t>(row_of(i)));
-  auto* rows = session_.results.take<std::int64_t>(count);
-  ops_.upload(rows, session_.rows.data(), count * sizeof(std::int64_t));
-  ops_.scatter({x, rows, count, width, to});
-}
-
-// Runs of tokens whose rows follow each other go in one copy.
-void OutputWriter::write_rows(const void* x, float* to) {
-  const PackedTokens& packed = session_.packed;
-  const std::size_t first = packed.cu_seqlens[pass_.begin];
-  const std::size_t last = packed.cu_seqlens[pass_.end];
-  if (device_memory_)
-    return scatter(x, last - first, size_.hidden, [&](std::size_t i) { return packed.row[first + i]; }, to);
-  const float* rows = ops_.read(x, (last - first) * size_.hidden, session_.staging);
-  for (std::size_t token = first; token < last;) {
-    const std::size_t row = packed.row[token];
+void OutputWriter::write(const void* x, std::size_t count, const Target& to, const RowOf& row_of) {
+  if (device_memory_) {
+    session_.rows.clear();
+    for (std::size_t i = 0; i < count; ++i) session_.rows.push_back(static_cast<std::int64_t>(row_of(i)));
+    auto* rows = session_.results.take<std::int64_t>(count);
+    ops_.upload(rows, session_.rows.data(), count * sizeof(std::int64_t));
+    ops_.scatter({x, rows, count, to.width, to.to});
+    return;
+  }
+  const float* rows = ops_.read(x, count * to.width, session_.staging);
+  for (std::size_t i = 0; i < count;) {
+    // Runs of rows that follow each other go in one copy.
+    const std::size_t row = row_of(i);
     std::size_t run = 1;
-    while (token + run < last && packed.row[token + run] == row + run) ++run;
+    while (to.width == to.stride && i + run < count && row_of(i + run) == row + run) ++run;
     if (row != PackedTokens::kNowhere)
-      std::copy_n(rows + (token - first) * size_.hidden, run * size_.hidden, to + row * size_.hidden);
-    token += run;
+      std::copy_n(rows + i * to.width, run * to.width, to.to + row * to.stride + to.column);
+    i += run;
   }
 }
 
-void OutputWriter::sequence_rows(const void* x, std::size_t width, float* to) {
-  const std::size_t count = pass_.end - pass_.begin;
-  if (device_memory_)
-    return scatter(x, count, width, [&](std::size_t i) { return session_.packed.sequence_row[pass_.begin + i]; }, to);
-  const float* rows = ops_.read(x, count * width, session_.staging);
-  for (std::size_t s = pass_.begin; s < pass_.end; ++s)
-    std::copy_n(rows + (s - pass_.begin) * width, width, to + session_.packed.sequence_row[s] * width);
+void OutputWriter::tokens(const void* x, const Target& to) {
+  const PackedTokens& packed = session_.packed;
+  const std::size_t first = packed.cu_seqlens[pass_.begin];
+  write(x, packed.cu_seqlens[pass_.end] - first, to, [&](std::size_t i) { return packed.row[first + i]; });
+}
+
+void OutputWriter::sequences(const void* x, const Target& to) {
+  const PackedTokens& packed = session_.packed;
+  write(x, pass_.end - pass_.begin, to, [&](std::size_t i) { return packed.sequence_row[pass_.begin + i]; });
+}
+
+void OutputWriter::listed(const void* x, const std::vector<std::size_t>& rows, const Target& to) {
+  write(x, rows.size(), to, [&](std::size_t i) { return rows[i]; });
 }
 
 void OutputWriter::hidden_state(const void* x) {
-  if (!out_.hidden_states.empty()) write_rows(x, out_.hidden_states[hidden_states_++]);
+  if (!out_.hidden_states.empty()) tokens(x, {out_.hidden_states[hidden_states_++], size_.hidden});
 }
 
 void OutputWriter::next_attention(filbert_attention_args& args) {

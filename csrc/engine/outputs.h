@@ -14,10 +14,20 @@ struct Layout {
   std::size_t sequences = 0;
 };
 
+// Columns [column, column + width) of rows of `stride` numbers.
+struct Target {
+  Target(float* rows, std::size_t all) : to(rows), width(all), stride(all) {}
+  Target(float* rows, std::size_t all, std::size_t begin, std::size_t end)
+      : to(rows), width(end - begin), stride(all), column(begin) {}
+  float* to;
+  std::size_t width, stride, column = 0;
+};
+
 // Fill what nothing will write: the rows of empty sequences, and padding, are zero.
 void clear_sequence_rows(float* rows, const PackedTokens& packed, const Layout& layout, std::size_t width);
-void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const Layout& layout, const Dimensions& size,
-                     std::size_t head_width);
+void clear_token_rows(float* rows, const PackedTokens& packed, const Layout& layout, std::size_t width);
+void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const Layout& layout,
+                     const Dimensions& size);
 
 // One pass's results. Hidden states and attentions arrive while the forward runs.
 class OutputWriter : public Trace {
@@ -29,15 +39,15 @@ class OutputWriter : public Trace {
   void next_attention(filbert_attention_args& args) override;
   void attention_done() override;
 
-  void last_hidden_state(const void* x) { write_rows(x, out_.last_hidden_state); }
-  // One row of that width a sequence.
-  void sequence_rows(const void* x, std::size_t width, float* to);
+  // Rows of x, one a token of the pass, one a sequence, or one for each of the rows listed.
+  void tokens(const void* x, const Target& to);
+  void sequences(const void* x, const Target& to);
+  void listed(const void* x, const std::vector<std::size_t>& rows, const Target& to);
 
  private:
-  void write_rows(const void* x, float* to);
-  // Row i of x to the place that row_of(i) names, in device memory.
+  // Row i of x to row row_of(i), unless that is nowhere.
   template <typename RowOf>
-  void scatter(const void* x, std::size_t count, std::size_t width, const RowOf& row_of, float* to);
+  void write(const void* x, std::size_t count, const Target& to, const RowOf& row_of);
   void write_padded_attention(std::size_t sequence, const float* from, float* to) const;
 
   const Ops& ops_;

@@ -76,12 +76,16 @@ std::size_t count_tokens(const TokenBatch& batch) {
 
 void PackedTokens::clear() {
   for (auto* list : {&ids, &types, &positions, &columns}) list->clear();
-  for (auto* list : {&row, &cu_seqlens, &sequence_row}) list->clear();
+  for (auto* list : {&row, &cu_seqlens, &sequence_row, &last_word}) list->clear();
   query_only.clear();
   cu_seqlens.push_back(0);
 }
 
-void PackedTokens::end_sequence(std::size_t output_row, bool first_query_only) {
+void PackedTokens::end_sequence(std::size_t output_row, bool first_query_only, const InputRules& rules) {
+  const std::size_t begin = cu_seqlens.back();
+  std::size_t last = ids.size() - 1;
+  while (rules.unread && last > begin && ids[last] == *rules.unread) --last;
+  last_word.push_back(rules.unread && ids[last] == *rules.unread ? begin : last);
   cu_seqlens.push_back(ids.size());
   sequence_row.push_back(output_row);
   query_only.push_back(first_query_only);
@@ -108,7 +112,7 @@ void PackedTokens::pack(const TokenBatch& batch, const InputRules& rules) {
       columns.push_back(static_cast<std::int32_t>(i));
       row.push_back(token);
     }
-    end_sequence(s, false);
+    end_sequence(s, false, rules);
   }
 }
 
@@ -140,7 +144,7 @@ void PackedTokens::pack(const PaddedBatch& batch, const InputRules& rules, bool 
       columns.push_back(static_cast<std::int32_t>(column));
       row.push_back(query_only_here ? kNowhere : token);
     }
-    end_sequence(r, first_query_only);
+    end_sequence(r, first_query_only, rules);
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace filbert {
@@ -28,6 +29,7 @@ struct InputRules {
   std::size_t columns = static_cast<std::size_t>(-1);
   Positions rule = Positions::of_row;
   std::int64_t padding_id = 0;
+  std::optional<std::int64_t> unread = std::nullopt;  // an id that is padding at the end, whatever the mask says
 };
 
 // One record a token, in the order of the batch. Kept between calls for its memory.
@@ -42,6 +44,7 @@ struct PackedTokens {
   // One record a sequence that is not empty.
   std::vector<std::size_t> cu_seqlens;    // [sequences + 1]
   std::vector<std::size_t> sequence_row;  // of the outputs
+  std::vector<std::size_t> last_word;     // its last token that is not unread, or its first
   std::vector<std::uint8_t> query_only;   // its first token is masked: it is query-only, for a head
 
   std::size_t tokens() const { return ids.size(); }
@@ -55,7 +58,7 @@ struct PackedTokens {
 
  private:
   void clear();
-  void end_sequence(std::size_t output_row, bool first_query_only);
+  void end_sequence(std::size_t output_row, bool first_query_only, const InputRules& rules);
 };
 
 }  // namespace filbert

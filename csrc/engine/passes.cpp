@@ -52,6 +52,7 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
   add_sequences(batch.sequences + 1, tokens, [&](std::size_t s) { return bounds[s]; });
   add_sequences(batch.sequences, 0, [&](std::size_t s) { return bounds[s]; });
   add_sequences(batch.sequences, 0, [&](std::size_t s) { return bounds[s + 1] - 1; });
+  add_sequences(batch.sequences, 0, [&](std::size_t s) { return packed.last_word[s]; });
   add_sequences(batch.sequences, tokens, [&](std::size_t s) { return bounds[s] + packed.query_only[s]; });
   const std::uint8_t* flags = packed.query_only.data();
   const bool some_query_only = std::find(flags + pass.begin, flags + pass.end, 1) != flags + pass.end;
@@ -65,7 +66,8 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
   batch.cu_seqlens = batch.columns + batch.tokens;
   batch.first = batch.cu_seqlens + batch.sequences + 1;
   batch.last = batch.first + batch.sequences;
-  if (some_query_only) batch.key_begin = batch.last + batch.sequences;
+  batch.last_word = batch.last + batch.sequences;
+  if (some_query_only) batch.key_begin = batch.last_word + batch.sequences;
   return batch;
 }
 

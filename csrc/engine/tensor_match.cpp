@@ -171,8 +171,13 @@ TensorMatch match(const std::vector<TensorSpec>& base, const std::vector<TensorS
   result.has_head = !head.empty();
   result.head = result.has_head && (require || in_weights);
   for (const TensorSpec& spec : base) matcher.take(spec, result);
+  // What it shares with the base model is there already.
+  const auto is_shared = [&](const TensorSpec& spec) {
+    return std::any_of(base.begin(), base.end(), [&](const TensorSpec& each) { return each.name == spec.name; });
+  };
   if (result.head)
-    for (const TensorSpec& spec : head) matcher.take(spec, result);
+    for (const TensorSpec& spec : head)
+      if (is_own(spec) || !is_shared(spec)) matcher.take(spec, result);
   matcher.check(result.head && !in_weights ? hint : "");
   matcher.list_unexpected(result);
   return result;

@@ -107,6 +107,15 @@ class Tensors {
   Weight gated_vector(const Parts& parts, Init init, Gate gate = Gate::upper) {
     return take(FILBERT_GATED_VECTOR, specs(parts, 0, init, Owner::base), {}, gate);
   }
+  // Rows [begin, end) of a tensor.
+  struct Range {
+    std::size_t begin, end;
+  };
+  // Of one tensor [part.rows, columns], or [part.rows] of 0 columns, some weights: each of the ranges that it joins.
+  std::vector<Weight> rows_of(const Part& part, std::size_t columns, const std::vector<std::vector<Range>>& weights,
+                              Init init = Init::normal, Owner owner = Owner::base, const InputNorm& input = {}) {
+    return take_rows(specs({part}, columns, init, owner).front(), weights, input);
+  }
   Weight table(const std::string& name, std::size_t rows, std::size_t columns, Init init = Init::normal) {
     return take(FILBERT_TABLE, specs({{name, rows}}, columns, init, Owner::base), {}, Gate::upper);
   }
@@ -162,6 +171,8 @@ class Tensors {
     return result;
   }
   virtual Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) = 0;
+  virtual std::vector<Weight> take_rows(TensorSpec spec, const std::vector<std::vector<Range>>& weights,
+                                        const InputNorm& input) = 0;
   virtual Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) = 0;
   virtual Weight keep(const std::vector<float>& values, filbert_weight_kind kind, std::size_t rows,
                       std::size_t columns) = 0;
@@ -189,6 +200,11 @@ class DeclaredTensors : public Tensors {
     return {};
   }
   void add(filbert_weight_kind kind, TensorSpec spec);
+  std::vector<Weight> take_rows(TensorSpec spec, const std::vector<std::vector<Range>>& weights,
+                                const InputNorm&) override {
+    list.push_back(std::move(spec));
+    return std::vector<Weight>(weights.size());
+  }
   Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) override {
     for (TensorSpec* spec : {&stored, &mapping, &weights})
       if (!spec->name.empty()) list.push_back(std::move(*spec));
@@ -216,6 +232,9 @@ class LoadedTensors : public Tensors {
 
  private:
   Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) override;
+  std::vector<Weight> take_rows(TensorSpec spec, const std::vector<std::vector<Range>>& weights,
+                                const InputNorm& input) override;
+  std::vector<filbert_host_tensor> host_norm(const InputNorm& input, std::vector<float>& scale) const;
   Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) override;
   Weight keep(const std::vector<float>& values, filbert_weight_kind kind, std::size_t rows,
               std::size_t columns) override;

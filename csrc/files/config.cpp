@@ -148,6 +148,22 @@ std::optional<std::vector<std::string>> ConfigReader::strings(std::string_view f
   return result;
 }
 
+std::vector<std::int64_t> ConfigReader::indices(std::string_view field, std::int64_t max) const {
+  const std::string expected = "an array of integers from 0 to " + std::to_string(max);
+  const JsonValue* value = find(field);
+  if (value == nullptr) fail_missing(field, expected);
+  if (value->array() == nullptr) fail(field, expected);
+  std::vector<std::int64_t> result;
+  for (const JsonValue& item : *value->array()) {
+    const std::optional<std::int64_t> index = item.int64();
+    if (!index || *index < 0 || *index > max)
+      fail_with(path_ + std::string(field) + ": found " + item.describe() + " at " + std::to_string(result.size()) +
+                ", expected an integer from 0 to " + std::to_string(max));
+    result.push_back(*index);
+  }
+  return result;
+}
+
 const char* ConfigReader::one_name(const char* first, const char* second) const {
   const JsonValue* const one = find(first);
   const JsonValue* const other = find(second);

@@ -61,6 +61,8 @@ class ConfigReader {
   // An object inside, or nullopt; what is wrong in it is named by its path ("rope_parameters.rope_theta").
   std::optional<ConfigReader> object(std::string_view field) const;
   std::optional<std::vector<std::string>> strings(std::string_view field) const;
+  // A list of integers from 0 to `max`; the field must be there.
+  std::vector<std::int64_t> indices(std::string_view field, std::int64_t max) const;
 
   // Which of two names of one setting is there; the first one if neither is. Throws if they contradict each other.
   const char* one_name(const char* first, const char* second) const;

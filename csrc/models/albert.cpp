@@ -54,7 +54,18 @@ std::unique_ptr<Encoder> albert(const ConfigReader& config, Tensors& tensors) {
 }
 
 std::unique_ptr<Head> albert_head(Task task, const ConfigReader& config, Tensors& tensors) {
-  return task == Task::model ? pooler(tensors, read(config).hidden, "pooler") : nullptr;
+  const BertSize sizes = read(config);
+  const std::size_t hidden = sizes.hidden;
+  if (task == Task::model) return pooler(tensors, hidden, "pooler");
+  if (task == Task::sequence_classification)
+    return labels(config, tensors, Over::first,
+                  inner_layer(tensors, "pooler", hidden, hidden, FILBERT_TANH, Tensors::Owner::base), "classifier");
+  if (task == Task::masked_lm)
+    return words(config, tensors,
+                 inner_layer(tensors, "predictions.dense", hidden, sizes.embedding, sizes.activation,
+                             "predictions.LayerNorm", sizes.eps),
+                 {"embeddings.word_embeddings.weight", "predictions.decoder", "predictions.bias"}, sizes.vocabulary);
+  return token_head(task, config, tensors, hidden);
 }
 
 }  // namespace

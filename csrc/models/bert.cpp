@@ -82,14 +82,28 @@ std::unique_ptr<Encoder> roberta(const ConfigReader& config, Tensors& tensors) {
   return encoder(read_roberta(config, Vocabulary), tensors);
 }
 
+template <int Vocabulary>
+std::unique_ptr<Head> roberta_heads(Task task, const ConfigReader& config, Tensors& tensors) {
+  const BertSize sizes = read_roberta(config, Vocabulary);
+  return roberta_head(task, config, tensors, {sizes.hidden, sizes.vocabulary, sizes.eps});
+}
+
 std::unique_ptr<Encoder> distilbert(const ConfigReader& config, Tensors& tensors) {
   return encoder(read_distilbert(config), tensors, distilbert_names(), "transformer.layer.");
 }
 
 std::unique_ptr<Head> distilbert_head(Task task, const ConfigReader& config, Tensors& tensors) {
-  if (task != Task::sequence_classification) return nullptr;
-  return sequence_classifier(config, tensors, read_distilbert(config).hidden, {"pre_classifier", FILBERT_RELU},
-                             "classifier");
+  const BertSize sizes = read_distilbert(config);
+  const std::size_t hidden = sizes.hidden;
+  if (task == Task::sequence_classification)
+    return labels(config, tensors, Over::first, inner_layer(tensors, "pre_classifier", hidden, hidden, FILBERT_RELU),
+                  "classifier");
+  if (task == Task::masked_lm)
+    return words(
+        config, tensors,
+        inner_layer(tensors, "vocab_transform", hidden, hidden, sizes.activation, "vocab_layer_norm", sizes.eps),
+        {"embeddings.word_embeddings.weight", "vocab_projector", ""}, sizes.vocabulary);
+  return token_head(task, config, tensors, hidden);
 }
 
 std::unique_ptr<Encoder> electra(const ConfigReader& config, Tensors& tensors) {
@@ -99,13 +113,28 @@ std::unique_ptr<Encoder> electra(const ConfigReader& config, Tensors& tensors) {
   return encoder(sizes, tensors, names);
 }
 
+// GELU, whatever the configuration says.
+std::unique_ptr<Head> electra_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  const BertSize sizes = read_electra(config);
+  const std::size_t hidden = sizes.hidden;
+  if (task == Task::sequence_classification)
+    return labels(config, tensors, Over::first,
+                  inner_layer(tensors, "classifier.dense", hidden, hidden, FILBERT_GELU_ERF), "classifier.out_proj");
+  if (task == Task::masked_lm)
+    return words(config, tensors,
+                 inner_layer(tensors, "generator_predictions.dense", hidden, sizes.embedding, FILBERT_GELU_ERF,
+                             "generator_predictions.LayerNorm", sizes.eps),
+                 {"embeddings.word_embeddings.weight", "generator_lm_head", ""}, sizes.vocabulary);
+  return token_head(task, config, tensors, hidden);
+}
+
 }  // namespace
 
 extern const Family kBert = {"bert", {"bert."}, bert, bert_head};
-extern const Family kRoberta = {"roberta", {"roberta."}, roberta<50265>, roberta_head};
-extern const Family kXlmRoberta = {"xlm-roberta", {"roberta."}, roberta<30522>, roberta_head};
-extern const Family kCamembert = {"camembert", {"roberta."}, roberta<30522>, roberta_head};
+extern const Family kRoberta = {"roberta", {"roberta."}, roberta<50265>, roberta_heads<50265>};
+extern const Family kXlmRoberta = {"xlm-roberta", {"roberta."}, roberta<30522>, roberta_heads<30522>};
+extern const Family kCamembert = {"camembert", {"roberta."}, roberta<30522>, roberta_heads<30522>};
 extern const Family kDistilbert = {"distilbert", {"distilbert."}, distilbert, distilbert_head};
-extern const Family kElectra = {"electra", {"electra."}, electra, no_head};
+extern const Family kElectra = {"electra", {"electra."}, electra, electra_head};
 
 }  // namespace filbert

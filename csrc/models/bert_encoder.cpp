@@ -53,12 +53,21 @@ BertNames bert_names() {
 }
 
 std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& tensors) {
-  const std::size_t hidden = read_bert_size(config).hidden;
+  const BertSize sizes = read_bert_size(config);
+  const std::size_t hidden = sizes.hidden;
   if (task == Task::model) return pooler(tensors, hidden);
   if (task == Task::sequence_classification)
-    return sequence_classifier(config, tensors, hidden, {"pooler.dense", FILBERT_TANH, Tensors::Owner::base},
-                               "classifier");
-  return nullptr;
+    return labels(config, tensors, Over::first,
+                  inner_layer(tensors, "pooler.dense", hidden, hidden, FILBERT_TANH, Tensors::Owner::base),
+                  "classifier");
+  if (task == Task::masked_lm) {
+    const std::string name = "cls.predictions.";
+    return words(config, tensors,
+                 inner_layer(tensors, name + "transform.dense", hidden, hidden, sizes.activation,
+                             name + "transform.LayerNorm", sizes.eps),
+                 {"embeddings.word_embeddings.weight", name + "decoder", name + "bias"}, sizes.vocabulary);
+  }
+  return token_head(task, config, tensors, hidden);
 }
 
 BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const BertLayers& layers, Tensors& tensors,

@@ -173,8 +173,13 @@ std::unique_ptr<Encoder> gemma3(const ConfigReader& config, Tensors& tensors) {
   return std::make_unique<Gemma3>(read(config), tensors);
 }
 
+std::unique_ptr<Head> gemma3_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  if (task != Task::sequence_classification) return nullptr;
+  return labels(config, tensors, Over::last, {read(config).hidden}, "score", false);
+}
+
 }  // namespace
 
-extern const Family kGemma3Text = {"gemma3_text", {"model."}, gemma3, no_head};
+extern const Family kGemma3Text = {"gemma3_text", {"model."}, gemma3, gemma3_head};
 
 }  // namespace filbert

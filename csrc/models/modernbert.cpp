@@ -153,58 +153,29 @@ class ModernBert : public Encoder {
   Weight full_frequencies_, sliding_frequencies_;
 };
 
-// Logits of the first token, or of the mean of all: a layer, a norm, and the classifier.
-class Classifier : public Head {
- public:
-  Classifier(const ConfigReader& config, Tensors& tensors) {
-    constexpr auto kHead = Tensors::Owner::head;
-    const Size sizes = read(config);
-    hidden_ = sizes.hidden;
-    labels_ = count_labels(config);
-    reads_ = config.one_of("classifier_pooling", "cls", {"cls", "mean"}) == "cls" ? Rows::first : Rows::all;
-    activation_ = read_activation(config, "classifier_activation", "gelu");
-    dense_ =
-        make_linear(tensors, {{"head.dense", hidden_}}, hidden_, {}, config.boolean("classifier_bias", false), kHead);
-    norm_ = make_layer_norm(tensors, "head.norm", hidden_, sizes.eps, sizes.norm_bias, kHead);
-    classifier_ = make_linear(tensors, {{"classifier", labels_}}, hidden_, norm_.names, true, kHead);
-  }
-
-  Rows reads() const override { return reads_; }
-  std::size_t width() const override { return labels_; }
-
-  void* forward(Run& run, const void* x, std::size_t) const override {
-    const std::size_t rows = run.batch.sequences;
-    void* inner = run.arena.activations(rows, hidden_);
-    void* normed = run.arena.activations(rows, hidden_);
-    void* logits = run.arena.activations(rows, labels_);
-    if (reads_ == Rows::all) {
-      void* mean = run.arena.activations(rows, hidden_);
-      run.ops.pool({&run.batch, x, hidden_, FILBERT_POOL_MEAN, 0, mean});  // [sequences, hidden]
-      x = mean;
-    }
-    run.ops.token_ops({dense_(x, inner, FILBERT_NEXT_ALONE, activation_),  // [sequences, hidden]
-                       norm_(inner, normed, FILBERT_NEXT_ALONE),           // [sequences, hidden]
-                       classifier_(normed, logits)},                       // [sequences, labels]
-                      rows);
-    return logits;
-  }
-
- private:
-  std::size_t hidden_, labels_;
-  Rows reads_;
-  filbert_activation activation_;
-  Linear dense_;
-  Norm norm_;
-  Linear classifier_;
-};
-
 std::unique_ptr<Encoder> modernbert(const ConfigReader& config, Tensors& tensors) {
   return std::make_unique<ModernBert>(read(config), tensors);
 }
 
+// All heads stand on a layer and a norm.
 std::unique_ptr<Head> modernbert_head(Task task, const ConfigReader& config, Tensors& tensors) {
-  if (task != Task::sequence_classification) return nullptr;
-  return std::make_unique<Classifier>(config, tensors);
+  constexpr auto kHead = Tensors::Owner::head;
+  const bool is_sequence = task == Task::sequence_classification;
+  const bool is_token = task == Task::token_classification || task == Task::question_answering;
+  if (!is_sequence && !is_token && task != Task::masked_lm) return nullptr;
+  const Size sizes = read(config);
+  HeadInner inner = inner_layer(tensors, "head.dense", sizes.hidden, sizes.hidden,
+                                read_activation(config, "classifier_activation", "gelu"), kHead,
+                                config.boolean("classifier_bias", false));
+  inner.norm = make_layer_norm(tensors, "head.norm", sizes.hidden, sizes.eps, sizes.norm_bias, kHead);
+  if (task == Task::masked_lm)
+    return words(config, tensors, std::move(inner),
+                 {"embeddings.tok_embeddings.weight", "decoder", "", config.boolean("decoder_bias", true)},
+                 sizes.vocabulary);
+  if (task == Task::question_answering) return spans(config, tensors, std::move(inner), "classifier");
+  const bool is_of_first = config.one_of("classifier_pooling", "cls", {"cls", "mean"}) == "cls";
+  const Over over = is_token ? Over::each : is_of_first ? Over::first : Over::mean;
+  return labels(config, tensors, over, std::move(inner), "classifier");
 }
 
 }  // namespace

@@ -68,8 +68,13 @@ std::unique_ptr<Encoder> mpnet(const ConfigReader& config, Tensors& tensors) {
                                        BertBias{std::move(bias), size(kReach)});
 }
 
+std::unique_ptr<Head> mpnet_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  const BertSize sizes = read_mpnet(config);
+  return roberta_head(task, config, tensors, {sizes.hidden, sizes.vocabulary, sizes.eps});
+}
+
 }  // namespace
 
-extern const Family kMpnet = {"mpnet", {"mpnet."}, mpnet, roberta_head};
+extern const Family kMpnet = {"mpnet", {"mpnet."}, mpnet, mpnet_head};
 
 }  // namespace filbert

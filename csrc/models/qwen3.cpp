@@ -203,9 +203,49 @@ std::unique_ptr<Encoder> eurobert(const ConfigReader& config, Tensors& tensors) 
   return std::make_unique<Qwen3>(read_eurobert(config), tensors);
 }
 
+std::unique_ptr<Head> qwen3_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  const Size sizes = read_qwen3(config);
+  switch (task) {
+    case Task::sequence_classification:
+      return labels(config, tensors, Over::last, {sizes.hidden}, "score", false);
+    case Task::token_classification:
+      return labels(config, tensors, Over::each, {sizes.hidden}, "score");
+    case Task::question_answering:
+      return spans(config, tensors, {sizes.hidden});
+    case Task::next_token:
+      return next_tokens(config, tensors, sizes.hidden, {"embed_tokens.weight", "lm_head", "", false, false},
+                         sizes.vocabulary);
+    default:
+      return nullptr;
+  }
+}
+
+// Logits of a text are means of those of its tokens, or of the mean or the first of them.
+Over eurobert_pooling(const ConfigReader& config) {
+  const std::string pooling = config.one_of("classifier_pooling", "late", {"bos", "mean", "late"});
+  return pooling == "bos" ? Over::first : pooling == "mean" ? Over::mean : Over::mean_of_inner;
+}
+
+std::unique_ptr<Head> eurobert_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  const Size sizes = read_eurobert(config);
+  const std::size_t hidden = sizes.hidden;
+  switch (task) {
+    case Task::sequence_classification:
+      return labels(config, tensors, eurobert_pooling(config),
+                    inner_layer(tensors, "dense", hidden, hidden, FILBERT_GELU_ERF), "classifier");
+    case Task::token_classification:
+      return labels(config, tensors, Over::each, {hidden}, "classifier");
+    case Task::masked_lm:
+      return words(config, tensors, {hidden}, {"embed_tokens.weight", "lm_head", "", sizes.mlp_bias, false},
+                   sizes.vocabulary);
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace
 
-extern const Family kEurobert = {"eurobert", {"model."}, eurobert, no_head};
-extern const Family kQwen3 = {"qwen3", {"model."}, qwen3, no_head};
+extern const Family kEurobert = {"eurobert", {"model."}, eurobert, eurobert_head};
+extern const Family kQwen3 = {"qwen3", {"model.", "transformer."}, qwen3, qwen3_head, "", "transformer."};
 
 }  // namespace filbert

@@ -2,7 +2,9 @@
 
 #include <filbert/config.h>
 
+#include <algorithm>
 #include <string>
+#include <utility>
 
 #include "engine/tensor_match.h"
 #include "models/heads.h"
@@ -66,6 +68,25 @@ const Family& find_family(const ConfigReader& config, const std::string& fallbac
 
 namespace {
 
+const char* name_of(Task task) {
+  switch (task) {
+    case Task::encoder:
+    case Task::model:
+      break;
+    case Task::sequence_classification:
+      return "sequence classification";
+    case Task::token_classification:
+      return "token classification";
+    case Task::question_answering:
+      return "question answering";
+    case Task::masked_lm:
+      return "masked language modelling";
+    case Task::next_token:
+      return "the next token";
+  }
+  return "";
+}
+
 struct Specs {
   std::vector<TensorSpec> base, head;
 };
@@ -75,8 +96,8 @@ Specs declare(const Family& family, const ConfigReader& config, Task task, const
   DeclaredTensors base(shapes), head(shapes);
   family.encoder(config, base);
   const bool has_head = family.head(task, config, head) != nullptr;
-  if (!has_head && task == Task::sequence_classification)
-    config.fail_with("model_type " + std::string(family.model_type) + " has no head for sequence classification");
+  if (!has_head && task != Task::encoder && task != Task::model)
+    config.fail_with("model_type " + std::string(family.model_type) + " has no head for " + name_of(task));
   return {std::move(base.list), std::move(head.list)};
 }
 
@@ -94,7 +115,10 @@ std::vector<TensorSpec> tensor_specs(const std::string& config_json, Task task) 
   const JsonValue root = parse_config(config_json, "config");
   const ConfigReader config(root, "config");
   Specs specs = declare(find_family(config), config, task);
-  specs.base.insert(specs.base.end(), specs.head.begin(), specs.head.end());
+  for (TensorSpec& spec : specs.head) {
+    const auto is_same = [&](const TensorSpec& each) { return each.name == spec.name; };
+    if (std::none_of(specs.base.begin(), specs.base.end(), is_same)) specs.base.push_back(std::move(spec));
+  }
   return specs.base;
 }
 
@@ -104,10 +128,10 @@ TensorMatch match_tensors(const Family& family, const ConfigReader& config, cons
   const bool has_task = task != Task::encoder && task != Task::model;
   TensorMatch result =
       match(specs.base, specs.head, family.prefixes, require_head || has_task, missing_head(task), weights);
-  for (MatchedTensor& tensor : result.tensors) {
-    const bool prefixed = has_task && tensor.spec.owner == TensorSpec::Owner::base;
-    tensor.saved_name = (prefixed ? std::string(family.prefixes.front()) : "") + tensor.spec.name;
-  }
+  const bool is_other = task == Task::question_answering && !family.answers_prefix.empty();
+  const std::string prefix(!has_task ? "" : is_other ? family.answers_prefix : family.prefixes.front());
+  for (MatchedTensor& tensor : result.tensors)
+    tensor.saved_name = (tensor.spec.owner == TensorSpec::Owner::base ? prefix : "") + tensor.spec.name;
   return result;
 }
 

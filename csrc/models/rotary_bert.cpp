@@ -278,19 +278,20 @@ Names gte_hub_names(bool is_packed) {
           .output_norm = "mlp_ln"};
 }
 
+constexpr Defaults kGteDefaults = {250048, 768, 12, 12, 3072, 8192, 1, 1e-12, 160000};
+constexpr Defaults kNewDefaults = {30528, 768, 12, 12, 3072, 2048, 1, 1e-12, 10000};
+
 // As transformers has it, or as the hub: there its model_type is "new".
 std::unique_ptr<Encoder> gte(const ConfigReader& config, Tensors& tensors) {
-  constexpr Defaults kDefaults = {250048, 768, 12, 12, 3072, 8192, 1, 1e-12, 160000};
   const bool from_hub = tensors.has("encoder.layer.0.attn_ln.weight");
   const Names names = from_hub ? gte_hub_names(config.boolean("pack_qkv", true)) : native_names(true);
-  return std::make_unique<RotaryBert>(read_gte(config, kDefaults), names, tensors);
+  return std::make_unique<RotaryBert>(read_gte(config, kGteDefaults), names, tensors);
 }
 
 std::unique_ptr<Encoder> new_(const ConfigReader& config, Tensors& tensors) {
-  constexpr Defaults kDefaults = {30528, 768, 12, 12, 3072, 2048, 1, 1e-12, 10000};
   const bool from_transformers = tensors.has("layers.0.post_attention_layernorm.weight");
   const Names names = from_transformers ? native_names(true) : gte_hub_names(config.boolean("pack_qkv", true));
-  return std::make_unique<RotaryBert>(read_gte(config, kDefaults), names, tensors);
+  return std::make_unique<RotaryBert>(read_gte(config, kNewDefaults), names, tensors);
 }
 
 Names jina_v3_hub_names() {
@@ -344,14 +345,51 @@ std::unique_ptr<Encoder> jina_v3_from_hub(const ConfigReader& config, Tensors& t
 
 std::unique_ptr<Head> jina_v3_head(Task task, const ConfigReader& config, Tensors& tensors) {
   if (config.has("position_embedding_type")) add_adapter(config, tensors);  // of the hub
-  return task == Task::model ? pooler(tensors, read(config, kJinaV3Defaults).hidden) : nullptr;
+  const Size sizes = read(config, kJinaV3Defaults);
+  return roberta_head(task, config, tensors, {sizes.hidden, sizes.vocabulary, sizes.eps});
+}
+
+// The labels of nomic_bert and gte.
+std::unique_ptr<Head> labels_head(Task task, const ConfigReader& config, Tensors& tensors, std::size_t hidden) {
+  if (task == Task::sequence_classification)
+    return labels(config, tensors, Over::first,
+                  inner_layer(tensors, "pooler.dense", hidden, hidden, FILBERT_TANH, Tensors::Owner::base),
+                  "classifier");
+  if (task == Task::token_classification) return labels(config, tensors, Over::each, {hidden}, "classifier");
+  return nullptr;
+}
+
+std::unique_ptr<Head> nomic_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  const Size sizes = read_nomic(config);
+  if (task != Task::masked_lm) return labels_head(task, config, tensors, sizes.hidden);
+  const std::string name = "cls.predictions.";
+  return words(config, tensors,
+               inner_layer(tensors, name + "transform.dense", sizes.hidden, sizes.hidden, sizes.activation,
+                           name + "transform.layer_norm", sizes.eps),
+               {"embeddings.word_embeddings.weight", name + "decoder", name + "bias"}, sizes.vocabulary);
+}
+
+std::unique_ptr<Head> gte_head(Task task, const ConfigReader& config, Tensors& tensors, const Size& sizes) {
+  if (task != Task::masked_lm) return labels_head(task, config, tensors, sizes.hidden);
+  const std::string norm = tensors.has("lm_head.layer_norm.weight") ? "lm_head.layer_norm" : "lm_head.norm";
+  return words(config, tensors,
+               inner_layer(tensors, "lm_head.dense", sizes.hidden, sizes.hidden, FILBERT_GELU_ERF, norm, sizes.eps),
+               {"embeddings.word_embeddings.weight", "lm_head.decoder", ""}, sizes.vocabulary);
+}
+
+std::unique_ptr<Head> gte_native_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  return gte_head(task, config, tensors, read_gte(config, kGteDefaults));
+}
+
+std::unique_ptr<Head> gte_hub_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  return gte_head(task, config, tensors, read_gte(config, kNewDefaults));
 }
 
 }  // namespace
 
-extern const Family kNomicBert = {"nomic_bert", {"nomic_bert.", "bert."}, nomic, no_head};
-extern const Family kGte = {"gte", {"gte.", "new."}, gte, no_head};
-extern const Family kNew = {"new", {"new.", "gte."}, new_, no_head};
+extern const Family kNomicBert = {"nomic_bert", {"nomic_bert.", "bert."}, nomic, nomic_head};
+extern const Family kGte = {"gte", {"gte.", "new."}, gte, gte_native_head};
+extern const Family kNew = {"new", {"new.", "gte."}, new_, gte_hub_head};
 extern const Family kJinaV3 = {"jina_embeddings_v3", {"roberta."}, jina_v3, jina_v3_head};
 extern const Family kJinaV3Hub = {"xlm-roberta", {"roberta."}, jina_v3_from_hub, jina_v3_head, "rotary"};
 

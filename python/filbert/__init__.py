@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from ._core import devices as devices
     from .auto import AutoConfig as AutoConfig
     from .auto import AutoModel as AutoModel
+    from .auto import AutoModelForMaskedLM as AutoModelForMaskedLM
+    from .auto import AutoModelForQuestionAnswering as AutoModelForQuestionAnswering
     from .auto import AutoModelForSequenceClassification as AutoModelForSequenceClassification
+    from .auto import AutoModelForTokenClassification as AutoModelForTokenClassification
     from .errors import ConfigError as ConfigError
     from .errors import DeviceError as DeviceError
     from .errors import FilbertError as FilbertError
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from .models.qwen3 import *  # noqa: F403
     from .models.roberta import *  # noqa: F403
     from .models.xlm_roberta import *  # noqa: F403
+    from .pipelines import pipeline as pipeline
     from .sentence import SentenceEncoder as SentenceEncoder
     from .tokenization import AutoTokenizer as AutoTokenizer
 
@@ -45,6 +49,9 @@ _MODULE_OF = {
     "AutoConfig": "auto",
     "AutoModel": "auto",
     "AutoModelForSequenceClassification": "auto",
+    "AutoModelForTokenClassification": "auto",
+    "AutoModelForQuestionAnswering": "auto",
+    "AutoModelForMaskedLM": "auto",
     "AutoTokenizer": "tokenization",
     "ConfigError": "errors",
     "DeviceError": "errors",
@@ -55,6 +62,7 @@ _MODULE_OF = {
     "WeightsError": "errors",
     "__version__": "_core",
     "devices": "_core",
+    "pipeline": "pipelines",
     **NAMES,
 }
 

@@ -45,7 +45,7 @@ class Model:
         device: str = "cpu",
         dtype: str = "float32",
         num_threads: int = 0,
-        task: str = "model",  # "encoder", "model", "sequence-classification"
+        task: str = "model",  # or "encoder", "next-token", "masked-lm", "question-answering", "...-classification"
         require_head: bool = False,
     ) -> None: ...
     def forward(
@@ -59,12 +59,30 @@ class Model:
         attentions: bool = False,
         # From a shape to zeros in the memory of the model's device, and their address; None: NumPy arrays.
         allocate: Callable[[tuple[int, ...]], tuple[Any, int]] | None = None,
+        # Of a head with a row a token: row * seq + column of those whose rows are wanted.
+        head_tokens: npt.NDArray[np.int64] | None = None,
     ) -> tuple[
         Any | None,  # [batch, seq, hidden]
-        Any | None,  # [batch, head_width]
+        Any | None,  # [batch, head_width], [batch, seq, head_width] or [n, head_width]
         list[Any] | None,  # layers + 1 of [batch, seq, hidden]
         list[npt.NDArray[np.float32]] | None,  # layers of [batch, heads, seq, seq]
     ]: ...
+    def run(
+        self,
+        input_ids: npt.NDArray[np.int64],  # [tokens]
+        cu_seqlens: npt.NDArray[np.int64],  # [sequences + 1]
+        token_type_ids: npt.NDArray[np.int64] | None = None,  # [tokens]
+        head_tokens: npt.NDArray[np.int64] | None = None,  # [n], of a head with a row a token
+        head: bool = True,  # or the last hidden state
+    ) -> npt.NDArray[np.float32]:  # [sequences, tokens or n; head_width or hidden]
+        ...
+    def max_head(
+        self,
+        input_ids: npt.NDArray[np.int64],  # [tokens]
+        cu_seqlens: npt.NDArray[np.int64],  # [sequences + 1]
+        token_type_ids: npt.NDArray[np.int64] | None = None,  # [tokens]
+    ) -> npt.NDArray[np.float32]:  # [sequences, head_width]
+        ...
     def embed(
         self,
         input_ids: npt.NDArray[np.int64],  # [tokens]
@@ -84,6 +102,7 @@ class Model:
     max_positions: int
     parameters: int
     head_width: int  # 0: no head
+    head_per_token: bool
 
 class DeviceInfo:
     name: str

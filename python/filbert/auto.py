@@ -100,3 +100,27 @@ class AutoModelForSequenceClassification(_AutoModel):
     """Logits for a whole text. A checkpoint without that head is an error, never a head with random weights."""
 
     kind = "ForSequenceClassification"
+
+
+class AutoModelForTokenClassification(_AutoModel):
+    """Logits for each token. A checkpoint without that head is an error."""
+
+    kind = "ForTokenClassification"
+
+
+class AutoModelForQuestionAnswering(_AutoModel):
+    """For each token the logits that an answer begins and ends there. A checkpoint without that head is an error."""
+
+    kind = "ForQuestionAnswering"
+
+
+class AutoModelForMaskedLM(_AutoModel):
+    """Logits over the vocabulary for each token. A checkpoint without that head is an error."""
+
+    kind = "ForMaskedLM"
+
+
+class AutoModelForNextToken(_AutoModel):
+    """Logits of the token that follows a text, of the tokens `next_token_ids`."""
+
+    kind = "ForNextToken"

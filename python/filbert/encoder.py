@@ -15,7 +15,7 @@ from .configuration import PretrainedConfig, override
 from .errors import DeviceError, InputError
 from .habits import ModuleHabits
 from .hub import Source
-from .interop import prepare
+from .interop import places_of, prepare
 from .libraries import like
 from .model_settings import load_config, refuse_adapter
 from .outputs import ModelOutput
@@ -239,6 +239,27 @@ class EncoderModel(ModuleHabits):
         token gives zeros, an empty batch an empty result. Raises InputError (with row and column for ids out of range)
         and MemoryError.
         """
+        return self._call(
+            (input_ids, attention_mask, token_type_ids, position_ids),
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+            return_dict=return_dict,
+            **others,
+        )
+
+    forward = __call__
+
+    def _call(
+        self,
+        arguments: tuple[Any, Any, Any, Any],
+        *,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+        positions: Any = None,
+        **others: Any,
+    ) -> Any:
+        """See `__call__`. positions: of a head with a row a token, those [n, 2] whose rows are wanted."""
         for name, value in others.items():
             if name not in self.refused_inputs:
                 raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {name!r}")
@@ -247,14 +268,15 @@ class EncoderModel(ModuleHabits):
         config = self.config
         with_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         with_attentions = config.output_attentions if output_attentions is None else output_attentions
-        arguments = (input_ids, attention_mask, token_type_ids, position_ids)
         inputs = prepare(*arguments)
+        head_tokens = None if positions is None else places_of(positions, inputs.input_ids.shape)
         pattern = next(filter(None, map(like, arguments)), None)
         allocate = None
         if pattern is not None and pattern.device == self.device != "cpu" and not with_attentions:
-            allocate = pattern.zeros  # results stay on the GPU; attentions come through host memory
+            # Results stay on the GPU; attentions and logits over a vocabulary come through host memory.
+            allocate = None if self.task == "masked-lm" else pattern.zeros
         last, head, states, attentions = self._engine.forward(
-            *inputs, self.task == "model", bool(with_states), bool(with_attentions), allocate
+            *inputs, self.task == "model", bool(with_states), bool(with_attentions), allocate, head_tokens
         )
         output = self._output(
             last, head, None if states is None else tuple(states), None if attentions is None else tuple(attentions)
@@ -262,8 +284,6 @@ class EncoderModel(ModuleHabits):
         if pattern is not None and allocate is None:
             output = output.map(pattern.from_numpy)
         return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
-
-    forward = __call__
 
     def _output(self, last: Any, head: Any, states: Any, attentions: Any) -> ModelOutput:
         raise NotImplementedError
@@ -332,6 +352,24 @@ class EncoderModel(ModuleHabits):
         """
         return self._engine.embed(ids, cu_seqlens, pooling, normalize)
 
+    def run_packed(
+        self, ids: Any, cu_seqlens: Any, token_type_ids: Any = None, rows: Any = None
+    ) -> npt.NDArray[np.float32]:
+        """What the model gives for a packed batch: the rows of its head, or of a base model the last hidden state.
+
+        ids, token_type_ids: int64 [tokens]; no types are zeros. cu_seqlens: int64 [sequences + 1], from 0 to the number
+        of tokens. rows: of a head with a row a token, int64 [n]: the tokens whose rows are wanted; None: all.
+
+        Returns float32 [sequences, width], or [tokens, width] if `is_per_token`, or [n, width].
+        Raises InputError and MemoryError.
+        """
+        return self._engine.run(ids, cu_seqlens, token_type_ids, rows, self.task != "model")
+
+    @property
+    def is_per_token(self) -> bool:
+        """Whether `run_packed` gives a row a token, not one a sequence."""
+        return self.task == "model" or self._engine.head_per_token
+
     @property
     def vocabulary(self) -> int:
         """How many tokens it has vectors for: ids are below."""
@@ -382,7 +420,7 @@ class EncoderModel(ModuleHabits):
     def _head_text(self) -> str:
         width = self._engine.head_width
         if self.task != "model":
-            return f"{width} labels"
+            return f"{width} {'labels' if 'classification' in self.task else 'logits'}"
         return "pooler" if width else "no pooler"
 
     def __repr__(self) -> str:

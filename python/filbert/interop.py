@@ -34,6 +34,20 @@ def prepare(input_ids: Any, attention_mask: Any, token_type_ids: Any, position_i
     return Inputs(_as_int64("input_ids", ids), mask, types, positions)
 
 
+def places_of(positions: Any, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Where in a batch of that shape tokens stand, row by row: of rows and columns [n, 2]. Raises InputError."""
+    pairs, _ = _matrix("positions", positions if len(positions) else np.zeros((0, 2), np.int64))
+    _expect_integers("positions", pairs)
+    if pairs.shape[1] != 2:
+        raise InputError(f"positions: found shape {list(pairs.shape)}, expected [n, 2]: rows and columns")
+    for index, (row, column) in enumerate(pairs.tolist()):
+        if not (0 <= row < shape[0] and 0 <= column < shape[1]):
+            raise InputError(
+                f"positions {index}: found row {row}, column {column}, the batch has {shape[0]} rows of {shape[1]}"
+            )
+    return _as_int64("positions", pairs[:, 0].astype(np.int64) * shape[1] + pairs[:, 1].astype(np.int64))
+
+
 def _matrix(name: str, value: Any) -> tuple[npt.NDArray[Any], list[int] | None]:
     """A two-dimensional array, and the lengths of its rows if they differ."""
     if value is None:

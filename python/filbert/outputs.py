@@ -77,3 +77,52 @@ class SequenceClassifierOutput(ModelOutput):
     logits: Any = None
     hidden_states: tuple[Any, ...] | None = None
     attentions: tuple[Any, ...] | None = None
+
+
+@dataclass(eq=False)
+class TokenClassifierOutput(ModelOutput):
+    """Outputs of a model that classifies tokens; see BaseModelOutputWithPooling.
+
+    logits: [batch, seq, labels], zero at masked tokens.
+    """
+
+    logits: Any = None
+    hidden_states: tuple[Any, ...] | None = None
+    attentions: tuple[Any, ...] | None = None
+
+
+@dataclass(eq=False)
+class QuestionAnsweringModelOutput(ModelOutput):
+    """Outputs of a model that finds answers in texts; see BaseModelOutputWithPooling.
+
+    start_logits, end_logits: [batch, seq] each, zero at masked tokens.
+    """
+
+    start_logits: Any = None
+    end_logits: Any = None
+    hidden_states: tuple[Any, ...] | None = None
+    attentions: tuple[Any, ...] | None = None
+
+
+@dataclass(eq=False)
+class MaskedLMOutput(ModelOutput):
+    """Outputs of a masked language model; see BaseModelOutputWithPooling.
+
+    logits: [batch, seq, vocabulary], zero at masked tokens; [n, vocabulary] of the positions that were asked for.
+    """
+
+    logits: Any = None
+    hidden_states: tuple[Any, ...] | None = None
+    attentions: tuple[Any, ...] | None = None
+
+
+@dataclass(eq=False)
+class NextTokenOutput(ModelOutput):
+    """Outputs of a model that is asked what follows; see BaseModelOutputWithPooling.
+
+    logits: [batch, tokens], of the tokens that it was loaded for.
+    """
+
+    logits: Any = None
+    hidden_states: tuple[Any, ...] | None = None
+    attentions: tuple[Any, ...] | None = None

@@ -5,6 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+LABELS = ("Model", "ForSequenceClassification", "ForTokenClassification")
+WORDS = (*LABELS, "ForMaskedLM")
+ALL = (*WORDS, "ForQuestionAnswering")
+
 ACTIVATIONS = ("gelu", "gelu_new", "relu", "silu", "tanh", "gelu_fast")
 
 
@@ -22,7 +26,7 @@ class Family(NamedTuple):
     types: bool = True
     pooler: bool = True
     is_limited: bool = True
-    tasks: tuple[str, ...] = ("Model", "ForSequenceClassification")
+    tasks: tuple[str, ...] = ALL
     in_transformers: bool = True
 
 
@@ -91,7 +95,7 @@ def _modernbert(rng: np.random.Generator) -> dict[str, Any]:
         "local_attention": int(rng.choice([2, 3, 8, 30, 1000])),
         "classifier_pooling": str(rng.choice(["cls", "mean"])),
         "classifier_activation": str(rng.choice(ACTIVATIONS)),
-        **{f"{part}_bias": bool(rng.integers(2)) for part in ("norm", "attention", "mlp", "classifier")},
+        **{f"{part}_bias": bool(rng.integers(2)) for part in ("norm", "attention", "mlp", "classifier", "decoder")},
         "pad_token_id": 0,
         **{f"{name}_token_id": None for name in ("bos", "eos", "cls", "sep")},
     }
@@ -142,6 +146,7 @@ def _eurobert(rng: np.random.Generator) -> dict[str, Any]:
         "rms_norm_eps": float(rng.choice([1e-5, 1e-3])),
         "attention_bias": bool(rng.integers(2)),
         "mlp_bias": bool(rng.integers(2)),
+        "classifier_pooling": str(rng.choice(["bos", "mean", "late"])),
         **{f"{name}_token_id": 0 for name in ("pad", "bos", "eos", "mask")},
         **({"rope_theta": theta} if rng.integers(2) else {"rope_parameters": {"rope_theta": theta}}),
     }
@@ -217,7 +222,11 @@ def _gemma3(rng: np.random.Generator) -> dict[str, Any]:
 
 
 # What the families with rotary positions have in common.
-_ROTARY: dict[str, Any] = {"pooler": False, "is_limited": False, "tasks": ("Model",)}
+_ROTARY: dict[str, Any] = {"pooler": False, "is_limited": False, "tasks": WORDS}
+
+
+def _rotary(*tasks: str) -> dict[str, Any]:
+    return {**_ROTARY, "tasks": tasks}
 
 
 def _deberta_v2(rng: np.random.Generator) -> dict[str, Any]:
@@ -237,38 +246,56 @@ def _deberta_v2(rng: np.random.Generator) -> dict[str, Any]:
         "conv_kernel_size": int(rng.choice([0, 1, 3, 5])),
         "conv_act": str(rng.choice(ACTIVATIONS)),
         "conv_groups": drawn["num_attention_heads"] if rng.integers(2) else 1,
+        "pooler_hidden_act": str(rng.choice(ACTIVATIONS)),
     }
     if rng.integers(2):
         config["embedding_size"] = int(rng.integers(16, 70))
     if rng.integers(2):
         config["attention_head_size"] = drawn["hidden_size"] // drawn["num_attention_heads"]
-    del config["num_labels"]
     return config
 
 
 FAMILIES = {
-    "albert": Family("Albert", _albert, tasks=("Model",)),
+    "albert": Family("Albert", _albert),
     "bert": Family("Bert", _bert),
     "camembert": Family("Camembert", _roberta, pads=True),
-    "deberta-v2": Family("DebertaV2", _deberta_v2, pooler=False, is_limited=False, tasks=("Model",)),
+    "deberta-v2": Family("DebertaV2", _deberta_v2, pooler=False, is_limited=False),
     "distilbert": Family("DistilBert", _distilbert, types=False, pooler=False),
-    "electra": Family("Electra", _electra, pooler=False, tasks=("Model",)),
+    "electra": Family("Electra", _electra, pooler=False),
     "eurobert": Family("EuroBert", _eurobert, types=False, **_ROTARY),
-    "gemma3_text": Family("Gemma3Text", _gemma3, types=False, **_ROTARY),
+    "gemma3_text": Family("Gemma3Text", _gemma3, types=False, **_rotary(*LABELS[:2])),
     "gte": Family("Gte", _gte, **_ROTARY),
-    "jina_embeddings_v3": Family("JinaEmbeddingsV3", _rotary_bert, **{**_ROTARY, "pooler": True}),
-    "model2vec": Family("Model2Vec", _model2vec, types=False, in_transformers=False, **_ROTARY),
+    "jina_embeddings_v3": Family("JinaEmbeddingsV3", _rotary_bert, **{**_ROTARY, "pooler": True, "tasks": ALL}),
+    "model2vec": Family("Model2Vec", _model2vec, types=False, in_transformers=False, **_rotary("Model")),
     "modernbert": Family("ModernBert", _modernbert, types=False, pooler=False, is_limited=False),
     "mpnet": Family("MPNet", _mpnet, pads=True, types=False),
     "new": Family("New", _gte, in_transformers=False, **_ROTARY),
     "nomic_bert": Family("NomicBert", _rotary_bert, **_ROTARY),
-    "qwen3": Family("Qwen3", _qwen3, types=False, **_ROTARY),
+    "qwen3": Family("Qwen3", _qwen3, types=False, **_rotary(*LABELS, "ForQuestionAnswering", "ForNextToken")),
     "roberta": Family("Roberta", _roberta, pads=True),
     "xlm-roberta": Family("XLMRoberta", _roberta, pads=True),
 }
 MODELS = [(name, task) for name, family in FAMILIES.items() for task in family.tasks]
 REFERENCED = [name for name, family in FAMILIES.items() if family.in_transformers]
 CLASSIFIERS = [name for name, task in MODELS if task == "ForSequenceClassification"]
+# One head has no class of transformers: it is tested by itself.
+IN_TRANSFORMERS = [model for model in MODELS if model[1] != "ForNextToken"]
+HEADS = [model for model in IN_TRANSFORMERS if model[1] != "Model"]
+
+
+def draw(name: str, task: str, seed: int) -> dict[str, Any]:
+    """A small configuration for a task."""
+    config = FAMILIES[name].draw(np.random.default_rng(seed))
+    if task == "ForQuestionAnswering":
+        return {**config, "num_labels": 2}
+    if task == "ForNextToken":
+        return {**config, "next_token_ids": [7, 3]}
+    if task == "ForMaskedLM":
+        own = {"tie_word_embeddings": bool(seed % 3)}
+        if name == "deberta-v2":
+            return {**config, **own, "legacy": config.get("embedding_size", 0) != 0 or bool(seed % 2)}
+        return {**config, **own}
+    return {**config, "num_labels": 1 + seed % 5} if task != "Model" else config
 
 
 def draw_call(

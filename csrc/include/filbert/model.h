@@ -5,8 +5,10 @@
 #include <filbert/export.h>
 #include <filbert/weights.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,9 @@ struct LoadOptions {
 
 struct ForwardOptions {
   bool head = true;  // ignored by a model without one
+  // Of a head with a row a token: the tokens whose rows are wanted, by where they stand in the batch (row * columns +
+  // column of a padded one); then its rows are theirs, in this order. Empty: all.
+  std::span<const std::int64_t> head_tokens;
   bool hidden_states = false;
   bool attentions = false;
   // Called between passes; returning true abandons the call with Interrupted.
@@ -32,7 +37,7 @@ enum class Pooling { cls, mean, max, last };
 
 struct Output {
   std::vector<float> last_hidden_state;  // [tokens, hidden]
-  std::vector<float> head;               // [sequences, head_width]: logits, or what the base model adds; or empty
+  std::vector<float> head;               // [head rows, head_width]: logits, or what the base model adds; or empty
   std::vector<std::vector<float>> hidden_states;  // layers + 1 times [tokens, hidden]
   std::vector<std::vector<float>> attentions;     // layers times, per sequence in turn, [heads, length, length]
 };
@@ -43,7 +48,7 @@ struct OutputBuffers {
   // returns.
   bool on_device = false;
   float* last_hidden_state = nullptr;
-  float* head = nullptr;
+  float* head = nullptr;  // its rows are of sequences, of tokens (ModelInfo::head_per_token), or of head_tokens
   std::vector<float*> hidden_states;
   std::vector<float*> attentions;
 };
@@ -59,7 +64,8 @@ struct ModelInfo {
   std::size_t heads = 0;
   std::size_t max_positions = 0;  // longest sequence
   std::size_t parameters = 0;
-  std::size_t head_width = 0;  // 0: no head
+  std::size_t head_width = 0;   // 0: no head
+  bool head_per_token = false;  // it gives a row a token, not one a sequence
 };
 
 // ForwardOptions::interrupted asked to stop; the model stays usable.
@@ -93,6 +99,11 @@ class FILBERT_API Model {
   // (v / max(|v|, 1e-12)). An empty sequence gives zeros.
   void embed(const TokenBatch& batch, Pooling pooling, bool normalize, float* out,
              const ForwardOptions& options = {}) const;
+
+  // What a head with a row a token gives for each sequence, the largest number of each column: out [sequences,
+  // head_width]. At no time are there rows of all tokens. An empty sequence gives zeros.
+  // Throws InputError if the model has no such head.
+  void max_head(const TokenBatch& batch, float* out, const ForwardOptions& options = {}) const;
 
   const ModelInfo& info() const;
 

@@ -5,28 +5,30 @@ from typing import Any
 
 # What the names of classes end in.
 _BASE = ("Config", "Model")
-_CLASSIFIES = (*_BASE, "ForSequenceClassification")
+_LABELS = (*_BASE, "ForSequenceClassification", "ForTokenClassification")
+_WORDS = (*_LABELS, "ForMaskedLM")
+_ALL = (*_WORDS, "ForQuestionAnswering")
 
 # model_type -> (module of this package, what the names of its classes begin with, and what they end in)
 FAMILIES = {
-    "albert": ("albert", "Albert", _BASE),
-    "bert": ("bert", "Bert", _CLASSIFIES),
-    "camembert": ("camembert", "Camembert", _CLASSIFIES),
-    "deberta-v2": ("deberta_v2", "DebertaV2", _BASE),
-    "distilbert": ("distilbert", "DistilBert", _CLASSIFIES),
-    "electra": ("electra", "Electra", _BASE),
-    "eurobert": ("eurobert", "EuroBert", _BASE),
-    "gemma3_text": ("gemma3_text", "Gemma3Text", _BASE),
-    "gte": ("gte", "Gte", _BASE),
-    "jina_embeddings_v3": ("jina_embeddings_v3", "JinaEmbeddingsV3", _BASE),
+    "albert": ("albert", "Albert", _ALL),
+    "bert": ("bert", "Bert", _ALL),
+    "camembert": ("camembert", "Camembert", _ALL),
+    "deberta-v2": ("deberta_v2", "DebertaV2", _ALL),
+    "distilbert": ("distilbert", "DistilBert", _ALL),
+    "electra": ("electra", "Electra", _ALL),
+    "eurobert": ("eurobert", "EuroBert", _WORDS),
+    "gemma3_text": ("gemma3_text", "Gemma3Text", (*_BASE, "ForSequenceClassification")),
+    "gte": ("gte", "Gte", _WORDS),
+    "jina_embeddings_v3": ("jina_embeddings_v3", "JinaEmbeddingsV3", _ALL),
     "model2vec": ("model2vec", "Model2Vec", _BASE),
-    "modernbert": ("modernbert", "ModernBert", _CLASSIFIES),
-    "mpnet": ("mpnet", "MPNet", _CLASSIFIES),
-    "new": ("gte", "New", _BASE),
-    "nomic_bert": ("nomic_bert", "NomicBert", _BASE),
-    "qwen3": ("qwen3", "Qwen3", _BASE),
-    "roberta": ("roberta", "Roberta", _CLASSIFIES),
-    "xlm-roberta": ("xlm_roberta", "XLMRoberta", _CLASSIFIES),
+    "modernbert": ("modernbert", "ModernBert", _ALL),
+    "mpnet": ("mpnet", "MPNet", _ALL),
+    "new": ("gte", "New", _WORDS),
+    "nomic_bert": ("nomic_bert", "NomicBert", _WORDS),
+    "qwen3": ("qwen3", "Qwen3", (*_LABELS, "ForQuestionAnswering", "ForNextToken")),
+    "roberta": ("roberta", "Roberta", _ALL),
+    "xlm-roberta": ("xlm_roberta", "XLMRoberta", _ALL),
 }
 
 # The classes of all families -> their modules.

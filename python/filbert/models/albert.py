@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from ..base_model import BaseModel
 from ..configuration import PretrainedConfig
+from ..tasks import ForMaskedLM, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -42,5 +43,29 @@ class AlbertConfig(PretrainedConfig):
 
 class AlbertModel(BaseModel):
     """ALBERT without a head of a task (https://arxiv.org/abs/1909.11942)."""
+
+    config_class = AlbertConfig
+
+
+class AlbertForSequenceClassification(ForSequenceClassification):
+    """ALBERT with logits for a whole text."""
+
+    config_class = AlbertConfig
+
+
+class AlbertForTokenClassification(ForTokenClassification):
+    """ALBERT with logits for each token."""
+
+    config_class = AlbertConfig
+
+
+class AlbertForQuestionAnswering(ForQuestionAnswering):
+    """ALBERT with the places where answers begin and end."""
+
+    config_class = AlbertConfig
+
+
+class AlbertForMaskedLM(ForMaskedLM):
+    """ALBERT with logits over the vocabulary for each token."""
 
     config_class = AlbertConfig

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from ..base_model import BaseModel
 from ..configuration import PretrainedConfig
-from ..sequence_classification import ForSequenceClassification
+from ..tasks import ForMaskedLM, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -45,5 +45,23 @@ class BertModel(BaseModel):
 
 class BertForSequenceClassification(ForSequenceClassification):
     """BERT with logits for a whole text."""
+
+    config_class = BertConfig
+
+
+class BertForTokenClassification(ForTokenClassification):
+    """BERT with logits for each token."""
+
+    config_class = BertConfig
+
+
+class BertForQuestionAnswering(ForQuestionAnswering):
+    """BERT with the places where answers begin and end."""
+
+    config_class = BertConfig
+
+
+class BertForMaskedLM(ForMaskedLM):
+    """BERT with logits over the vocabulary for each token."""
 
     config_class = BertConfig

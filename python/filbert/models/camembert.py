@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..base_model import BaseModel
-from ..sequence_classification import ForSequenceClassification
+from ..tasks import ForMaskedLM, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 from .roberta import RobertaConfig
 
 
@@ -25,5 +25,23 @@ class CamembertModel(BaseModel):
 
 class CamembertForSequenceClassification(ForSequenceClassification):
     """CamemBERT with logits for a whole text."""
+
+    config_class = CamembertConfig
+
+
+class CamembertForTokenClassification(ForTokenClassification):
+    """CamemBERT with logits for each token."""
+
+    config_class = CamembertConfig
+
+
+class CamembertForQuestionAnswering(ForQuestionAnswering):
+    """CamemBERT with the places where answers begin and end."""
+
+    config_class = CamembertConfig
+
+
+class CamembertForMaskedLM(ForMaskedLM):
+    """CamemBERT with logits over the vocabulary for each token."""
 
     config_class = CamembertConfig

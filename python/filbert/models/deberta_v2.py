@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from ..base_model import BaseModel
 from ..configuration import PretrainedConfig
+from ..tasks import ForMaskedLM, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -63,5 +64,29 @@ class DebertaV2Config(PretrainedConfig):
 
 class DebertaV2Model(BaseModel):
     """DeBERTa-v2 without a head of a task (https://arxiv.org/abs/2006.03654)."""
+
+    config_class = DebertaV2Config
+
+
+class DebertaV2ForSequenceClassification(ForSequenceClassification):
+    """DeBERTa-v2 with logits for a whole text."""
+
+    config_class = DebertaV2Config
+
+
+class DebertaV2ForTokenClassification(ForTokenClassification):
+    """DeBERTa-v2 with logits for each token."""
+
+    config_class = DebertaV2Config
+
+
+class DebertaV2ForQuestionAnswering(ForQuestionAnswering):
+    """DeBERTa-v2 with the places where answers begin and end."""
+
+    config_class = DebertaV2Config
+
+
+class DebertaV2ForMaskedLM(ForMaskedLM):
+    """DeBERTa-v2 with logits over the vocabulary for each token."""
 
     config_class = DebertaV2Config

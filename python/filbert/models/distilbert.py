@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from ..base_model import BaseModel
 from ..configuration import PretrainedConfig
-from ..sequence_classification import ForSequenceClassification
+from ..tasks import ForMaskedLM, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -46,5 +46,23 @@ class DistilBertModel(BaseModel):
 
 class DistilBertForSequenceClassification(ForSequenceClassification):
     """DistilBERT with logits for a whole text."""
+
+    config_class = DistilBertConfig
+
+
+class DistilBertForTokenClassification(ForTokenClassification):
+    """DistilBERT with logits for each token."""
+
+    config_class = DistilBertConfig
+
+
+class DistilBertForQuestionAnswering(ForQuestionAnswering):
+    """DistilBERT with the places where answers begin and end."""
+
+    config_class = DistilBertConfig
+
+
+class DistilBertForMaskedLM(ForMaskedLM):
+    """DistilBERT with logits over the vocabulary for each token."""
 
     config_class = DistilBertConfig

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from ..base_model import BaseModel
 from ..configuration import PretrainedConfig
+from ..tasks import ForMaskedLM, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -43,5 +44,29 @@ class ElectraConfig(PretrainedConfig):
 
 class ElectraModel(BaseModel):
     """ELECTRA without a head of a task (https://arxiv.org/abs/2003.10555)."""
+
+    config_class = ElectraConfig
+
+
+class ElectraForSequenceClassification(ForSequenceClassification):
+    """ELECTRA with logits for a whole text."""
+
+    config_class = ElectraConfig
+
+
+class ElectraForTokenClassification(ForTokenClassification):
+    """ELECTRA with logits for each token."""
+
+    config_class = ElectraConfig
+
+
+class ElectraForQuestionAnswering(ForQuestionAnswering):
+    """ELECTRA with the places where answers begin and end."""
+
+    config_class = ElectraConfig
+
+
+class ElectraForMaskedLM(ForMaskedLM):
+    """ELECTRA with logits over the vocabulary for each token."""
 
     config_class = ElectraConfig

@@ -7,6 +7,7 @@ from ..base_model import BaseModel
 from ..checks import integer
 from ..configuration import PretrainedConfig
 from ..layer_settings import rotation
+from ..tasks import ForMaskedLM, ForSequenceClassification, ForTokenClassification
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -57,5 +58,23 @@ class EuroBertConfig(PretrainedConfig):
 
 class EuroBertModel(BaseModel):
     """EuroBERT without a head of a task (https://arxiv.org/abs/2503.05500)."""
+
+    config_class = EuroBertConfig
+
+
+class EuroBertForSequenceClassification(ForSequenceClassification):
+    """EuroBERT with logits for a whole text."""
+
+    config_class = EuroBertConfig
+
+
+class EuroBertForTokenClassification(ForTokenClassification):
+    """EuroBERT with logits for each token."""
+
+    config_class = EuroBertConfig
+
+
+class EuroBertForMaskedLM(ForMaskedLM):
+    """EuroBERT with logits over the vocabulary for each token."""
 
     config_class = EuroBertConfig

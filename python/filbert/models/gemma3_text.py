@@ -8,6 +8,7 @@ from ..checks import integer
 from ..configuration import PretrainedConfig
 from ..errors import ConfigError
 from ..layer_settings import layer_types, rotation
+from ..tasks import ForSequenceClassification
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -71,5 +72,11 @@ class Gemma3TextConfig(PretrainedConfig):
 
 class Gemma3TextModel(BaseModel):
     """Gemma 3 for texts without a head of a task (https://arxiv.org/abs/2503.19786)."""
+
+    config_class = Gemma3TextConfig
+
+
+class Gemma3TextForSequenceClassification(ForSequenceClassification):
+    """Gemma 3 for texts with logits for a whole text."""
 
     config_class = Gemma3TextConfig

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from ..base_model import BaseModel
 from ..configuration import PretrainedConfig
 from ..layer_settings import rotation
+from ..tasks import ForMaskedLM, ForSequenceClassification, ForTokenClassification
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -51,6 +52,24 @@ class GteModel(BaseModel):
     config_class = GteConfig
 
 
+class GteForSequenceClassification(ForSequenceClassification):
+    """GTE with logits for a whole text."""
+
+    config_class = GteConfig
+
+
+class GteForTokenClassification(ForTokenClassification):
+    """GTE with logits for each token."""
+
+    config_class = GteConfig
+
+
+class GteForMaskedLM(ForMaskedLM):
+    """GTE with logits over the vocabulary for each token."""
+
+    config_class = GteConfig
+
+
 @dataclass(init=False, repr=False, eq=False)
 class NewConfig(GteConfig):
     """GTE as its authors name it (https://huggingface.co/Alibaba-NLP/new-impl), with their defaults."""
@@ -66,5 +85,23 @@ class NewConfig(GteConfig):
 
 class NewModel(BaseModel):
     """GTE as its authors name it, without a head of a task (https://arxiv.org/abs/2407.19669)."""
+
+    config_class = NewConfig
+
+
+class NewForSequenceClassification(ForSequenceClassification):
+    """GTE as its authors name it, with logits for a whole text."""
+
+    config_class = NewConfig
+
+
+class NewForTokenClassification(ForTokenClassification):
+    """GTE as its authors name it, with logits for each token."""
+
+    config_class = NewConfig
+
+
+class NewForMaskedLM(ForMaskedLM):
+    """GTE as its authors name it, with logits over the vocabulary for each token."""
 
     config_class = NewConfig

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from ..base_model import BaseModel
 from ..configuration import PretrainedConfig
 from ..layer_settings import rotation
+from ..tasks import ForMaskedLM, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -43,5 +44,29 @@ class JinaEmbeddingsV3Config(PretrainedConfig):
 
 class JinaEmbeddingsV3Model(BaseModel):
     """jina-embeddings-v3 without a head of a task (https://arxiv.org/abs/2409.10173)."""
+
+    config_class = JinaEmbeddingsV3Config
+
+
+class JinaEmbeddingsV3ForSequenceClassification(ForSequenceClassification):
+    """jina-embeddings-v3 with logits for a whole text."""
+
+    config_class = JinaEmbeddingsV3Config
+
+
+class JinaEmbeddingsV3ForTokenClassification(ForTokenClassification):
+    """jina-embeddings-v3 with logits for each token."""
+
+    config_class = JinaEmbeddingsV3Config
+
+
+class JinaEmbeddingsV3ForQuestionAnswering(ForQuestionAnswering):
+    """jina-embeddings-v3 with the places where answers begin and end."""
+
+    config_class = JinaEmbeddingsV3Config
+
+
+class JinaEmbeddingsV3ForMaskedLM(ForMaskedLM):
+    """jina-embeddings-v3 with logits over the vocabulary for each token."""
 
     config_class = JinaEmbeddingsV3Config

@@ -8,7 +8,7 @@ from ..checks import integer
 from ..configuration import PretrainedConfig
 from ..errors import ConfigError
 from ..layer_settings import layer_types, rotation
-from ..sequence_classification import ForSequenceClassification
+from ..tasks import ForMaskedLM, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -86,5 +86,23 @@ class ModernBertModel(BaseModel):
 
 class ModernBertForSequenceClassification(ForSequenceClassification):
     """ModernBERT with logits for a whole text."""
+
+    config_class = ModernBertConfig
+
+
+class ModernBertForTokenClassification(ForTokenClassification):
+    """ModernBERT with logits for each token."""
+
+    config_class = ModernBertConfig
+
+
+class ModernBertForQuestionAnswering(ForQuestionAnswering):
+    """ModernBERT with the places where answers begin and end."""
+
+    config_class = ModernBertConfig
+
+
+class ModernBertForMaskedLM(ForMaskedLM):
+    """ModernBERT with logits over the vocabulary for each token."""
 
     config_class = ModernBertConfig

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from ..base_model import BaseModel
 from ..configuration import PretrainedConfig
-from ..sequence_classification import ForSequenceClassification
+from ..tasks import ForMaskedLM, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -43,5 +43,23 @@ class MPNetModel(BaseModel):
 
 class MPNetForSequenceClassification(ForSequenceClassification):
     """MPNet with logits for a whole text."""
+
+    config_class = MPNetConfig
+
+
+class MPNetForTokenClassification(ForTokenClassification):
+    """MPNet with logits for each token."""
+
+    config_class = MPNetConfig
+
+
+class MPNetForQuestionAnswering(ForQuestionAnswering):
+    """MPNet with the places where answers begin and end."""
+
+    config_class = MPNetConfig
+
+
+class MPNetForMaskedLM(ForMaskedLM):
+    """MPNet with logits over the vocabulary for each token."""
 
     config_class = MPNetConfig

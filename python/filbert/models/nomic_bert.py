@@ -8,6 +8,7 @@ from ..checks import integer
 from ..configuration import PretrainedConfig
 from ..errors import ConfigError
 from ..layer_settings import rotation
+from ..tasks import ForMaskedLM, ForSequenceClassification, ForTokenClassification
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -102,5 +103,23 @@ class NomicBertConfig(PretrainedConfig):
 
 class NomicBertModel(BaseModel):
     """Nomic's BERT without a head of a task (https://arxiv.org/abs/2402.01613)."""
+
+    config_class = NomicBertConfig
+
+
+class NomicBertForSequenceClassification(ForSequenceClassification):
+    """Nomic's BERT with logits for a whole text."""
+
+    config_class = NomicBertConfig
+
+
+class NomicBertForTokenClassification(ForTokenClassification):
+    """Nomic's BERT with logits for each token."""
+
+    config_class = NomicBertConfig
+
+
+class NomicBertForMaskedLM(ForMaskedLM):
+    """Nomic's BERT with logits over the vocabulary for each token."""
 
     config_class = NomicBertConfig

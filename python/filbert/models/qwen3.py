@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from ..base_model import BaseModel
 from ..configuration import PretrainedConfig
 from ..layer_settings import layer_types, rotation
+from ..tasks import ForNextToken, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -58,5 +59,29 @@ class Qwen3Config(PretrainedConfig):
 
 class Qwen3Model(BaseModel):
     """Qwen3 without a head of a task (https://arxiv.org/abs/2505.09388)."""
+
+    config_class = Qwen3Config
+
+
+class Qwen3ForSequenceClassification(ForSequenceClassification):
+    """Qwen3 with logits for a whole text."""
+
+    config_class = Qwen3Config
+
+
+class Qwen3ForTokenClassification(ForTokenClassification):
+    """Qwen3 with logits for each token."""
+
+    config_class = Qwen3Config
+
+
+class Qwen3ForQuestionAnswering(ForQuestionAnswering):
+    """Qwen3 with the places where answers begin and end."""
+
+    config_class = Qwen3Config
+
+
+class Qwen3ForNextToken(ForNextToken):
+    """Qwen3 with logits of the token that follows a text."""
 
     config_class = Qwen3Config

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..base_model import BaseModel
-from ..sequence_classification import ForSequenceClassification
+from ..tasks import ForMaskedLM, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 from .bert import BertConfig
 
 
@@ -31,5 +31,23 @@ class RobertaModel(BaseModel):
 
 class RobertaForSequenceClassification(ForSequenceClassification):
     """RoBERTa with logits for a whole text."""
+
+    config_class = RobertaConfig
+
+
+class RobertaForTokenClassification(ForTokenClassification):
+    """RoBERTa with logits for each token."""
+
+    config_class = RobertaConfig
+
+
+class RobertaForQuestionAnswering(ForQuestionAnswering):
+    """RoBERTa with the places where answers begin and end."""
+
+    config_class = RobertaConfig
+
+
+class RobertaForMaskedLM(ForMaskedLM):
+    """RoBERTa with logits over the vocabulary for each token."""
 
     config_class = RobertaConfig

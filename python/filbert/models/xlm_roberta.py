@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..base_model import BaseModel
-from ..sequence_classification import ForSequenceClassification
+from ..tasks import ForMaskedLM, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 from .roberta import RobertaConfig
 
 # Of jina-embeddings-v3.
@@ -46,5 +46,23 @@ class XLMRobertaModel(BaseModel):
 
 class XLMRobertaForSequenceClassification(ForSequenceClassification):
     """XLM-RoBERTa with logits for a whole text."""
+
+    config_class = XLMRobertaConfig
+
+
+class XLMRobertaForTokenClassification(ForTokenClassification):
+    """XLM-RoBERTa with logits for each token."""
+
+    config_class = XLMRobertaConfig
+
+
+class XLMRobertaForQuestionAnswering(ForQuestionAnswering):
+    """XLM-RoBERTa with the places where answers begin and end."""
+
+    config_class = XLMRobertaConfig
+
+
+class XLMRobertaForMaskedLM(ForMaskedLM):
+    """XLM-RoBERTa with logits over the vocabulary for each token."""
 
     config_class = XLMRobertaConfig

@@ -1,7 +1,6 @@
 """Sentence vectors, with the interface of sentence-transformers."""
 
 import os
-import sys
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +15,7 @@ from ..encoder import EncoderModel
 from ..errors import ConfigError, InputError
 from ..hub import Source
 from ..model_settings import load_config
+from ..progress import Bar
 from ..texts import as_texts
 from ..tokenization import NO_LIMIT, AutoTokenizer, Tokenizer
 from ..tokenizer_files import lowercase_first
@@ -24,8 +24,6 @@ from .vectors import Floats, normalize, quantize, similarity
 
 # Texts tokenised at a time.
 _CHUNK = 4096
-# Seconds before an automatic progress bar shows.
-_BAR_DELAY = 1.0
 
 
 class SentenceEncoder:
@@ -214,7 +212,7 @@ class SentenceEncoder:
         vectors = np.empty((len(texts), self._hidden), np.float32)
         # The longest first: the time left is then never underestimated, nor the memory needed found late.
         order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
-        with _Bar(len(texts), show) as bar:
+        with Bar(len(texts), show, "Encoding") as bar:
             for start in range(0, len(order), _CHUNK):
                 chunk = order[start : start + _CHUNK]
                 tokens = self.tokenizer.truncated_ids(
@@ -251,25 +249,3 @@ def _configured(source: Source, modules: SentenceModules, where: dict[str, Any])
             f"{type(config).__name__} does not have"
         )
     return config
-
-
-class _Bar:
-    """A progress bar over texts: shown, not shown, or (None) shown on a terminal once it takes its time."""
-
-    def __init__(self, total: int, show: bool | None) -> None:
-        self._bar: Any = None
-        if sys.stderr.isatty() if show is None else show:
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(total=total, unit="text", desc="Encoding", delay=_BAR_DELAY if show is None else 0)
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def update(self, count: int) -> None:
-        if self._bar is not None:
-            self._bar.update(count)

@@ -1,0 +1,37 @@
+#include "engine/listed_tokens.h"
+
+#include <filbert/error.h>
+
+#include <string>
+
+namespace filbert {
+
+ListedTokens::ListedTokens(std::span<const std::int64_t> listed, const PackedTokens& packed, const Layout& layout) {
+  if (listed.empty()) return;
+  std::vector<std::size_t> token_at(layout.rows, PackedTokens::kNowhere);
+  for (std::size_t token = 0; token < packed.tokens(); ++token)
+    if (packed.row[token] != PackedTokens::kNowhere) token_at[packed.row[token]] = token;
+  for (std::size_t i = 0; i < listed.size(); ++i) {
+    const std::int64_t place = listed[i];
+    const std::string name = "head_tokens[" + std::to_string(i) + "]: found " + std::to_string(place);
+    if (place < 0 || static_cast<std::uint64_t>(place) >= layout.rows)
+      throw InputError(name + ", but the batch has places 0 to " +
+                       std::to_string(static_cast<std::int64_t>(layout.rows) - 1));
+    const std::size_t token = token_at[static_cast<std::size_t>(place)];
+    if (token == PackedTokens::kNowhere) throw InputError(name + ", where the token is masked");
+    tokens_.push_back(token);
+  }
+}
+
+ListedTokens::OfPass ListedTokens::of(const PackedTokens& packed, const Pass& pass) const {
+  const std::size_t first = packed.cu_seqlens[pass.begin], end = packed.cu_seqlens[pass.end];
+  OfPass found;
+  for (std::size_t i = 0; i < tokens_.size(); ++i) {
+    if (tokens_[i] < first || tokens_[i] >= end) continue;
+    found.tokens.push_back(static_cast<std::int32_t>(tokens_[i] - first));
+    found.rows.push_back(i);
+  }
+  return found;
+}
+
+}  // namespace filbert

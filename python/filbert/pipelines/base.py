@@ -1,0 +1,174 @@
+"""What every pipeline does: items in, sequences through the model, results in the order of the items."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..batching import batches, packed
+from ..checks import optional_count
+from ..encoder import EncoderModel
+from ..errors import InputError
+from ..progress import Bar
+from ..tokenization import Tokenizer
+
+Floats = npt.NDArray[np.float32]
+
+# Items that are tokenised at a time, of a list and of an iterator.
+_OF_LIST = 4096
+_OF_ITERATOR = 256
+
+
+class Sequence(NamedTuple):
+    """What the model is run on: ids, their types where the tokenizer makes them, and what the task remembers of it.
+
+    positions: of a masked language model, the tokens whose logits are wanted.
+    """
+
+    ids: list[int]
+    types: list[int] | None = None
+    note: Any = None
+    positions: list[int] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The settings of a task, given when a pipeline is made or called. A subclass a task; unknown ones are errors."""
+
+
+class Pipeline:
+    """Inputs to results, with the interface of transformers' pipelines. Made by `filbert.pipeline`.
+
+    A subclass a task: it turns items into sequences, and what the model gives for them into results.
+    """
+
+    task: ClassVar[str]
+    auto_class: ClassVar[str]  # of filbert.auto: what loads its model
+    options_class: ClassVar[type[Options]] = Options
+
+    def __init__(
+        self, model: EncoderModel, tokenizer: Tokenizer, batch_size: int | None = None, **options: Any
+    ) -> None:
+        """From parts. options: defaults of the calls. Raises TypeError for unknown ones."""
+        self.model = model
+        self.tokenizer = tokenizer
+        self._batch_size = optional_count("batch_size", batch_size)
+        self._options = self._with(self.options_class(), options)
+
+    def __call__(
+        self,
+        inputs: Any,
+        *,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        num_workers: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """The results for `inputs`: one item, a list of them, or an iterator, which gives an iterator of results.
+
+        batch_size: sequences in one forward at most; None lets a budget of tokens alone decide.
+        show_progress_bar: None shows one on a terminal if it takes over a second.
+        num_workers: ignored: the engine is parallel inside.
+        options: those of the task. Raises InputError, TypeError for unknown options, and MemoryError.
+        """
+        settings = self._with(self._options, options)
+        single, items = self.items(inputs, settings)
+        total = len(items) if isinstance(items, list) else None
+        results = self._results(items, total, settings, batch_size, show_progress_bar)
+        if total is None:
+            return results
+        found = list(results)
+        return self.single(found[0], settings) if single else found
+
+    # What a task is.
+
+    def items(self, inputs: Any, options: Any) -> tuple[bool, list[Any] | Iterator[Any]]:
+        """Whether `inputs` is one item, and the items. Raises InputError."""
+        raise NotImplementedError
+
+    def sequences(self, items: list[Any], first: int, options: Any) -> list[list[Sequence]]:
+        """What the model is run on for each of the items, whose numbers begin with `first`. Raises InputError."""
+        raise NotImplementedError
+
+    def result(self, item: Any, sequences: list[Sequence], outputs: list[Floats], options: Any) -> Any:
+        """The result for an item from what the model gave for its sequences (see `EncoderModel.run_packed`)."""
+        raise NotImplementedError
+
+    def single(self, result: Any, options: Any) -> Any:
+        """What is returned for an item that did not come in a list."""
+        return result
+
+    def _with(self, options: Options, given: dict[str, Any]) -> Any:
+        known = {field.name for field in dataclasses.fields(options)}
+        unknown = sorted(set(given) - known)
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} got unexpected keyword arguments: {', '.join(unknown)}; it has "
+                f"{', '.join(sorted(known)) or 'none'}"
+            )
+        return dataclasses.replace(options, **given)
+
+    def _results(
+        self, items: Iterable[Any], total: int | None, options: Any, batch_size: int | None, show: bool | None
+    ) -> Iterator[Any]:
+        batch_size = self._batch_size if batch_size is None else optional_count("batch_size", batch_size)
+        remaining, first = iter(items), 0
+        at_once = batch_size if batch_size and total is None else _OF_ITERATOR if total is None else _OF_LIST
+        with Bar(total, show, self.task) as bar:
+            while chunk := list(itertools.islice(remaining, at_once)):
+                found = self.sequences(chunk, first, options)
+                counts = [len(sequences) for sequences in found]
+                number_of = np.repeat(np.arange(first, first + len(chunk)), counts)
+                outputs = iter(self._run(list(itertools.chain.from_iterable(found)), number_of, batch_size, bar))
+                for item, sequences in zip(chunk, found, strict=True):
+                    yield self.result(item, sequences, list(itertools.islice(outputs, len(sequences))), options)
+                first += len(chunk)
+
+    def _run(self, sequences: list[Sequence], number_of: Any, batch_size: int | None, bar: Bar) -> list[Floats]:
+        """What the model gives for each sequence. number_of: the item that each is of."""
+        outputs: list[Any] = [None] * len(sequences)
+        left = np.bincount(number_of - number_of[0]) if len(sequences) else np.zeros(0, int)
+        for batch in batches([len(sequence.ids) for sequence in sequences], batch_size):
+            self._check(sequences, number_of, batch)
+            for index, rows in zip(batch, self._forward([sequences[index] for index in batch]), strict=True):
+                outputs[index] = rows
+                item = number_of[index] - number_of[0]
+                left[item] -= 1
+                bar.update(int(left[item] == 0))
+        return outputs
+
+    def _forward(self, sequences: list[Sequence]) -> list[Floats]:
+        ids, bounds = packed([sequence.ids for sequence in sequences])
+        types = None
+        if sequences[0].types is not None:
+            types, _ = packed([sequence.types or [] for sequence in sequences])
+        if sequences[0].positions is None:
+            found = self.model.run_packed(ids, bounds, types)
+            if len(found) == len(sequences) and not self.model.is_per_token:
+                return list(found[:, None])
+            return [found[start:end] for start, end in itertools.pairwise(bounds)]
+        rows, ends = packed([sequence.positions or [] for sequence in sequences])
+        rows += np.repeat(bounds[:-1], np.diff(ends))
+        found = self.model.run_packed(ids, bounds, types, rows)
+        return [found[start:end] for start, end in itertools.pairwise(ends)]
+
+    def _check(self, sequences: list[Sequence], number_of: Any, batch: list[int]) -> None:
+        for index in batch:
+            ids = sequences[index].ids
+            if len(ids) > self.model.max_positions:
+                raise InputError(
+                    f"input {number_of[index]}: has {len(ids)} tokens, but the model has {self.model.max_positions} "
+                    "positions; pass truncation=True to cut it"
+                )
+            if ids and max(ids) >= self.model.vocabulary:
+                token = self.tokenizer.convert_ids_to_tokens(max(ids))
+                raise InputError(
+                    f"input {number_of[index]}: token {token!r} has id {max(ids)}, and the model has vectors for ids "
+                    f"from 0 to {self.model.vocabulary - 1}"
+                )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model!r})"

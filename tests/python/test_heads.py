@@ -1,0 +1,210 @@
+"""Every head of every family: numbers beside transformers, and what a head is asked for."""
+
+import json
+
+import numpy as np
+import pytest
+from families import FAMILIES, HEADS, REFERENCED, draw_call
+from test_families import own_model, reference_model
+from test_parity import check, reference_outputs
+
+import filbert
+from filbert import AutoModel, ConfigError, InputError, WeightsError
+from filbert.auto import AutoModelForNextToken
+
+CASES = 20
+
+
+def auto_class(task):
+    return getattr(filbert, f"AutoModel{task}")
+
+
+@pytest.mark.parametrize(("name", "task"), [model for model in HEADS if model[0] in REFERENCED])
+@pytest.mark.parametrize("seed", range(CASES))
+def test_the_head(torch, transformers, tmp_path, name, task, seed):
+    config, reference = reference_model(torch, transformers, name, task, seed)
+    rng = np.random.default_rng(2000 + seed)
+    of_texts = task == "ForSequenceClassification"
+    call = draw_call(FAMILIES[name], config, rng, seed % 5, batch=64 if of_texts else None)  # of one, the error is luck
+    if of_texts and "local_attention" in config and "attention_mask" in call:
+        # A masked first token whose window reaches no token: transformers takes the mean of what is masked.
+        mask = call["attention_mask"]
+        mask[mask.argmax(1) > config["local_attention"] // 2, 0] = 1
+    if of_texts and name in ("gemma3_text", "qwen3") and "attention_mask" in call:
+        call["input_ids"][call["attention_mask"] == 0] = config["pad_token_id"]  # which is looked at, not the mask
+    if of_texts and name == "deberta-v2" and "attention_mask" in call:
+        call["attention_mask"][:, 0] = 1  # of a masked first token transformers takes the mean of all, masked ones too
+    reference.save_pretrained(tmp_path)
+    model = auto_class(task).from_pretrained(tmp_path)
+    assert type(model).__name__ == FAMILIES[name].stem + task
+    found = model(**call)
+    single = reference_outputs(torch, reference, call)
+    double = reference_outputs(torch, reference.double(), call)
+    mask = call.get("attention_mask", np.ones(call["input_ids"].shape)).astype(bool)
+    names = ["start_logits", "end_logits"] if task == "ForQuestionAnswering" else ["logits"]
+    assert list(found) == names
+    assert found[0] is found[names[0]]
+    for key in names:
+        where = True if of_texts else mask if found[key].ndim == 2 else mask[:, :, None]
+        check(key, found[key], single[key], double[key], where)
+        assert of_texts or not np.where(where, 0, found[key]).any()
+    states = model(**call, output_hidden_states=True)
+    assert states[0].tobytes() == found[0].tobytes(), "all rows, or only those that the head reads"
+    assert len(states.hidden_states) == len(single.hidden_states)
+
+
+@pytest.mark.parametrize(("name", "task"), HEADS)
+def test_a_checkpoint_without_the_head_is_an_error(tmp_path, name, task):
+    _, model = own_model(name, "Model", 0)
+    model.save_pretrained(tmp_path)
+    with pytest.raises((WeightsError, ConfigError), match=r"missing(.|\n)*no head for this task|expected 2") as error:
+        auto_class(task).from_pretrained(tmp_path, num_labels=2 if task == "ForQuestionAnswering" else 3)
+    assert str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize(("name", "task"), HEADS)
+def test_the_base_of_a_model_with_a_head_loads(tmp_path, name, task):
+    _, model = own_model(name, task, 0)
+    model.save_pretrained(tmp_path)
+    ids = [[5, 6, 7, 8]]
+    base = AutoModel.from_pretrained(tmp_path)
+    states = model(ids, output_hidden_states=True).hidden_states
+    assert base(ids).last_hidden_state.tobytes() == states[-1].tobytes()
+    assert model.config.num_labels == base.config.num_labels
+
+
+@pytest.mark.parametrize(("name", "task"), HEADS)
+def test_packed_batches(name, task):
+    _, model = own_model(name, task, 1)
+    rows = [[5, 6, 7, 8, 9], [], [10, 11, 12]]
+    ids, bounds = np.concatenate(rows).astype(np.int64), np.array([0, 5, 5, 8])
+    found = model.run_packed(ids, bounds)
+    alone = [model([row])[0] for row in (rows[0], rows[2])]
+    if task == "ForQuestionAnswering":
+        alone = [np.stack(model([row]).to_tuple(), -1) for row in (rows[0], rows[2])]
+    if not model.is_per_token:
+        assert found.tobytes() == np.stack([alone[0][0], np.zeros_like(alone[0][0]), alone[1][0]]).tobytes()
+        with pytest.raises(InputError, match="head_tokens are asked of a model without a head"):
+            model.run_packed(ids, bounds, None, np.array([1]))
+        return
+    assert found.tobytes() == np.concatenate([alone[0][0], alone[1][0]]).tobytes()
+    assert model.run_packed(ids, bounds, None, np.array([6, 0, 6])).tobytes() == found[[6, 0, 6]].tobytes()
+    assert model.run_packed(ids, bounds, None, np.zeros(0, np.int64)).shape == (0, found.shape[1])
+
+
+@pytest.mark.parametrize("name", [name for name, task in HEADS if task == "ForMaskedLM"])
+def test_the_largest_logits(name):
+    _, model = own_model(name, "ForMaskedLM", 2)
+    rows = [[5, 6, 7, 8, 9], [], [10, 11, 12]]
+    found = model.max_logits(np.concatenate(rows).astype(np.int64), np.array([0, 5, 5, 8]))
+    for index, row in enumerate(rows):
+        expected = model([row]).logits[0].max(0) if row else np.zeros(found.shape[1])
+        np.testing.assert_array_equal(found[index], expected)
+
+
+@pytest.mark.parametrize("vocabulary", [300, 1024, 1025, 3000])
+def test_logits_of_some_positions(vocabulary):
+    """Vocabularies of one part and of several."""
+    config = filbert.BertConfig(
+        vocab_size=vocabulary, hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
+    model = filbert.BertForMaskedLM(config, seed=0)
+    ids = np.array([[0, 5, 6, 7], [8, 9, 10, 0]])
+    mask = [[0, 1, 1, 1], [1, 1, 1, 0]]
+    every = model(ids, attention_mask=mask).logits
+    assert every.shape == (2, 4, vocabulary)
+    pairs = [[1, 2], [0, 1], [1, 0], [1, 2]]
+    some = model(ids, attention_mask=mask, positions=pairs).logits
+    assert some.tobytes() == every[tuple(np.transpose(pairs))].tobytes()
+    assert model(ids, positions=np.argwhere(ids == 12)).logits.shape == (0, vocabulary)
+    assert model(ids, positions=[]).logits.shape == (0, vocabulary)
+    for bad, message in (
+        ([[0, 0]], "where the token is masked"),
+        ([[2, 0]], "positions 0: found row 2, column 0, the batch has 2 rows of 4"),
+        ([[0, 1], [0, -1]], "positions 1: found row 0, column -1"),
+        ([[0, 1, 2]], r"positions: found shape \[1, 3\], expected \[n, 2\]"),
+        ([[0.5, 1]], "positions: found float64, expected integers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model(ids, attention_mask=mask, positions=bad)
+
+
+def test_next_tokens(torch, transformers, tmp_path):
+    """Those of Qwen3 as a language model, tied to the table of words and not."""
+    for seed in range(10):
+        config = FAMILIES["qwen3"].draw(np.random.default_rng(seed))
+        torch.manual_seed(seed)
+        settings = transformers.Qwen3Config(**config, attn_implementation="eager", tie_word_embeddings=bool(seed % 2))
+        reference = transformers.Qwen3ForCausalLM(settings)
+        reference.save_pretrained(tmp_path)
+        call = draw_call(FAMILIES["qwen3"], config, np.random.default_rng(seed), 4, batch=16)  # padded on the left
+        model = AutoModelForNextToken.from_pretrained(tmp_path, next_token_ids=[7, 3, 7])
+        single, double = (
+            reference_outputs(torch, each, call).logits[:, -1, [7, 3, 7]] for each in (reference, reference.double())
+        )
+        check("logits", model(**call).logits, single, double, True)
+    with pytest.raises(ConfigError, match=r"next_token_ids: found 300 .* expected an integer from 0 to"):
+        AutoModelForNextToken.from_pretrained(tmp_path, next_token_ids=[300])
+    with pytest.raises(ConfigError, match="next_token_ids: found none"):
+        AutoModelForNextToken.from_pretrained(tmp_path, next_token_ids=[])
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gemma3_text"])
+def test_scores_are_of_the_last_token_that_is_no_padding(torch, transformers, tmp_path, name):
+    """Of its id, whatever the mask says."""
+    _, reference = reference_model(torch, transformers, name, "ForSequenceClassification", 4)
+    reference.save_pretrained(tmp_path)
+    model = filbert.AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    ids = np.array([[5, 6, 7, 0], [5, 0, 0, 0], [5, 0, 6, 0], [8, 9, 10, 11]])
+    single, double = (
+        reference_outputs(torch, each, {"input_ids": ids}).logits for each in (reference, reference.double())
+    )
+    check("logits", model(ids).logits, single, double, True)
+
+
+@pytest.mark.parametrize("names", ["both", "decoder alone"])
+def test_masked_language_models_under_older_names(tmp_path, names):
+    """A decoder that is stored beside the table of words, and a bias under both of its names."""
+    _, model = own_model("bert", "ForMaskedLM", 1)
+    tensors = dict(model.state_dict())
+    table = tensors["bert.embeddings.word_embeddings.weight"]
+    bias = np.arange(len(table), dtype=np.float32)
+    tensors["cls.predictions.decoder.weight"] = table[::-1].copy()
+    tensors["cls.predictions.decoder.bias"] = bias
+    if names == "both":
+        tensors["cls.predictions.bias"] = bias
+    else:
+        del tensors["cls.predictions.bias"]
+    from safetensors.numpy import save_file
+
+    model.config.save_pretrained(tmp_path)
+    save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, tmp_path / "model.safetensors")
+    again = filbert.BertForMaskedLM.from_pretrained(tmp_path)
+    plain = model([[5, 6, 7]]).logits - tensors.get("zero", 0)
+    expected = plain[..., ::-1] + bias
+    np.testing.assert_allclose(again([[5, 6, 7]]).logits, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_debertas_other_masked_language_model(torch, transformers, tmp_path):
+    """The names of the files of version 3 are read whatever the configuration says."""
+    config = {**FAMILIES["deberta-v2"].draw(np.random.default_rng(3)), "legacy": False}
+    config.pop("embedding_size", None)
+    settings = transformers.DebertaV2Config(**config, attn_implementation="eager")
+    reference = transformers.DebertaV2ForMaskedLM(settings)
+    reference.save_pretrained(tmp_path)
+    expected = filbert.AutoModelForMaskedLM.from_pretrained(tmp_path)([[5, 6, 7]]).logits
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**values, "legacy": True}))
+    assert filbert.AutoModelForMaskedLM.from_pretrained(tmp_path)([[5, 6, 7]]).logits.tobytes() == expected.tobytes()
+
+
+def test_a_classifier_has_labels_and_computes_no_loss():
+    _, model = own_model("roberta", "ForSequenceClassification", 0)
+    with pytest.raises(InputError, match="labels: a loss is for training"):
+        model([[5, 6]], labels=[1])
+    with pytest.raises(ConfigError, match="id2label: found no labels"):
+        filbert.BertForSequenceClassification(filbert.BertConfig(num_hidden_layers=1, num_labels=0))
+    with pytest.raises(ConfigError, match="num_labels: found 3, expected 2: where answers begin and end"):
+        filbert.BertForQuestionAnswering(filbert.BertConfig(num_hidden_layers=1, num_labels=3))
+    with pytest.raises(TypeError, match="AutoModelForMaskedLM has no model for Qwen3Config"):
+        filbert.AutoModelForMaskedLM.from_config(filbert.Qwen3Config())
