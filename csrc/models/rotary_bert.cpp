@@ -369,20 +369,24 @@ std::unique_ptr<Head> nomic_head(Task task, const ConfigReader& config, Tensors&
                {"embeddings.word_embeddings.weight", name + "decoder", name + "bias"}, sizes.vocabulary);
 }
 
-std::unique_ptr<Head> gte_head(Task task, const ConfigReader& config, Tensors& tensors, const Size& sizes) {
+std::unique_ptr<Head> gte_head(Task task, const ConfigReader& config, Tensors& tensors, const Size& sizes,
+                               const std::string& norm) {
   if (task != Task::masked_lm) return labels_head(task, config, tensors, sizes.hidden);
-  const std::string norm = tensors.has("lm_head.layer_norm.weight") ? "lm_head.layer_norm" : "lm_head.norm";
   return words(config, tensors,
                inner_layer(tensors, "lm_head.dense", sizes.hidden, sizes.hidden, FILBERT_GELU_ERF, norm, sizes.eps),
                {"embeddings.word_embeddings.weight", "lm_head.decoder", ""}, sizes.vocabulary);
 }
 
 std::unique_ptr<Head> gte_native_head(Task task, const ConfigReader& config, Tensors& tensors) {
-  return gte_head(task, config, tensors, read_gte(config, kGteDefaults));
+  const bool from_hub = tensors.has("lm_head.norm.weight");
+  return gte_head(task, config, tensors, read_gte(config, kGteDefaults),
+                  from_hub ? "lm_head.norm" : "lm_head.layer_norm");
 }
 
 std::unique_ptr<Head> gte_hub_head(Task task, const ConfigReader& config, Tensors& tensors) {
-  return gte_head(task, config, tensors, read_gte(config, kNewDefaults));
+  const bool from_transformers = tensors.has("lm_head.layer_norm.weight");
+  return gte_head(task, config, tensors, read_gte(config, kNewDefaults),
+                  from_transformers ? "lm_head.layer_norm" : "lm_head.norm");
 }
 
 }  // namespace

@@ -11,7 +11,15 @@ from filbert.models import having
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 
-OUTPUTS = ("last_hidden_state", "pooler_output", "logits")
+OUTPUTS = ("last_hidden_state", "pooler_output", "logits", "start_logits", "end_logits")
+
+# The cases that families with a head have: its classes, what it is called by the engine, and how many labels it has.
+HEADS = {
+    "classes": ("ForSequenceClassification", "sequence-classification", 3),
+    "tags": ("ForTokenClassification", "token-classification", 3),
+    "answers": ("ForQuestionAnswering", "question-answering", 2),
+    "words": ("ForMaskedLM", "masked-lm", 2),
+}
 
 _BERT = {
     "vocab_size": 60,
@@ -117,22 +125,25 @@ CASES: dict[str, dict[str, Config]] = {
     "roberta": {"gelu": _ROBERTA},
     "xlm-roberta": {"padding": {**_ROBERTA, "pad_token_id": 3, "max_position_embeddings": 24}},
 }
-for _name in having("ForSequenceClassification"):
-    _first = next(iter(CASES[_name].values()))
-    CASES[_name]["classes"] = {**_first, "id2label": {"0": "a", "1": "b", "2": "c"}}
+for _case, (_kind, _, _labels) in HEADS.items():
+    for _name in having(_kind):
+        _first = next(iter(CASES[_name].values()))
+        CASES[_name][_case] = {**_first, "id2label": {str(i): "abc"[i] for i in range(_labels)}}
 
 _COUNTED = ("camembert", "mpnet", "roberta", "xlm-roberta")  # positions, from the ids after the padding's
 _PLACED = ("albert", "bert", "electra")  # positions that a call may give
 
 
-def classifies(config: Config) -> bool:
-    return "id2label" in config
+def kept(case: str, output: np.ndarray) -> np.ndarray:
+    """What is stored of an output: of logits over a vocabulary, some."""
+    return output[:, ::5, ::3] if case == "words" else output
 
 
-def weights(model_type: str, config: Config) -> Arrays:
+def weights(model_type: str, case: str) -> Arrays:
     """Float32 arrays by the names of filbert, from a generator whose numbers never change."""
     random = np.random.RandomState(0)
-    task = "sequence-classification" if classifies(config) else "model"
+    config = CASES[model_type][case]
+    task = HEADS[case][1] if case in HEADS else "model"
     specs = _core.tensor_specs(json.dumps({**config, "model_type": model_type}), task)
     scale_of_norms = 0 if model_type.startswith("gemma") else 1  # Gemma's norms add one themselves
     found = {}
@@ -142,9 +153,10 @@ def weights(model_type: str, config: Config) -> Arrays:
     return found
 
 
-def inputs(model_type: str, config: Config) -> Arrays:
+def inputs(model_type: str, case: str) -> Arrays:
     """A batch with right padding, holes, left padding, and token types and positions where the family has them."""
     random = np.random.RandomState(1)
+    config = CASES[model_type][case]
     first = config["pad_token_id"] + 1
     length = config["max_position_embeddings"] - (first if model_type in _COUNTED else 0)
     mask = np.ones((4, length), np.int64)
@@ -153,6 +165,10 @@ def inputs(model_type: str, config: Config) -> Arrays:
     mask[3, :7] = 0
     ids = random.randint(first, config["vocab_size"], mask.shape)
     ids[3, :7] = config["pad_token_id"]
+    if case == "classes" and model_type in ("gemma3_text", "qwen3"):  # for transformers looks at ids, not at the mask
+        ids[mask == 0] = config["pad_token_id"]
+    if case == "classes" and model_type == "deberta-v2":  # of a masked first token it takes the mean of all
+        mask[:, 0] = 1
     call = {"input_ids": ids, "attention_mask": mask}
     if config.get("type_vocab_size"):
         call["token_type_ids"] = random.randint(0, config["type_vocab_size"], mask.shape)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from golden_cases import CASES, OUTPUTS, Arrays, Config, classifies, inputs, weights
+from golden_cases import CASES, HEADS, OUTPUTS, Arrays, Config, inputs, kept, weights
 
 from filbert.models import FAMILIES
 from filbert.reference import float64_throughout
@@ -31,6 +31,7 @@ _NEW_NAMES = {
     "attention.": "self_attn.",
     "attn_ln": "post_attention_layernorm",
     "mlp_ln": "post_mlp_layernorm",
+    "lm_head.norm": "lm_head.layer_norm",
 }
 _NEW_JOINED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "up_gate_proj": ("up_proj", "gate_proj")}
 
@@ -38,28 +39,34 @@ _NEW_JOINED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "up_gate_proj": ("up_
 def main() -> None:
     for model_type in sys.argv[1:] or CASES:
         arrays: Arrays = {}
-        for case, config in CASES[model_type].items():
-            call, tensors = inputs(model_type, config), weights(model_type, config)
-            single, double = evaluate(model_type, config, tensors, call)
+        for case in CASES[model_type]:
+            call, tensors = inputs(model_type, case), weights(model_type, case)
+            single, double = evaluate(model_type, case, tensors, call)
             for name, expected in double.items():
-                rows = call["attention_mask"].astype(bool)[:, :, None] if name == "last_hidden_state" else True
-                expected = np.where(rows, expected, 0)
+                rows = call["attention_mask"].astype(bool)
+                if case == "classes" or name == "pooler_output":
+                    rows = np.ones(expected.shape, bool)
+                elif expected.ndim == 3:
+                    rows = rows[:, :, None]
+                expected = kept(case, np.where(rows, expected, 0))
                 arrays[f"{case}/{name}"] = expected
-                arrays[f"{case}/{name}/error"] = np.abs(np.where(rows, single[name], 0) - expected).max()
+                own = kept(case, np.where(rows, single[name], 0))
+                arrays[f"{case}/{name}/error"] = np.abs(own - expected).max()
         versions = {"torch": torch.__version__, "transformers": transformers.__version__}
         arrays["versions"] = np.array(json.dumps(versions))
         np.savez_compressed(FOLDER / f"{model_type}.npz", **arrays)
 
 
-def evaluate(model_type: str, config: Config, tensors: Arrays, call: Arrays) -> list[Arrays]:
+def evaluate(model_type: str, case: str, tensors: Arrays, call: Arrays) -> list[Arrays]:
     """The outputs in float32 and in float64."""
+    config = CASES[model_type][case]
     if config.get("position_embedding_type") == "alibi":  # which transformers has not
         dtypes = (torch.float32, torch.float64)
         states = [test_jina_bert.evaluate(torch, config, tensors, "geglu", dtype, **call)[-1] for dtype in dtypes]
         return [{"last_hidden_state": each} for each in states]
     if model_type == "model2vec":
         return [{"last_hidden_state": tensors["embeddings"][call["input_ids"]]}] * 2
-    model = reference(model_type, config, tensors)
+    model = reference(model_type, config, HEADS[case][0] if case in HEADS else "Model", tensors)
     with torch.no_grad():
         single = model(**{name: torch.from_numpy(value) for name, value in call.items()})
         with float64_throughout(torch):
@@ -68,21 +75,23 @@ def evaluate(model_type: str, config: Config, tensors: Arrays, call: Arrays) -> 
     return [{name: outputs[name].numpy() for name in names} for outputs in (single, double)]
 
 
-def reference(model_type: str, config: Config, tensors: Arrays) -> Any:
+def reference(model_type: str, config: Config, kind: str, tensors: Arrays) -> Any:
     config, stem = dict(config), FAMILIES[model_type][1]
     if model_type == "new":  # transformers has it as "gte"
         stem, tensors = "Gte", as_gte(tensors)
     scaling = config.pop("rope_scaling", None)
     settings = getattr(transformers, f"{stem}Config")(**config, attn_implementation="eager")
-    task = "ForSequenceClassification" if classifies(config) else "Model"
-    model = getattr(transformers, stem + task)(settings).eval()
+    model = getattr(transformers, stem + kind)(settings).eval()
     own, prefix = model.state_dict(), model.base_model_prefix  # which a base below a head has, and filbert drops
     named = {name if name in own else f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-    model.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in named.items()})
+    loaded = model.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in named.items()}, strict=False)
+    assert not loaded.unexpected_keys
+    assert set(loaded.missing_keys) <= set(getattr(model, "_tied_weights_keys", None) or {})
+    model.tie_weights()
     if scaling:  # of a kind that transformers has not: the formula's frequencies
         size, factor = config["hidden_size"] // config["num_attention_heads"], scaling["factor"]
         frequencies = (config["rope_theta"] * factor) ** (-np.arange(0, size, 2) / size) / factor ** (2 / size)
-        model.rotary_emb.inv_freq = torch.tensor(frequencies, dtype=torch.float32)
+        getattr(model, prefix, model).rotary_emb.inv_freq = torch.tensor(frequencies, dtype=torch.float32)
     return model
 
 

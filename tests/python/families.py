@@ -95,7 +95,7 @@ def _modernbert(rng: np.random.Generator) -> dict[str, Any]:
         "local_attention": int(rng.choice([2, 3, 8, 30, 1000])),
         "classifier_pooling": str(rng.choice(["cls", "mean"])),
         "classifier_activation": str(rng.choice(ACTIVATIONS)),
-        **{f"{part}_bias": bool(rng.integers(2)) for part in ("norm", "attention", "mlp", "classifier", "decoder")},
+        **{f"{part}_bias": bool(rng.integers(2)) for part in ("norm", "attention", "mlp", "classifier")},
         "pad_token_id": 0,
         **{f"{name}_token_id": None for name in ("bos", "eos", "cls", "sep")},
     }
@@ -292,6 +292,8 @@ def draw(name: str, task: str, seed: int) -> dict[str, Any]:
         return {**config, "next_token_ids": [7, 3]}
     if task == "ForMaskedLM":
         own = {"tie_word_embeddings": bool(seed % 3)}
+        if name == "modernbert":
+            own["decoder_bias"] = bool(seed % 2)
         if name == "deberta-v2":
             return {**config, **own, "legacy": config.get("embedding_size", 0) != 0 or bool(seed % 2)}
         return {**config, **own}

@@ -49,7 +49,13 @@ SPECIAL = {
 }
 SAME_MATHS = {"new": "gte"}  # of what transformers has not by that name
 
-_HEADS = {"Model": "base", "ForSequenceClassification": "sequence classification"}
+_HEADS = {
+    "ForSequenceClassification": "sequences",
+    "ForTokenClassification": "tokens",
+    "ForQuestionAnswering": "answers",
+    "ForMaskedLM": "words",
+    "ForNextToken": "next token",
+}
 
 
 class Figure(NamedTuple):

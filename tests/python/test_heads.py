@@ -139,9 +139,8 @@ def test_next_tokens(torch, transformers, tmp_path):
         reference.save_pretrained(tmp_path)
         call = draw_call(FAMILIES["qwen3"], config, np.random.default_rng(seed), 4, batch=16)  # padded on the left
         model = AutoModelForNextToken.from_pretrained(tmp_path, next_token_ids=[7, 3, 7])
-        single, double = (
-            reference_outputs(torch, each, call).logits[:, -1, [7, 3, 7]] for each in (reference, reference.double())
-        )
+        single = reference_outputs(torch, reference, call).logits[:, -1, [7, 3, 7]]
+        double = reference_outputs(torch, reference.double(), call).logits[:, -1, [7, 3, 7]]
         check("logits", model(**call).logits, single, double, True)
     with pytest.raises(ConfigError, match=r"next_token_ids: found 300 .* expected an integer from 0 to"):
         AutoModelForNextToken.from_pretrained(tmp_path, next_token_ids=[300])
@@ -156,9 +155,8 @@ def test_scores_are_of_the_last_token_that_is_no_padding(torch, transformers, tm
     reference.save_pretrained(tmp_path)
     model = filbert.AutoModelForSequenceClassification.from_pretrained(tmp_path)
     ids = np.array([[5, 6, 7, 0], [5, 0, 0, 0], [5, 0, 6, 0], [8, 9, 10, 11]])
-    single, double = (
-        reference_outputs(torch, each, {"input_ids": ids}).logits for each in (reference, reference.double())
-    )
+    single = reference_outputs(torch, reference, {"input_ids": ids}).logits
+    double = reference_outputs(torch, reference.double(), {"input_ids": ids}).logits
     check("logits", model(ids).logits, single, double, True)
 
 
