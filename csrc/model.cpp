@@ -233,6 +233,7 @@ Model Model::create(const std::string& config_json, Weights weights, const LoadO
 }
 
 void Model::forward(const TokenBatch& batch, const OutputBuffers& out, const ForwardOptions& options) const {
+  if (batch.query_only && !out.attentions.empty()) throw InputError("attentions are not given of query-only tokens");
   Lease session(*impl_->sessions);
   (*session).packed.pack(batch, impl_->size.inputs);
   impl_->forward(*session, {(*session).packed.tokens(), 0, batch.sequences}, out, options);

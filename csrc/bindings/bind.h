@@ -13,6 +13,7 @@ namespace filbert::python {
 
 void bind_weights(pybind11::module_& module);
 void bind_model(pybind11::module_& module);
+void bind_maxsim(pybind11::module_& module);
 
 // Sets the Python exception that a C++ one stands for.
 void translate(std::exception_ptr pointer);

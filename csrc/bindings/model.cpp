@@ -135,9 +135,15 @@ filbert::TokenBatch packed_batch(const Int64Array& ids, const Int64Array& cu_seq
 }
 
 FloatArray run(const filbert::Model& model, const Int64Array& ids, const Int64Array& cu_seqlens,
-               const std::optional<Int64Array>& token_type_ids, const std::optional<Int64Array>& head_tokens,
-               bool head) {
-  const filbert::TokenBatch batch = packed_batch(ids, cu_seqlens, token_type_ids);
+               const std::optional<Int64Array>& token_type_ids, const std::optional<Int64Array>& head_tokens, bool head,
+               const std::optional<Int64Array>& query_only) {
+  filbert::TokenBatch batch = packed_batch(ids, cu_seqlens, token_type_ids);
+  if (query_only) {
+    if (query_only->ndim() != 1 || query_only->size() != cu_seqlens.size() - 1)
+      throw filbert::InputError("query_only: expected a number for each of the " +
+                                std::to_string(cu_seqlens.size() - 1) + " sequences");
+    batch.query_only = query_only->data();
+  }
   const filbert::ModelInfo& info = model.info();
   const auto hidden = static_cast<py::ssize_t>(info.hidden_size);
   FloatArray out = make_array(head ? head_shape(info, {cu_seqlens.size() - 1, ids.size()}, head_tokens, true)
@@ -209,7 +215,7 @@ void bind_model(py::module_& module) {
            "position_ids"_a = py::none(), "last_hidden_state"_a = true, "hidden_states"_a = false,
            "attentions"_a = false, "allocate"_a = py::none(), "head_tokens"_a = py::none())
       .def("run", &run, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a = py::none(), "head_tokens"_a = py::none(),
-           "head"_a = true)
+           "head"_a = true, "query_only"_a = py::none())
       .def("max_head", &max_head, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a = py::none())
       .def("embed", &embed, "input_ids"_a, "cu_seqlens"_a, "pooling"_a, "normalize"_a)
       .def_property_readonly("model_type", field(&Info::model_type))

@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   py::register_exception_translator(&filbert::python::translate);
   filbert::python::bind_weights(module);
   filbert::python::bind_model(module);
+  filbert::python::bind_maxsim(module);
 
   using filbert::DeviceInfo;
   py::class_<DeviceInfo>(module, "DeviceInfo")

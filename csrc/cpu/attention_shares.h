@@ -42,7 +42,7 @@ class AttentionShares {
 
  private:
   struct Sequence {
-    std::size_t first, end, first_key;
+    std::size_t first, end, first_key, end_key;
   };
 
   // The one query of sequence s.
@@ -68,8 +68,9 @@ class AttentionShares {
 
   Sequence sequence(std::size_t s) const {
     const auto first = static_cast<std::size_t>(batch_.cu_seqlens[s]);
-    return {first, static_cast<std::size_t>(batch_.cu_seqlens[s + 1]),
-            batch_.key_begin ? static_cast<std::size_t>(batch_.key_begin[s]) : first};
+    const auto end = static_cast<std::size_t>(batch_.cu_seqlens[s + 1]);
+    return {first, end, batch_.key_begin ? static_cast<std::size_t>(batch_.key_begin[s]) : first,
+            batch_.key_end ? static_cast<std::size_t>(batch_.key_end[s]) : end};
   }
 
   static Heads<const float> rows(const filbert_heads& heads, std::size_t token, std::size_t column) {
@@ -88,7 +89,7 @@ class AttentionShares {
     task.v = rows(args_.v, of.first_key, kv_head * args_.head_size);
     task.heads = group_;
     task.queries = end - begin;
-    task.keys = of.end - of.first_key;
+    task.keys = of.end_key - of.first_key;
     task.head_size = args_.head_size;
     task.scale = args_.scale;
     task.out = {static_cast<float*>(args_.out) + row * width + head * args_.head_size, width};

@@ -173,14 +173,15 @@ filbert_status neighbours(filbert_context* context, const filbert_neighbours_arg
     context->pool.run(batch.sequences, 0, [&](std::size_t s, float*) {
       const std::int32_t first = batch.key_begin ? batch.key_begin[s] : batch.cu_seqlens[s];
       const std::int32_t end = batch.cu_seqlens[s + 1];
+      const std::int32_t end_key = batch.key_end ? batch.key_end[s] : end;
       std::int32_t next = first;  // no token of the sequence after it has been passed
       for (std::int32_t token = batch.cu_seqlens[s]; token < end; ++token) {
         const std::int64_t column = batch.columns[token];
-        while (next < end && batch.columns[next] < column - reach) ++next;
+        while (next < end_key && batch.columns[next] < column - reach) ++next;
         std::int32_t at = next;
         float* to = out + static_cast<std::size_t>(token) * (2 * args->reach + 1) * args->width;
         for (std::int64_t wanted = column - reach; wanted <= column + reach; ++wanted, to += args->width) {
-          if (at < end && batch.columns[at] == wanted)
+          if (at < end_key && batch.columns[at] == wanted)
             std::copy_n(x + static_cast<std::size_t>(at++) * args->width, args->width, to);
           else
             std::fill_n(to, args->width, 0.0f);

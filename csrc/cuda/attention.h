@@ -13,7 +13,7 @@ cudaError_t attention_16bit(Type, QueryTile, const Attention&, cudaStream_t);
 cudaError_t attention_f32(const Attention&, cudaStream_t);
 cudaError_t attention_probabilities(Type, const Attention&, cudaStream_t);
 
-// A sequence's tokens. Keys begin at a token of their own: those before it are query-only. `queries` tokens ask, from
+// A sequence's tokens. Keys begin and end at tokens of their own: the others are query-only. `queries` tokens ask, from
 // the one whose place in the sequence is `place` on.
 struct Sequence {
   std::size_t first, first_key;  // tokens
@@ -28,10 +28,11 @@ struct Sequence {
 __device__ __forceinline__ Sequence sequence(const Attention& task, std::size_t s) {
   const std::int32_t first = task.batch.cu_seqlens[s], end = task.batch.cu_seqlens[s + 1];
   const std::int32_t first_key = task.batch.key_begin ? task.batch.key_begin[s] : first;
+  const std::int32_t end_key = task.batch.key_end ? task.batch.key_end[s] : end;
   const int length = end - first;
   return {static_cast<std::size_t>(first), static_cast<std::size_t>(first_key),
           task.rows == FILBERT_ROWS_LAST && length > 0 ? length - 1 : 0,
-          task.rows != FILBERT_ROWS_ALL && length > 0 ? 1 : length, end - first_key};
+          task.rows != FILBERT_ROWS_ALL && length > 0 ? 1 : length, end_key - first_key};
 }
 
 // Where a query's output of a head begins.

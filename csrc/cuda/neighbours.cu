@@ -18,6 +18,7 @@ __global__ void __launch_bounds__(kWarp* kWarps)
   const std::size_t s = blockIdx.x / shares;
   const std::int32_t begin = task.batch.cu_seqlens[s], end = task.batch.cu_seqlens[s + 1];
   const std::int32_t first = task.batch.key_begin ? task.batch.key_begin[s] : begin;
+  const std::int32_t end_key = task.batch.key_end ? task.batch.key_end[s] : end;
   const auto token = begin + static_cast<std::int32_t>(blockIdx.x % shares * kWarps + threadIdx.x / kWarp);
   if (token >= end) return;
 
@@ -27,7 +28,7 @@ __global__ void __launch_bounds__(kWarp* kWarps)
   if (at < first) at = first;
   out += static_cast<std::size_t>(token) * (2 * static_cast<std::size_t>(task.reach) + 1) * width;
   for (std::int32_t away = -task.reach; away <= task.reach; ++away, out += width) {
-    const bool is_there = at < end && columns[at] == columns[token] + away;
+    const bool is_there = at < end_key && columns[at] == columns[token] + away;
     for (std::size_t i = threadIdx.x % kWarp; i < width; i += kWarp)
       out[i] = is_there ? x[static_cast<std::size_t>(at) * width + i] : T{};
     at += is_there;

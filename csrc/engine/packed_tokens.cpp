@@ -31,6 +31,13 @@ std::int32_t checked_type(std::int64_t value, std::size_t limit, const Place& pl
   return checked(value, limit, "token type", place);
 }
 
+// Of tokens at the end of a sequence, which has others.
+std::size_t checked_count(std::int64_t count, std::size_t length, std::size_t sequence) {
+  if (count >= 0 && static_cast<std::uint64_t>(count) < length) return static_cast<std::size_t>(count);
+  throw InputError("query_only " + std::to_string(count) + " at sequence " + std::to_string(sequence) +
+                   " is out of range; expected 0 to " + std::to_string(length - 1));
+}
+
 [[noreturn]] void fail_length(std::size_t length, const InputRules& rules, const std::string& place) {
   const bool is_table = rules.rule != InputRules::Positions::of_tokens;
   const std::size_t limit = is_table ? rules.longest : rules.positions;
@@ -76,7 +83,7 @@ std::size_t count_tokens(const TokenBatch& batch) {
 
 void PackedTokens::clear() {
   for (auto* list : {&ids, &types, &positions, &columns}) list->clear();
-  for (auto* list : {&row, &cu_seqlens, &sequence_row, &last_word}) list->clear();
+  for (auto* list : {&row, &cu_seqlens, &sequence_row, &last_word, &key_end}) list->clear();
   query_only.clear();
   cu_seqlens.push_back(0);
 }
@@ -113,6 +120,7 @@ void PackedTokens::pack(const TokenBatch& batch, const InputRules& rules) {
       row.push_back(token);
     }
     end_sequence(s, false, rules);
+    if (batch.query_only) key_end.push_back(ids.size() - checked_count(batch.query_only[s], length, s));
   }
 }
 

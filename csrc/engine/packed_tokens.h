@@ -46,6 +46,7 @@ struct PackedTokens {
   std::vector<std::size_t> sequence_row;  // of the outputs
   std::vector<std::size_t> last_word;     // its last token that is not unread, or its first
   std::vector<std::uint8_t> query_only;   // its first token is masked: it is query-only, for a head
+  std::vector<std::size_t> key_end;       // where its last tokens that are query-only begin; empty: nowhere any are
 
   std::size_t tokens() const { return ids.size(); }
   std::size_t sequences() const { return sequence_row.size(); }

@@ -57,6 +57,8 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
   const std::uint8_t* flags = packed.query_only.data();
   const bool some_query_only = std::find(flags + pass.begin, flags + pass.end, 1) != flags + pass.end;
 
+  if (!packed.key_end.empty()) add_sequences(batch.sequences, tokens, [&](std::size_t s) { return packed.key_end[s]; });
+
   auto* device = session.arena.take<std::int32_t>(numbers.size());
   ops.upload(device, numbers.data(), numbers.size() * sizeof(std::int32_t));
   batch.ids = device;
@@ -68,6 +70,7 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
   batch.last = batch.first + batch.sequences;
   batch.last_word = batch.last + batch.sequences;
   if (some_query_only) batch.key_begin = batch.last_word + batch.sequences;
+  if (!packed.key_end.empty()) batch.key_end = batch.last_word + 2 * batch.sequences;
   return batch;
 }
 

@@ -39,7 +39,8 @@ class Recordings {
   Computed run(const Batch& batch, const Wanted& wanted, const Compute& compute) {
     if (batch.tokens > ops_.device().tokens_to_record) return compute();
     if (generation_ != arena_.generation()) clear();
-    const Shape shape = {batch.tokens, batch.sequences, batch.max_length, batch.key_begin != nullptr, wanted};
+    const Shape shape = {
+        batch.tokens, batch.sequences, batch.max_length, batch.key_begin != nullptr, batch.key_end != nullptr, wanted};
     Entry* entry = find(shape);
     if (!entry) {
       const Computed computed = compute();
@@ -59,7 +60,7 @@ class Recordings {
  private:
   struct Shape {
     std::size_t tokens, sequences, max_length;
-    bool query_only;
+    bool query_only_first, query_only_last;
     Wanted wanted;
     bool operator==(const Shape&) const = default;
   };

@@ -74,6 +74,7 @@ class Model:
         token_type_ids: npt.NDArray[np.int64] | None = None,  # [tokens]
         head_tokens: npt.NDArray[np.int64] | None = None,  # [n], of a head with a row a token
         head: bool = True,  # or the last hidden state
+        query_only: npt.NDArray[np.int64] | None = None,  # [sequences], of the last tokens of each
     ) -> npt.NDArray[np.float32]:  # [sequences, tokens or n; head_width or hidden]
         ...
     def max_head(
@@ -120,3 +121,11 @@ def weight_map(index_path: str | bytes) -> dict[str, str]: ...  # tensor -> shar
 def tensor_specs(config_json: str, task: str) -> list[TensorSpec]: ...
 def match_tensors(config_json: str, weights: Weights, task: str, require_head: bool) -> TensorMatch: ...
 def devices() -> list[DeviceInfo]: ...
+def maxsim(
+    queries: npt.NDArray[np.float32],  # [n, width]
+    query_bounds: npt.NDArray[np.int64],  # [queries + 1]
+    documents: npt.NDArray[np.float32],  # [n, width]
+    document_bounds: npt.NDArray[np.int64],  # [documents + 1]
+    num_threads: int = 0,
+) -> npt.NDArray[np.float32]:  # [queries, documents]
+    ...

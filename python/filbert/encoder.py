@@ -353,17 +353,18 @@ class EncoderModel(ModuleHabits):
         return self._engine.embed(ids, cu_seqlens, pooling, normalize)
 
     def run_packed(
-        self, ids: Any, cu_seqlens: Any, token_type_ids: Any = None, rows: Any = None
+        self, ids: Any, cu_seqlens: Any, token_type_ids: Any = None, rows: Any = None, query_only: Any = None
     ) -> npt.NDArray[np.float32]:
         """What the model gives for a packed batch: the rows of its head, or of a base model the last hidden state.
 
         ids, token_type_ids: int64 [tokens]; no types are zeros. cu_seqlens: int64 [sequences + 1], from 0 to the number
         of tokens. rows: of a head with a row a token, int64 [n]: the tokens whose rows are wanted; None: all.
+        query_only: int64 [sequences]: how many of its last tokens attend to the others, and no token to them; None: 0.
 
         Returns float32 [sequences, width], or [tokens, width] if `is_per_token`, or [n, width].
         Raises InputError and MemoryError.
         """
-        return self._engine.run(ids, cu_seqlens, token_type_ids, rows, self.task != "model")
+        return self._engine.run(ids, cu_seqlens, token_type_ids, rows, self.task != "model", query_only)
 
     @property
     def is_per_token(self) -> bool:

@@ -18,6 +18,7 @@ struct AttentionShape {
   std::size_t reach = 0;      // of a bias; 0: none
   bool masked_first = false;  // the first token of a sequence asks but is not attended, unless it is the only one
   bool holes = false;         // columns are missing
+  bool masked_last = false;   // the last third of a sequence is query-only
 
   bool relative() const { return causal || window > 0 || reach > 0; }
 };
@@ -27,7 +28,7 @@ struct AttentionShape {
 struct AttentionData {
   AttentionShape shape;
   std::size_t longest = 0, floats = 0;
-  std::vector<std::int32_t> cu = {0}, key_begin, columns;
+  std::vector<std::int32_t> cu = {0}, key_begin, key_end, columns;
   std::vector<std::int64_t> offsets;
   std::vector<float> q, kv, bias;
 
@@ -39,6 +40,7 @@ struct AttentionData {
     for (const std::int32_t length : lengths) {
       key_begin.push_back(cu.back() + (shape.masked_first && length > 1 ? 1 : 0));
       cu.push_back(cu.back() + length);
+      key_end.push_back(cu.back() - (shape.masked_last && length > 2 ? length / 3 : 0));
       offsets.push_back(static_cast<std::int64_t>(floats));
       const auto n = static_cast<std::size_t>(length);
       floats += shape.heads * n * n;
@@ -77,8 +79,9 @@ AttentionResult run_as(const Ops& ops, AttentionData& data, bool probabilities, 
   const std::size_t asking = rows == FILBERT_ROWS_ALL ? data.tokens() : data.sequences();
   AttentionResult result{std::vector<float>(asking * data.width(), NAN),
                          std::vector<float>(probabilities ? data.floats : 0, NAN)};
-  const filbert_batch batch = {data.cu.data(), shape.masked_first ? data.key_begin.data() : nullptr,
-                               data.columns.data(), data.sequences(), data.longest};
+  const filbert_batch batch = {data.cu.data(),      shape.masked_first ? data.key_begin.data() : nullptr,
+                               data.columns.data(), data.sequences(),
+                               data.longest,        shape.masked_last ? data.key_end.data() : nullptr};
   const WeightPtr bias = shape.reach > 0 ? load(ops, FILBERT_VECTOR, data.bias, data.bias.size()) : nullptr;
   filbert_attention_args args = {};
   args.batch = &batch;
@@ -132,11 +135,12 @@ Expected reference(AttentionData data, bool bf16, float scale, const More& more)
     for (std::size_t head = 0; head < shape.heads; ++head) {
       const auto first = static_cast<std::size_t>(data.cu[s]), stop = static_cast<std::size_t>(data.cu[s + 1]);
       const auto begin = static_cast<std::size_t>(data.key_begin[s]);
+      const auto end = static_cast<std::size_t>(data.key_end[s]);
       const std::size_t length = stop - first;
       for (std::size_t q = first; q < stop; ++q) {
-        std::vector<double> p(stop - begin, 0.0), sums(d, 0.0), weighted(d, 0.0);
+        std::vector<double> p(end - begin, 0.0), sums(d, 0.0), weighted(d, 0.0);
         double total = 0;
-        for (std::size_t key = begin; key < stop; ++key) {
+        for (std::size_t key = begin; key < end; ++key) {
           const std::int64_t distance = std::int64_t{data.columns[key]} - data.columns[q];
           if (shape.causal && key > q) continue;
           if (shape.window > 0 && std::abs(distance) > static_cast<std::int64_t>(shape.window)) continue;
@@ -150,7 +154,7 @@ Expected reference(AttentionData data, bool bf16, float scale, const More& more)
           }
           total += p[key - begin] = std::exp(score);
         }
-        for (std::size_t key = begin; key < stop; ++key) {
+        for (std::size_t key = begin; key < end; ++key) {
           if (total > 0) p[key - begin] /= total;
           const auto row = static_cast<std::size_t>(data.offsets[s]) + (head * length + q - first) * length;
           result.probabilities[row + key - first] = static_cast<float>(p[key - begin]);

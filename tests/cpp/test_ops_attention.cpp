@@ -13,6 +13,12 @@ namespace {
 const std::vector<AttentionShape> kShapes = {
     {.head_size = 1},
     {.head_size = 8, .masked_first = true},
+    {.head_size = 8, .masked_last = true},
+    {.head_size = 64, .masked_last = true},
+    {.head_size = 128, .heads = 2, .kv_heads = 1, .masked_first = true, .masked_last = true},
+    {.head_size = 64, .causal = true, .masked_last = true},
+    {.head_size = 32, .window = 20, .holes = true, .masked_last = true},
+    {.head_size = 32, .reach = 9, .masked_last = true},
     {.head_size = 16, .masked_first = true},
     {.head_size = 24},
     {.head_size = 32, .masked_first = true},
@@ -38,7 +44,8 @@ struct Context {
     text = isa + ", dtype " + std::to_string(dtype) + ", head size " + std::to_string(shape.head_size) + ", " +
            std::to_string(shape.heads) + " of " + std::to_string(shape.kv_heads) + " heads, window " +
            std::to_string(shape.window) + ", reach " + std::to_string(shape.reach) + (shape.causal ? ", causal" : "") +
-           (shape.masked_first ? ", first masked" : "") + (shape.holes ? ", holes" : "");
+           (shape.masked_first ? ", first masked" : "") + (shape.masked_last ? ", last masked" : "") +
+           (shape.holes ? ", holes" : "");
   }
   std::string text;
 };

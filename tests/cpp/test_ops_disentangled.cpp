@@ -27,6 +27,8 @@ const std::vector<Shape> kShapes = {
     {{.head_size = 8}, 300},
     {{.head_size = 24, .holes = true}, 40},
     {{.head_size = 64, .masked_first = true}, 128},
+    {{.head_size = 64, .masked_last = true}, 128},
+    {{.head_size = 32, .holes = true, .masked_last = true}, 700, Rows::widening},
     {{.head_size = 64}, 200, Rows::widening},
     {{.head_size = 32, .masked_first = true, .holes = true}, 700, Rows::widening},
     {{.head_size = 33, .heads = 3, .kv_heads = 3}, 90, Rows::skipping},
@@ -207,7 +209,8 @@ TEST_CASE("ops: neighbours are of the same sequence, keys, and as far away as co
     for (const std::size_t reach : {0u, 1u, 2u, 4u}) {
       CAPTURE(has_query_only);
       CAPTURE(reach);
-      const filbert_batch batch = {cu.data(), has_query_only ? key_begin.data() : nullptr, columns.data(), 4, 4};
+      const filbert_batch batch = {cu.data(), has_query_only ? key_begin.data() : nullptr, columns.data(), 4, 4,
+                                   nullptr};
       const std::size_t taps = 2 * reach + 1;
       std::vector<float> expected(x.size() * taps);
       for (std::size_t s = 0; s < 4; ++s)

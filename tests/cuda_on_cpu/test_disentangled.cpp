@@ -168,8 +168,8 @@ TEST_CASE("rows: neighbours are of the same sequence, keys, and as far away as c
                   expected[(to * taps + static_cast<std::size_t>(tap)) * width + j] = x[from * width + j];
               }
           const TypedArray in(type, x), out(type, expected.size());
-          const filbert_batch batch = {bounds.data(), has_query_only ? first_keys.data() : nullptr, places.data(), 4,
-                                       4};
+          const filbert_batch batch = {bounds.data(), has_query_only ? first_keys.data() : nullptr, places.data(), 4, 4,
+                                       nullptr};
           REQUIRE(neighbours(type, {batch, in.data(), width, reach, out.data()}, nullptr) == cudaSuccess);
           CHECK(out.host() == expected);
         }

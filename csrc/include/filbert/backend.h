@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define FILBERT_BACKEND_ABI 7
+#define FILBERT_BACKEND_ABI 8
 
 typedef enum filbert_status {
   FILBERT_OK = 0,
@@ -87,6 +87,8 @@ typedef struct filbert_batch {
   const int32_t* columns;    /* [tokens] where each stood in its row; within a sequence each is larger than the last */
   size_t sequences;
   size_t max_length;
+  const int32_t* key_end; /* [sequences] where the keys of each sequence end, or null: cu_seqlens. Later tokens are
+                             query-only. */
 } filbert_batch;
 
 /* Heads side by side: columns [column, column + heads * head_size) of a matrix [tokens, width]. A linear op with that

@@ -16,6 +16,7 @@ struct TokenBatch {
   std::size_t sequences = 0;
   const std::int64_t* token_type_ids = nullptr;  // [tokens], or null for zeros
   const std::int64_t* position_ids = nullptr;    // [tokens], or null for the model's own
+  const std::int64_t* query_only = nullptr;      // [sequences] how many of its last tokens no token attends to, or null
 };
 
 // A rectangular batch as transformers takes it: [rows, columns], row-major.

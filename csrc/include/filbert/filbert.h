@@ -5,6 +5,7 @@
 #include <filbert/config.h>
 #include <filbert/device.h>
 #include <filbert/error.h>
+#include <filbert/maxsim.h>
 #include <filbert/model.h>
 #include <filbert/task.h>
 #include <filbert/version.h>
