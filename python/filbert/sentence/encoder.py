@@ -1,7 +1,6 @@
 """Sentence vectors, with the interface of sentence-transformers."""
 
 import os
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..texts import as_texts
 from ..tokenization import NO_LIMIT, AutoTokenizer, Tokenizer
 from ..tokenizer_files import lowercase_first
 from .modules import SentenceModules, read_modules, unsaved_config
+from .transformer import choose_prompt
 from .vectors import Floats, normalize, quantize, similarity
 
 # Texts tokenised at a time.
@@ -192,15 +192,7 @@ class SentenceEncoder:
         )
 
     def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
-        if prompt is not None and prompt_name is not None:
-            warnings.warn("prompt and prompt_name are both given: prompt is used", stacklevel=3)
-        elif prompt is None:
-            name = self.default_prompt_name if prompt_name is None else prompt_name
-            if name is not None and name not in self.prompts:
-                raise InputError(
-                    f"prompt_name: found {name!r}, the model has {', '.join(self.prompts) or 'no prompts'}"
-                )
-            prompt = "" if name is None else self.prompts[name]
+        prompt = choose_prompt(self.prompts, self.default_prompt_name, prompt, prompt_name)
         if prompt and not self._modules.include_prompt:
             raise ConfigError(
                 f"{self.tokenizer.name_or_path}: its Pooling leaves prompts out (include_prompt is false), "

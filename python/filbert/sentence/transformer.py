@@ -1,0 +1,149 @@
+"""What the models of sentence-transformers have in common: modules.json, the Transformer module and prompts."""
+
+import json
+import warnings
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import ConfigError, InputError
+from ..hub import Source
+from ..jsonfile import read_json, read_object
+from ..settings import warn_about_unknown
+
+_CONFIGS = tuple(
+    f"sentence_{name}_config.json" for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta")
+)
+# Settings that change what the module computes, and the only values that filbert can honour in any model.
+_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "processing_kwargs": ({}, None),
+    "query_length": (None,),
+    "document_length": (None,),
+    "query_expansion": (None,),
+    "tokenizer_name_or_path": (None,),
+}
+# Keywords for the three parts of the Transformer module, with the names of sentence-transformers before version 6.
+_KEYWORDS = {"model_kwargs": "model_args", "processor_kwargs": "tokenizer_args", "config_kwargs": "config_args"}
+# Keywords of those that change nothing here: where files are found is the caller's to say, code of a repository is
+# never run, and what a model computes in, on what, and by which kernels does not change what it means.
+HARMLESS_KEYWORDS = frozenset(
+    {"trust_remote_code", "local_files_only", "token", "cache_dir", "use_fast", "use_cache", "use_safetensors"}
+    | {"torch_dtype", "dtype", "attn_implementation", "low_cpu_mem_usage", "device_map", "add_pooling_layer", "backend"}
+    | {"use_flash_attn", "use_memory_efficient_attention", "unpad_inputs"}
+)
+
+
+@dataclass
+class TransformerModule:
+    """Where the encoder of a model lies, what is set over its files, and the prompts of the model."""
+
+    transformer: str = ""  # subfolder of the encoder
+    max_seq_length: int | None = None
+    do_lower_case: bool = False
+    tokenizer_settings: dict[str, Any] = field(default_factory=dict)  # over those of tokenizer_config.json
+    config_settings: dict[str, Any] = field(default_factory=dict)  # over those of config.json
+    prompts: dict[str, str] = field(default_factory=dict)
+    default_prompt_name: str | None = None
+
+
+def read_entries(path: str, kinds: Collection[str], supported: str) -> list[tuple[str, str]]:
+    """The modules that a modules.json names, each with its folder. Raises ConfigError for any but `kinds`.
+
+    supported: what is, for messages.
+    """
+    entries = read_json(path)
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigError(f"{path}: expected a list of objects, one a module")
+    names = [str(entry.get("type")).rsplit(".", 1)[-1] for entry in entries]
+    for name, entry in zip(names, entries, strict=True):
+        if name not in kinds or not str(entry["type"]).startswith("sentence_transformers."):
+            raise ConfigError(f"{path}: found module {entry.get('type')!r}, supported: {supported}")
+    folders = [entry.get("path") or "" for entry in entries]
+    if not all(isinstance(folder, str) for folder in folders):
+        raise ConfigError(f"{path}: found paths {folders!r}, expected strings")
+    for entry in entries:
+        warn_about_unknown(path, entry, {"idx", "name", "path", "type", "kwargs"})
+    return list(zip(names, folders, strict=True))
+
+
+def read_transformer(
+    source: Source, module: TransformerModule, expected: Mapping[str, tuple[Any, ...]]
+) -> tuple[str, dict[str, Any]] | None:
+    """Reads the settings in the folder `module.transformer`, and gives their path and all of them.
+
+    expected: the values that some keys may have, beside those that are the same for all models. None if there is no
+    such file. Raises ConfigError for what cannot be honoured.
+    """
+    path = next(filter(None, (source.find(within(module.transformer, name)) for name in _CONFIGS)), None)
+    if path is None:
+        return None
+    config = read_object(path)
+    expected = {**_DEFAULTS, **expected}
+    for key, allowed in expected.items():
+        if config.get(key) not in allowed:
+            raise ConfigError(f"{path}: {key}: found {config.get(key)!r}, supported: {json.dumps(allowed[0])}")
+    module.max_seq_length = optional(path, config, "max_seq_length", int)
+    module.do_lower_case = optional(path, config, "do_lower_case", bool) or False
+    module.tokenizer_settings = _keywords(path, config, "processor_kwargs")
+    module.config_settings = _keywords(path, config, "config_kwargs")
+    if model_settings := _keywords(path, config, "model_kwargs"):
+        raise ConfigError(f"{path}: model_kwargs: found {model_settings!r}, which filbert cannot honour")
+    known = {"max_seq_length", "do_lower_case", "modality_config", "unpad_inputs", *expected}
+    warn_about_unknown(path, config, known | {*_KEYWORDS, *_KEYWORDS.values()})
+    return path, config
+
+
+def read_prompts(path: str, config: dict[str, Any], module: TransformerModule) -> None:
+    """Takes the prompts out of config_sentence_transformers.json. Raises ConfigError."""
+    prompts = config.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
+        raise ConfigError(f"{path}: prompts: expected an object of strings")
+    module.prompts = {name: text or "" for name, text in prompts.items()}
+    module.default_prompt_name = optional(path, config, "default_prompt_name", str)
+
+
+def choose_prompt(
+    prompts: Mapping[str, str], default_name: str | None, prompt: str | None, prompt_name: str | None
+) -> str:
+    """The prompt that a call asks for: its text, one of `prompts` by name, the default one, or none. Raises InputError.
+
+    Warns if both a text and a name are given: the text wins.
+    """
+    if prompt is not None:
+        if prompt_name is not None:
+            warnings.warn("prompt and prompt_name are both given: prompt is used", stacklevel=4)
+        return prompt
+    name = default_name if prompt_name is None else prompt_name
+    if name is None:
+        return ""
+    if name not in prompts:
+        raise InputError(f"prompt_name: found {name!r}, the model has {', '.join(prompts) or 'no prompts'}")
+    return prompts[name]
+
+
+def optional(path: str, config: dict[str, Any], key: str, kind: type[Any]) -> Any:
+    """config[key], checked; integers are positive. None if it is absent or null."""
+    value = config.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
+        expected = {"int": "an integer above 0", "bool": "true or false", "str": "a string"}[kind.__name__]
+        raise ConfigError(f"{path}: {key}: found {value!r}, expected {expected}")
+    return value
+
+
+def within(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _keywords(path: str, config: dict[str, Any], name: str) -> dict[str, Any]:
+    """The keywords of that name or its older one that mean something here."""
+    older = _KEYWORDS[name]
+    values = config.get(older if older in config else name) or {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: {name}: found {values!r:.100}, expected an object")
+    for key in ("revision", "subfolder", "code_revision"):
+        if values.get(key) not in (None, "", "main"):
+            raise ConfigError(f"{path}: {name}: {key}: found {values[key]!r}; files of another place are not read")
+    harmless = {*HARMLESS_KEYWORDS, "revision", "subfolder", "code_revision"}
+    return {key: value for key, value in values.items() if key not in harmless}
