@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .models.roberta import *  # noqa: F403
     from .models.xlm_roberta import *  # noqa: F403
     from .pipelines import pipeline as pipeline
+    from .sentence import CrossEncoder as CrossEncoder
     from .sentence import SentenceEncoder as SentenceEncoder
     from .tokenization import AutoTokenizer as AutoTokenizer
 
@@ -54,6 +55,7 @@ _MODULE_OF = {
     "AutoModelForMaskedLM": "auto",
     "AutoTokenizer": "tokenization",
     "ConfigError": "errors",
+    "CrossEncoder": "sentence",
     "DeviceError": "errors",
     "FilbertError": "errors",
     "InputError": "errors",

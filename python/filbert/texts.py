@@ -47,6 +47,26 @@ def as_inputs(text: Any, text_pair: Any) -> tuple[bool, list[str | Pair]]:
     return True, list(zip(inputs, pairs, strict=True))
 
 
+def as_pairs(value: Any) -> tuple[bool, list[Pair]]:
+    """Whether `value` is a single pair of texts, and its pairs, checked.
+
+    A list, a tuple or an array [2] of strings is one pair; lists, tuples, iterators of pairs and arrays [n, 2] are
+    many. Raises InputError (see `as_list`), with the number of the pair.
+    """
+    if getattr(value, "ndim", 0) == 2 and not hasattr(value, "columns") and hasattr(value, "tolist"):
+        value = value.tolist()
+    pairs = as_list("pairs", value, "a pair of strings or a list of pairs")
+    single = bool(pairs) and not isinstance(pairs[0], list | tuple) and hasattr(value, "__len__")
+    if single:
+        pairs = [pairs]
+    for index, pair in enumerate(pairs):
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise InputError(f"pair {index}: found {_show(pair)}, expected two strings")
+        check_text("pair", index, pair[0])
+        check_text("pair", index, pair[1])
+    return single, pairs
+
+
 def as_list(name: str, value: Any, expected: str = "a string or a list of strings") -> list[Any]:
     """The items of a sequence, an iterator, a Series or an array [n], in their order.
 

@@ -129,6 +129,15 @@ class Tokenizer(Vocabulary):
         encodings = self._encode(list(texts), add_special_tokens, "longest_first", max_length, False)
         return [tokens.ids for tokens in encodings]
 
+    def truncated_pairs(self, pairs: list[Pair], max_length: int) -> tuple[list[list[int]], list[list[int]] | None]:
+        """The ids of pairs that were checked, the longer text cut until there are `max_length`, and their type ids.
+
+        The types are None where models of this tokenizer take none.
+        """
+        encodings = self._encode(list(pairs), True, "longest_first", max_length, False)
+        typed = self._wants("token_type_ids", None)
+        return [tokens.ids for tokens in encodings], [tokens.type_ids for tokens in encodings] if typed else None
+
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
         """The tokens of a text as strings."""
         _, inputs = as_inputs(text, pair)
@@ -174,6 +183,11 @@ class Tokenizer(Vocabulary):
     def backend_tokenizer(self) -> Backend:
         """The `tokenizers.Tokenizer`, with neither padding nor truncation; not to be changed."""
         return self._backend
+
+    @property
+    def chat_template(self) -> Any:
+        """As tokenizer_config.json has it: text or several by name; None if there is none. Nothing here renders it."""
+        return self._config.get("chat_template")
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> tuple[str, ...]:
         """Writes tokenizer.json and tokenizer_config.json, for transformers too, and returns their paths.

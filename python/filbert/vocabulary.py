@@ -104,6 +104,18 @@ class Vocabulary:
         vocabulary: dict[str, int] = self._backend.get_vocab(with_added_tokens=True)
         return vocabulary
 
+    def beyond(self, known: int, name: str, numbers: Sequence[int], rows: Sequence[Sequence[int]]) -> InputError:
+        """What to raise where one of the rows has an id that the model has no vector for: the ids below `known`.
+
+        name, numbers: what the rows are of, such as "text", and their numbers.
+        """
+        each = zip(numbers, rows, strict=True)
+        number, ids = next((number, ids) for number, ids in each if max(ids, default=0) >= known)
+        return InputError(
+            f"{name} {number}: token {self.convert_ids_to_tokens(max(ids))!r} has id {max(ids)}, and the model has "
+            f"vectors for ids from 0 to {known - 1}: the tokenizer's tokens were added without resizing the model"
+        )
+
     @property
     def vocab(self) -> dict[str, int]:
         return self.get_vocab()

@@ -11,7 +11,7 @@ from ..batching import batches, packed
 from ..checks import count, optional_count
 from ..configuration import PretrainedConfig, override
 from ..encoder import EncoderModel
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError
 from ..hub import Source
 from ..model_settings import load_config
 from ..progress import Bar
@@ -214,19 +214,11 @@ class SentenceEncoder:
                     rows = [tokens[index] for index in batch]
                     ids, bounds = packed(rows)
                     if len(ids) and ids.max() >= self._vocabulary:
-                        raise self._unknown_token([chunk[index] for index in batch], rows)
+                        raise self.tokenizer.beyond(self._vocabulary, "text", [chunk[index] for index in batch], rows)
                     found = self.model.embed(ids, bounds, self._modules.pooling, scale)
                     vectors[[chunk[index] for index in batch]] = found
                     bar.update(len(batch))
         return vectors
-
-    def _unknown_token(self, indices: list[int], rows: list[list[int]]) -> InputError:
-        known = self._vocabulary
-        index, ids = next((index, ids) for index, ids in zip(indices, rows, strict=True) if max(ids) >= known)
-        return InputError(
-            f"text {index}: token {self.tokenizer.convert_ids_to_tokens(max(ids))!r} has id {max(ids)}, and the model "
-            f"has vectors for ids from 0 to {known - 1}: the tokenizer's tokens were added without resizing the model"
-        )
 
 
 def _configured(source: Source, modules: SentenceModules, where: dict[str, Any]) -> PretrainedConfig | None:
