@@ -1,4 +1,4 @@
-"""The command line: `filbert demo | info | encode | verify | bench | devices`."""
+"""The command line: `filbert demo | info | encode | rerank | classify | verify | bench | devices`."""
 
 import argparse
 import os
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
     encode = commands.add_parser("encode", help="sentence vectors of a file with one text a line, as a .npy file")
     _add_model(encode)
-    encode.add_argument("file", metavar="FILE", help="UTF-8 text, one text a line; - for standard input")
+    _add_texts(encode)
     encode.add_argument(
         "-o",
         "--output",
@@ -102,6 +102,23 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument("--truncate-dim", type=_positive, metavar="N", help="keep the first N numbers of a vector")
     _add_machine(encode)
     encode.set_defaults(run=_encode)
+
+    rerank = commands.add_parser("rerank", help="the lines of a file, the best for a query first, as lines of JSON")
+    _add_model(rerank)
+    _add_texts(rerank)
+    rerank.add_argument("--query", required=True, metavar="TEXT", help="what the lines are scored for")
+    rerank.add_argument("--top-k", type=_positive, metavar="N", help="write so many (default: all)")
+    _add_results(rerank, '{"index", "score", "text"}')
+    _add_machine(rerank)
+    rerank.set_defaults(run=_rerank)
+
+    classify = commands.add_parser("classify", help="the labels of the lines of a file, as lines of JSON")
+    _add_model(classify)
+    _add_texts(classify)
+    classify.add_argument("--top-k", type=_positive, metavar="N", help='list so many "labels" of each, the best first')
+    _add_results(classify, '{"label", "score"}')
+    _add_machine(classify)
+    classify.set_defaults(run=_classify)
 
     verify = commands.add_parser("verify", help="a model's numbers beside those of transformers, output by output")
     _add_model(verify)
@@ -128,6 +145,21 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a folder, or an id on the Hugging Face hub")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
     parser.add_argument("--offline", action="store_true", help="use what is in the cache, and ask the hub nothing")
+
+
+def _add_texts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="UTF-8 text, one text a line; - for standard input")
+
+
+def _add_results(parser: argparse.ArgumentParser, form: str) -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=_place,
+        default=STANDARD_OUTPUT,
+        metavar="OUT.jsonl",
+        help=f"where a line of JSON a text goes, {form} (default: standard output)",
+    )
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
@@ -189,6 +221,40 @@ def _encode(options: argparse.Namespace) -> None:
         prompt_name=options.prompt_name,
         truncate_dim=options.truncate_dim,
     )
+
+
+def _rerank(options: argparse.Namespace) -> None:
+    from .result_files import rerank_file
+    from .sentence import CrossEncoder
+
+    def load() -> CrossEncoder:
+        return CrossEncoder.from_pretrained(
+            options.model,
+            device=options.device,
+            num_threads=options.threads,
+            revision=options.revision,
+            local_files_only=options.offline,
+        )
+
+    rerank_file(load, options.query, options.file, options.output, options.top_k)
+
+
+def _classify(options: argparse.Namespace) -> None:
+    from .pipelines import pipeline
+    from .pipelines.base import Pipeline
+    from .result_files import classify_file
+
+    def load() -> Pipeline:
+        return pipeline(
+            "text-classification",
+            options.model,
+            device=options.device,
+            num_threads=options.threads,
+            revision=options.revision,
+            local_files_only=options.offline,
+        )
+
+    classify_file(load, options.file, options.output, options.top_k)
 
 
 def _verify(options: argparse.Namespace) -> int:

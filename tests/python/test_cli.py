@@ -193,5 +193,5 @@ def test_offline_with_an_empty_cache(capsys, monkeypatch, tmp_path):
 
 def test_every_command_of_the_help_runs():
     text = run("--help").stdout.decode()
-    names = ["demo", "info", "encode", "verify", "bench", "devices"]
+    names = ["demo", "info", "encode", "rerank", "classify", "verify", "bench", "devices"]
     assert [name for name in names if f"    {name} " in text] == names
