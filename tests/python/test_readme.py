@@ -1,8 +1,9 @@
 """README.md and the examples say what is true: their Python runs as written, and their commands exist.
 
 Every ```python block of README.md runs by itself, in an empty folder, with the demo's weights in the hub's cache under
-their real name, so that it may load "sentence-transformers/all-MiniLM-L6-v2". An HTML comment on the line before a
-block steers it: `<!-- not run: REASON -->`, or `<!-- prints -->` before a ```text block that holds the output of the
+their real name, so that it may load "sentence-transformers/all-MiniLM-L6-v2"; "cross-encoder/ms-marco-MiniLM-L6-v2" is
+a tiny one with random weights there, since no package has the real one. An HTML comment on the line before a block
+steers it: `<!-- not run: REASON -->`, or `<!-- prints -->` before a ```text block that holds the output of the
 Python block above it.
 """
 
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_cross_encoder import model_folder
 from text_models import minilm_folder
 
 from filbert.cli import main
@@ -24,6 +26,7 @@ BLOCK = re.compile(
     r"(?:^<!-- (?P<note>[^\n]*?) -->\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+RERANKER = "cross-encoder/ms-marco-MiniLM-L6-v2"
 COMMIT = "0" * 40
 
 
@@ -38,12 +41,13 @@ def python_blocks():
 
 @pytest.fixture
 def environment(tmp_path):
-    """The environment of a process that finds the demo's model in the hub's cache, and is offline."""
-    repository = tmp_path / "cache" / f"models--{MODEL.replace('/', '--')}"
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text(COMMIT)
-    (repository / "snapshots").mkdir()
-    (repository / "snapshots" / COMMIT).symlink_to(minilm_folder(), target_is_directory=True)
+    """The environment of a process that finds the models in the hub's cache, and is offline."""
+    for name, folder in ((MODEL, minilm_folder()), (RERANKER, model_folder(tmp_path / "reranker"))):
+        repository = tmp_path / "cache" / f"models--{name.replace('/', '--')}"
+        (repository / "refs").mkdir(parents=True)
+        (repository / "refs" / "main").write_text(COMMIT)
+        (repository / "snapshots").mkdir()
+        (repository / "snapshots" / COMMIT).symlink_to(folder, target_is_directory=True)
     return {**os.environ, "HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
 
 
