@@ -16,6 +16,8 @@ from .model_settings import load_config, refuse_adapter
 from .models import class_of
 from .models.model2vec import Model2VecConfig
 from .sentence.modules import SentenceModules, read_modules, unsaved_config
+from .sentence.reranker import RerankerModules, read_reranker, saved_settings
+from .sentence.transformer import TransformerModule
 from .tokenization import NO_LIMIT, AutoTokenizer
 from .weights import open_weights, shard_names
 
@@ -39,17 +41,19 @@ Row = tuple[str, str]
 def describe(name: str, **where: Any) -> Iterator[str]:
     """Lines about what a model is and what filbert makes of it, as far as can be told. Its weights are not loaded.
 
-    `where` are keywords of `Source`. Raises, after the lines, the first thing that SentenceEncoder (if there is a
-    modules.json), AutoModel or AutoTokenizer (if there is a tokenizer) cannot open it for: FilbertError or OSError.
+    `where` are keywords of `Source`. Raises, after the lines, the first thing that SentenceEncoder or CrossEncoder (if
+    there is a modules.json), AutoModel or AutoTokenizer (if there is a tokenizer) cannot open it for: FilbertError or
+    OSError.
     """
     source = Source(name, **where)
     yield _line("model", name)
     is_sentence = source.find("modules.json") is not None
     where["revision"] = source.revision
-    modules, failure = SentenceModules(), None
+    modules: TransformerModule = SentenceModules()
+    failure = None
     if is_sentence:
         try:
-            modules = read_modules(source)
+            modules = read_modules(source) if saved_settings(source) is None else read_reranker(source)
         except (FilbertError, OSError) as error:
             failure = error
     inner = Source(name, **where, subfolder=modules.transformer)
@@ -70,7 +74,7 @@ def _line(title: str, value: str) -> str:
     return f"{title:<18}{value}"
 
 
-def _model(source: Source, modules: SentenceModules) -> Iterator[Row]:
+def _model(source: Source, modules: TransformerModule) -> Iterator[Row]:
     config: PretrainedConfig | None = None
     try:
         config = unsaved_config(source, modules) or load_config(AutoConfig, source)
@@ -147,7 +151,7 @@ def _some(labels: list[str]) -> str:
     return f"{noun}: {', '.join(labels[:_SHOWN])}{', ...' if len(labels) > _SHOWN else ''}" if labels else noun
 
 
-def _tokenizer(source: Source, modules: SentenceModules, where: dict[str, Any]) -> Iterator[Row]:
+def _tokenizer(source: Source, modules: TransformerModule, where: dict[str, Any]) -> Iterator[Row]:
     if not any(source.find(file) for file in ("tokenizer.json", "vocab.txt")):
         if source.find("config.json") is not None:  # else nothing is known of the model at all
             yield "tokenizer", "none"
@@ -158,7 +162,7 @@ def _tokenizer(source: Source, modules: SentenceModules, where: dict[str, Any]) 
     yield "tokenizer", f"{type(tokenizer.backend_tokenizer.model).__name__}, {len(tokenizer):,} tokens, {limit}"
 
 
-def _sentence(source: Source, modules: SentenceModules | None) -> Iterator[Row]:
+def _sentence(source: Source, modules: TransformerModule | None) -> Iterator[Row]:
     """Of modules.json, and of what it names if filbert has that."""
     entries = read_json(source.get("modules.json"))
     entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
@@ -166,12 +170,15 @@ def _sentence(source: Source, modules: SentenceModules | None) -> Iterator[Row]:
         yield "modules", " -> ".join(str(entry.get("type")).rsplit(".", 1)[-1] for entry in entries)
     if modules is None:
         return
-    told = [f"{modules.pooling} pooling", *(["normalised"] if modules.normalize else [])]
-    if modules.truncate_dim is not None:
-        told.append(f"cut to {modules.truncate_dim} numbers")
-    if modules.max_seq_length is not None:
-        told.append(f"of up to {modules.max_seq_length} tokens")
-    yield "sentence vectors", f"{', '.join(told)}; compared by {modules.similarity}"
+    limit = [] if modules.max_seq_length is None else [f"of up to {modules.max_seq_length} tokens"]
+    if isinstance(modules, SentenceModules):
+        told = [f"{modules.pooling} pooling", *(["normalised"] if modules.normalize else [])]
+        if modules.truncate_dim is not None:
+            told.append(f"cut to {modules.truncate_dim} numbers")
+        yield "sentence vectors", f"{', '.join(told + limit)}; compared by {modules.similarity}"
+    elif isinstance(modules, RerankerModules):
+        how = "by the token that would come next" if modules.is_causal else "by the classifier"
+        yield "scores of pairs", ", ".join([how, *(["as chats"] if modules.message_format else []), *limit])
     for name, text in modules.prompts.items():
         is_default = " (put before every text)" if name == modules.default_prompt_name else ""
         yield "prompt", f"{name}: {text!r}{is_default}"

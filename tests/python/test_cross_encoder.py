@@ -14,6 +14,7 @@ from text_models import ODD_TEXTS, vocabulary_folder, write_json
 
 import filbert
 from filbert import ConfigError, CrossEncoder, InputError, WeightsError
+from filbert.cli import main
 from filbert.sentence import activations
 
 hub = test_hub.hub  # the fixture
@@ -595,6 +596,17 @@ def test_threads(encoder):
     for thread in threads:
         thread.join()
     assert results == [expected] * len(results)
+
+
+def test_what_info_says(tmp_path, capsys):
+    folder = modules_folder(tmp_path, {"prompts": {"query": "the "}}, {"max_seq_length": 12})
+    assert main(["info", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3:] == [
+        "modules           Transformer",
+        "scores of pairs   by the classifier, of up to 12 tokens",
+        "prompt            query: 'the '",
+    ]
 
 
 def test_from_the_hub(hub, tmp_path, monkeypatch):

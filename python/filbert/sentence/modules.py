@@ -41,7 +41,6 @@ _TASK: dict[str, tuple[Any, ...]] = {
 class SentenceModules(TransformerModule):
     """How token vectors become a sentence vector, and how text becomes tokens."""
 
-    is_static: bool = False  # the encoder is a table of token vectors, of any number of tokens but special ones
     pooling: str = "mean"
     dimension: int | None = None  # of the token vectors, as Pooling has it
     include_prompt: bool = True
@@ -87,7 +86,7 @@ def read_modules(source: Source) -> SentenceModules:
     return modules
 
 
-def unsaved_config(source: Source, modules: SentenceModules) -> PretrainedConfig | None:
+def unsaved_config(source: Source, modules: TransformerModule) -> PretrainedConfig | None:
     """The configuration of an encoder that is saved without one, whose weights tell all; None of any other.
 
     `source` is where the encoder lies.

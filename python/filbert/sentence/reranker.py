@@ -41,17 +41,23 @@ def read_reranker(source: Source) -> RerankerModules:
     """
     config = source.find("config.json")  # fixes the commit, so that the cache knows which others do not exist
     modules = RerankerModules()
-    path = source.find_if_known("modules.json")
-    if path is not None:
-        settings = source.find_if_known("config_sentence_transformers.json")
-        if settings is not None and read_object(settings).get("model_type") == "CrossEncoder":
-            _read_modules(source, path, modules)
-            _read_settings(settings, modules)
-            return modules
+    settings = saved_settings(source)
+    if settings is not None:
+        _read_modules(source, source.get("modules.json"), modules)
+        _read_settings(settings, modules)
+        return modules
     modules.message_format = "auto"
     names = read_object(config).get("architectures") if config is not None else None
     modules.is_causal = isinstance(names, list) and bool(names) and str(names[0]).endswith("ForCausalLM")
     return modules
+
+
+def saved_settings(source: Source) -> str | None:
+    """The path of config_sentence_transformers.json if a cross-encoder was saved with its modules, else None."""
+    if source.find_if_known("modules.json") is None:
+        return None
+    path = source.find_if_known("config_sentence_transformers.json")
+    return path if path is not None and read_object(path).get("model_type") == "CrossEncoder" else None
 
 
 def next_tokens(modules: RerankerModules, tokenizer: Tokenizer) -> list[int]:

@@ -38,6 +38,7 @@ class TransformerModule:
     """Where the encoder of a model lies, what is set over its files, and the prompts of the model."""
 
     transformer: str = ""  # subfolder of the encoder
+    is_static: bool = False  # the encoder is a table of token vectors, of any number of tokens but special ones
     max_seq_length: int | None = None
     do_lower_case: bool = False
     tokenizer_settings: dict[str, Any] = field(default_factory=dict)  # over those of tokenizer_config.json
