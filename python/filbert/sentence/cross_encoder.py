@@ -307,7 +307,7 @@ class CrossEncoder:
         tokenizer.model_max_length = min(tokenizer.model_max_length, self.model.max_positions)
 
     def _refuse(self, device: Any, pool: Any, chunk_size: Any) -> None:
-        if device is not None and str(device) != self.device:
+        if device is not None and {"cuda": "cuda:0"}.get(str(device), str(device)) != self.device:
             raise InputError(f"device: found {device!r}, and the model is on {self.device}; .model.to(...) moves it")
         if pool is not None or chunk_size is not None:
             raise InputError("pool, chunk_size: expected None: one process uses every core")
