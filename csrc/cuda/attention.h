@@ -17,7 +17,7 @@ cudaError_t attention_probabilities(Type, const Attention&, cudaStream_t);
 // the one whose place in the sequence is `place` on.
 struct Sequence {
   std::size_t first, first_key;  // tokens
-  int place, queries, keys;
+  int place, queries, keys, length;
 
   // The token of a query, counted from the first one that asks.
   __device__ __forceinline__ std::size_t asking(int query) const {
@@ -30,9 +30,12 @@ __device__ __forceinline__ Sequence sequence(const Attention& task, std::size_t 
   const std::int32_t first_key = task.batch.key_begin ? task.batch.key_begin[s] : first;
   const std::int32_t end_key = task.batch.key_end ? task.batch.key_end[s] : end;
   const int length = end - first;
-  return {static_cast<std::size_t>(first), static_cast<std::size_t>(first_key),
+  return {static_cast<std::size_t>(first),
+          static_cast<std::size_t>(first_key),
           task.rows == FILBERT_ROWS_LAST && length > 0 ? length - 1 : 0,
-          task.rows != FILBERT_ROWS_ALL && length > 0 ? 1 : length, end_key - first_key};
+          task.rows != FILBERT_ROWS_ALL && length > 0 ? 1 : length,
+          end_key - first_key,
+          length};
 }
 
 // Where a query's output of a head begins.

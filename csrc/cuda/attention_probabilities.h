@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(32 * kProbabilityWarps) probabilities_kernel(A
   if (query >= of.queries) return;
 
   const auto lane = static_cast<int>(threadIdx.x % 32);
-  const int no_keys = static_cast<int>(of.first_key - of.first), length = no_keys + of.keys;
+  const int first_key = static_cast<int>(of.first_key - of.first), end_key = first_key + of.keys, length = of.length;
   const std::size_t row = head * static_cast<std::size_t>(length) + static_cast<std::size_t>(of.place + query);
   float* p = task.probabilities + task.probability_offsets[s] + row * static_cast<std::size_t>(length);
   const T* q = head_of<T>(task.q, of.asking(query), head, task.head_size);
@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(32 * kProbabilityWarps) probabilities_kernel(A
   float top = -INFINITY;
   for (int key = lane; key < length; key += 32) {
     float score = 0.0f;
-    if (key >= no_keys) {
+    if (key >= first_key && key < end_key) {
       const std::size_t token = of.first + static_cast<std::size_t>(key);
       const T* k = head_of<T>(task.k, token, kv_head, task.head_size);
       for (std::size_t d = 0; d < task.head_size; ++d) score = fmaf(to_float(q[d]), to_float(k[d]), score);
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(32 * kProbabilityWarps) probabilities_kernel(A
   const float base = finite_top<Relative>(top);
   float sum = 0.0f;
   for (int key = lane; key < length; key += 32) {
-    p[key] = key < no_keys ? 0.0f : expf(p[key] - base);
+    p[key] = key < first_key || key >= end_key ? 0.0f : expf(p[key] - base);
     sum += p[key];
   }
   for (int mask = 16; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);

@@ -42,8 +42,8 @@ struct KeyRange {
 // which of the rows ask.
 __device__ __forceinline__ KeyRange keys_in_sight(const Attention& task, const Sequence& of, int place, int rows,
                                                   int tile) {
-  const int no_keys = static_cast<int>(of.first_key - of.first), length = no_keys + of.keys;
-  const int window = task.window > 0 && task.window < length ? task.window : length;
+  const int no_keys = static_cast<int>(of.first_key - of.first);
+  const int window = task.window > 0 && task.window < of.length ? task.window : of.length;
   const int begin = place - window - no_keys, end = place + rows + (task.causal ? 0 : window) - no_keys;
   return {begin > 0 ? begin / tile * tile : 0, end < of.keys ? end : of.keys};
 }

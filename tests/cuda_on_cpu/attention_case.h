@@ -22,15 +22,15 @@ inline const std::vector<std::int32_t> kLengths = {1, 300, 63, 2, 64, 129, 65, 1
 struct Case {
   cuda::Type type;
   std::size_t heads, kv_heads, head_size, hidden, kv_hidden, longest = 0, floats = 0;
-  bool masked_first;  // the first token of a sequence asks but is not attended, unless it is the only one
-  std::vector<std::int32_t> cu = {0}, key_begin;
+  bool masked;  // the first token and the last third of a sequence ask but are not attended, unless it is short
+  std::vector<std::int32_t> cu = {0}, key_begin, key_end;
   std::vector<std::int64_t> offsets;
   std::vector<float> q, k, v, bias;  // [tokens, hidden], [tokens, kv_hidden] twice
   std::vector<std::int32_t> columns;
   std::int32_t window = 0, bias_reach = 0;
   bool causal = false;
 
-  Case(cuda::Type type_, std::size_t size, bool masked, const std::vector<std::int32_t>& lengths = kLengths,
+  Case(cuda::Type type_, std::size_t size, bool masked_, const std::vector<std::int32_t>& lengths = kLengths,
        std::size_t heads_ = 2, std::size_t sharing = 1)
       : type(type_),
         heads(heads_),
@@ -38,10 +38,11 @@ struct Case {
         head_size(size),
         hidden(heads * size),
         kv_hidden(kv_heads * size),
-        masked_first(masked) {
+        masked(masked_) {
     for (const std::int32_t length : lengths) {
       key_begin.push_back(cu.back() + (masked && length > 1 ? 1 : 0));
       cu.push_back(cu.back() + length);
+      key_end.push_back(cu.back() - (masked && length > 2 ? length / 3 : 0));
       offsets.push_back(static_cast<std::int64_t>(floats));
       const auto n = static_cast<std::size_t>(length);
       floats += heads * n * n;
@@ -87,10 +88,13 @@ struct Case {
   Case pick(const std::vector<std::size_t>& order) const {
     std::vector<std::int32_t> lengths;
     for (const std::size_t s : order) lengths.push_back(cu[s + 1] - cu[s]);
-    Case result(type, head_size, masked_first, lengths, heads, heads / kv_heads);
-    result.key_begin.clear();
-    for (const std::size_t s : order)
-      result.key_begin.push_back(result.cu[result.key_begin.size()] + key_begin[s] - cu[s]);
+    Case result(type, head_size, masked, lengths, heads, heads / kv_heads);
+    result.key_begin.clear(), result.key_end.clear();
+    for (const std::size_t s : order) {
+      const std::int32_t moved = result.cu[result.key_begin.size()] - cu[s];
+      result.key_begin.push_back(key_begin[s] + moved);
+      result.key_end.push_back(key_end[s] + moved);
+    }
     const auto take = [&](const std::vector<float>& from, std::size_t width, std::vector<float>& to) {
       to.clear();
       for (const std::size_t s : order)
@@ -176,27 +180,28 @@ Result run_as(const Case& c, const Options& options, const Call& call) {
   const DeviceHeads heads(c, options.layout, options.shift);
   const bool all = options.rows == FILBERT_ROWS_ALL;
   const TypedArray out(c.type, (all ? c.tokens() : c.sequences()) * c.hidden, options.shift);
-  const DeviceArray<std::int32_t> cu(c.cu), key_begin(c.key_begin), columns(c.columns);
+  const DeviceArray<std::int32_t> cu(c.cu), key_begin(c.key_begin), key_end(c.key_end), columns(c.columns);
   const DeviceArray<float> bias(c.bias);
   const DeviceArray<std::int64_t> offsets(c.offsets);
   const DeviceArray<float> probabilities(options.probabilities ? c.floats : 0);
-  const cuda::Attention task = {{cu.data(), c.masked_first ? key_begin.data() : nullptr,
-                                 c.columns.empty() ? nullptr : columns.data(), c.sequences(), c.longest},
-                                heads.q,
-                                heads.k,
-                                heads.v,
-                                c.heads,
-                                c.kv_heads,
-                                c.head_size,
-                                c.scale(),
-                                c.causal,
-                                c.window,
-                                c.bias.empty() ? nullptr : bias.data(),
-                                c.bias_reach,
-                                options.rows,
-                                out.data(),
-                                options.probabilities ? probabilities.data() : nullptr,
-                                options.probabilities ? offsets.data() : nullptr};
+  const cuda::Attention task = {
+      {cu.data(), c.masked ? key_begin.data() : nullptr, c.columns.empty() ? nullptr : columns.data(), c.sequences(),
+       c.longest, c.masked ? key_end.data() : nullptr},
+      heads.q,
+      heads.k,
+      heads.v,
+      c.heads,
+      c.kv_heads,
+      c.head_size,
+      c.scale(),
+      c.causal,
+      c.window,
+      c.bias.empty() ? nullptr : bias.data(),
+      c.bias_reach,
+      options.rows,
+      out.data(),
+      options.probabilities ? probabilities.data() : nullptr,
+      options.probabilities ? offsets.data() : nullptr};
   ++cuda_on_cpu::machine().seed;
   REQUIRE(call(task) == cudaSuccess);
   return {out.host(), options.probabilities ? probabilities.host() : std::vector<float>()};
@@ -222,13 +227,13 @@ Expected reference(const Case& c, float scale, const More& more) {
     for (std::size_t head = 0; head < c.heads; ++head) {
       const std::size_t of_head = head * d, of_keys = head / (c.heads / c.kv_heads) * d;
       const auto first = static_cast<std::size_t>(c.cu[s]), stop = static_cast<std::size_t>(c.cu[s + 1]);
-      const auto begin = static_cast<std::size_t>(c.key_begin[s]);
+      const auto begin = static_cast<std::size_t>(c.key_begin[s]), end = static_cast<std::size_t>(c.key_end[s]);
       for (std::size_t query = first; query < stop; ++query) {
         const auto row =
             static_cast<std::size_t>(c.offsets[s]) + (head * (stop - first) + query - first) * (stop - first);
         double* p = &result.probabilities[row];
         double total = 0;
-        for (std::size_t key = begin; key < stop; ++key) {
+        for (std::size_t key = begin; key < end; ++key) {
           if (!c.sees(query, key)) continue;
           double score = 0;
           for (std::size_t j = 0; j < d; ++j)
@@ -236,7 +241,7 @@ Expected reference(const Case& c, float scale, const More& more) {
           score += more(query, key, head);
           total += p[key - first] = std::exp(score * scale + c.bias_of(head, query, key));
         }
-        for (std::size_t key = begin; key < stop; ++key) {
+        for (std::size_t key = begin; key < end; ++key) {
           if (!c.sees(query, key)) continue;
           p[key - first] /= total;
           for (std::size_t j = 0; j < d; ++j) {

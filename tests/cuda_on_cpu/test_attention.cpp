@@ -12,12 +12,12 @@ using namespace filbert::testing;
 namespace {
 
 // The kernels' own, those that are padded, and one that is no multiple of 16 bytes. An odd number: with every type,
-// half of them have masked first tokens, and each size has with some type.
+// half of them have masked tokens, and each size has with some type.
 constexpr std::size_t kHeadSizes[] = {7, 32, 40, 64, 80, 96, 128, 200, 256};
 
 }  // namespace
 
-TEST_CASE("attention: head sizes, ragged lengths, masked first tokens") {
+TEST_CASE("attention: head sizes, ragged lengths, masked tokens") {
   const cuda_on_cpu::Restore restore;
   bool masked = false;
   for (const Type type : kTypes)
@@ -141,7 +141,7 @@ TEST_CASE("attention: a sequence without keys gives zeros") {
         CAPTURE(type);
         CAPTURE(causal);
         Case c(type, 16, true, {5, 3});
-        c.key_begin[0] = c.cu[1];
+        c.key_begin[0] = c.key_end[0] = c.cu[1];
         if (causal) c.relate(0, 0, false, true);
         const Expected expected = reference(c);
         const Result found = run(c, {.tile = tile, .probabilities = !tile});
@@ -209,7 +209,7 @@ TEST_CASE("attention: nothing to do, and what the device reports") {
     const DeviceArray<std::int64_t> offsets(c.offsets);
     const DeviceArray<float> probabilities(c.floats);
     Attention task = {};
-    task.batch = {cu.data(), nullptr, nullptr, 1, 3};
+    task.batch = {cu.data(), nullptr, nullptr, 1, 3, nullptr};
     task.q = heads.q, task.k = heads.k, task.v = heads.v;
     task.heads = task.kv_heads = 2, task.head_size = 8, task.scale = 1;
     task.out = out.data(), task.probabilities = probabilities.data(), task.probability_offsets = offsets.data();
