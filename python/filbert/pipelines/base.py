@@ -17,9 +17,12 @@ from ..tokenization import Tokenizer
 
 Floats = npt.NDArray[np.float32]
 
-# Items that are tokenised at a time, of a list and of an iterator.
+# Items that are tokenised at a time, of a list and of an iterator, and characters from which on there are fewer.
 _OF_LIST = 4096
 _OF_ITERATOR = 256
+_CHARACTERS = 2**20
+# Logits that count as a token in the budget of a forward, of a model that gives one for each token of its vocabulary.
+_LOGITS_A_TOKEN = 2048
 
 
 class Sequence(NamedTuple):
@@ -36,7 +39,12 @@ class Sequence(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The settings of a task, given when a pipeline is made or called. A subclass a task; unknown ones are errors."""
+    """The settings of a task, given when a pipeline is made or called. A subclass a task; unknown ones are errors.
+
+    none_leaves: whether None leaves a setting as it was, as if it had not been given.
+    """
+
+    none_leaves: ClassVar[bool] = False
 
 
 class Pipeline:
@@ -48,6 +56,7 @@ class Pipeline:
     task: ClassVar[str]
     auto_class: ClassVar[str]  # of filbert.auto: what loads its model
     options_class: ClassVar[type[Options]] = Options
+    remedy: ClassVar[str] = "pass truncation=True to cut it"  # for a sequence that is too long
 
     def __init__(
         self, model: EncoderModel, tokenizer: Tokenizer, batch_size: int | None = None, **options: Any
@@ -93,8 +102,12 @@ class Pipeline:
         """What the model is run on for each of the items, whose numbers begin with `first`. Raises InputError."""
         raise NotImplementedError
 
-    def result(self, item: Any, sequences: list[Sequence], outputs: list[Floats], options: Any) -> Any:
-        """The result for an item from what the model gave for its sequences (see `EncoderModel.run_packed`)."""
+    def kept(self, sequence: Sequence, rows: Floats, options: Any) -> Any:
+        """What is kept of what the model gave for a sequence (see `EncoderModel.run_packed`) until its item's turn."""
+        return rows
+
+    def result(self, item: Any, sequences: list[Sequence], outputs: list[Any], options: Any) -> Any:
+        """The result for an item from what was kept for its sequences."""
         raise NotImplementedError
 
     def single(self, result: Any, options: Any) -> Any:
@@ -109,36 +122,46 @@ class Pipeline:
                 f"{type(self).__name__} got unexpected keyword arguments: {', '.join(unknown)}; it has "
                 f"{', '.join(sorted(known)) or 'none'}"
             )
+        if options.none_leaves:
+            given = {name: value for name, value in given.items() if value is not None}
         return dataclasses.replace(options, **given)
 
     def _results(
         self, items: Iterable[Any], total: int | None, options: Any, batch_size: int | None, show: bool | None
     ) -> Iterator[Any]:
         batch_size = self._batch_size if batch_size is None else optional_count("batch_size", batch_size)
-        remaining, first = iter(items), 0
+        first = 0
         at_once = batch_size if batch_size and total is None else _OF_ITERATOR if total is None else _OF_LIST
         with Bar(total, show, self.task) as bar:
-            while chunk := list(itertools.islice(remaining, at_once)):
+            for chunk in _chunks(items, at_once):
                 found = self.sequences(chunk, first, options)
                 counts = [len(sequences) for sequences in found]
                 number_of = np.repeat(np.arange(first, first + len(chunk)), counts)
-                outputs = iter(self._run(list(itertools.chain.from_iterable(found)), number_of, batch_size, bar))
+                flat = list(itertools.chain.from_iterable(found))
+                outputs = iter(self._run(flat, number_of, batch_size, options, bar))
                 for item, sequences in zip(chunk, found, strict=True):
                     yield self.result(item, sequences, list(itertools.islice(outputs, len(sequences))), options)
                 first += len(chunk)
 
-    def _run(self, sequences: list[Sequence], number_of: Any, batch_size: int | None, bar: Bar) -> list[Floats]:
-        """What the model gives for each sequence. number_of: the item that each is of."""
+    def _run(
+        self, sequences: list[Sequence], number_of: Any, batch_size: int | None, options: Any, bar: Bar
+    ) -> list[Any]:
+        """What is kept for each sequence. number_of: the item that each is of."""
         outputs: list[Any] = [None] * len(sequences)
         left = np.bincount(number_of - number_of[0]) if len(sequences) else np.zeros(0, int)
-        for batch in batches([len(sequence.ids) for sequence in sequences], batch_size):
+        for batch in batches(list(map(self._weight, sequences)), batch_size):
             self._check(sequences, number_of, batch)
             for index, rows in zip(batch, self._forward([sequences[index] for index in batch]), strict=True):
-                outputs[index] = rows
+                outputs[index] = self.kept(sequences[index], rows, options)
                 item = number_of[index] - number_of[0]
                 left[item] -= 1
                 bar.update(int(left[item] == 0))
         return outputs
+
+    def _weight(self, sequence: Sequence) -> int:
+        """Tokens that a sequence is worth in a forward."""
+        logits = 0 if sequence.positions is None else len(sequence.positions) * self.model.vocabulary
+        return max(len(sequence.ids), logits // _LOGITS_A_TOKEN)
 
     def _forward(self, sequences: list[Sequence]) -> list[Floats]:
         ids, bounds = packed([sequence.ids for sequence in sequences])
@@ -161,7 +184,7 @@ class Pipeline:
             if len(ids) > self.model.max_positions:
                 raise InputError(
                     f"input {number_of[index]}: has {len(ids)} tokens, but the model has {self.model.max_positions} "
-                    "positions; pass truncation=True to cut it"
+                    f"positions; {self.remedy}"
                 )
             if ids and max(ids) >= self.model.vocabulary:
                 token = self.tokenizer.convert_ids_to_tokens(max(ids))
@@ -172,3 +195,17 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r})"
+
+
+def _chunks(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
+    """The items in lists of at most so many, and of fewer where their texts are very long."""
+    chunk: list[Any] = []
+    characters = 0
+    for item in items:
+        chunk.append(item)
+        characters += len(item) if isinstance(item, str) else sum(len(part or ()) for part in item)
+        if len(chunk) == most or characters >= _CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk

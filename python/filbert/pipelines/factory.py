@@ -89,7 +89,12 @@ def pipeline(
         InputError, DeviceError, OSError, MemoryError: see `from_pretrained`.
         TypeError: an option that the task does not have.
     """
-    hub = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+    hub: dict[str, Any] = {
+        "revision": revision,
+        "token": token,
+        "cache_dir": cache_dir,
+        "local_files_only": local_files_only,
+    }
     if task is not None:
         task = ALIASES.get(task, task)
         if task not in TASKS:
@@ -120,6 +125,7 @@ def pipeline(
         if not os.fspath(tokenizer):
             raise ConfigError("tokenizer: found None, expected one: the model does not say where it comes from")
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, **hub)
+    assert isinstance(model, EncoderModel)
     return pipeline_class(model, tokenizer, batch_size, **options)
 
 
