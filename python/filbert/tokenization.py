@@ -138,6 +138,10 @@ class Tokenizer(Vocabulary):
         typed = self._wants("token_type_ids", None)
         return [tokens.ids for tokens in encodings], [tokens.type_ids for tokens in encodings] if typed else None
 
+    def encodings(self, inputs: Iterable[str | Pair]) -> list[Tokens]:
+        """The encodings of texts and pairs that were checked, whole, with the characters and words of their tokens."""
+        return self._encode(list(inputs), True, None, None, True)
+
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
         """The tokens of a text as strings."""
         _, inputs = as_inputs(text, pair)
