@@ -1,8 +1,7 @@
 """README.md and the examples say what is true: their Python runs as written, and their commands exist.
 
 Every ```python block of README.md runs by itself, in an empty folder, with the demo's weights in the hub's cache under
-their real name, so that it may load "sentence-transformers/all-MiniLM-L6-v2"; "cross-encoder/ms-marco-MiniLM-L6-v2" is
-a tiny one with random weights there, since no package has the real one. An HTML comment on the line before a block
+their real name, so that it may load "sentence-transformers/all-MiniLM-L6-v2", and with stand-ins for other models. An HTML comment on the line before a block
 steers it: `<!-- not run: REASON -->`, or `<!-- prints -->` before a ```text block that holds the output of the
 Python block above it.
 """
@@ -15,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pipeline_models import write_model
 from test_cross_encoder import model_folder
 from text_models import minilm_folder
 
@@ -26,7 +26,12 @@ BLOCK = re.compile(
     r"(?:^<!-- (?P<note>[^\n]*?) -->\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-RERANKER = "cross-encoder/ms-marco-MiniLM-L6-v2"
+# No package has these: small ones of random weights stand for them.
+STAND_INS = {
+    "cross-encoder/ms-marco-MiniLM-L6-v2": model_folder,
+    "deepset/minilm-uncased-squad2": lambda folder: write_model(folder, "bert", "ForQuestionAnswering", limit=512),
+    "google-bert/bert-base-uncased": lambda folder: write_model(folder, "bert", "ForMaskedLM", limit=512),
+}
 COMMIT = "0" * 40
 
 
@@ -41,8 +46,10 @@ def python_blocks():
 
 @pytest.fixture
 def environment(tmp_path):
-    """The environment of a process that finds the models in the hub's cache, and is offline."""
-    for name, folder in ((MODEL, minilm_folder()), (RERANKER, model_folder(tmp_path / "reranker"))):
+    """The environment of a process that finds the demo's model and the stand-ins in the hub's cache, and is offline."""
+    folders = {MODEL: minilm_folder()}
+    folders |= {name: make(tmp_path / "models" / name) for name, make in STAND_INS.items()}
+    for name, folder in folders.items():
         repository = tmp_path / "cache" / f"models--{name.replace('/', '--')}"
         (repository / "refs").mkdir(parents=True)
         (repository / "refs" / "main").write_text(COMMIT)
