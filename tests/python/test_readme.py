@@ -1,9 +1,9 @@
 """README.md and the examples say what is true: their Python runs as written, and their commands exist.
 
 Every ```python block of README.md runs by itself, in an empty folder, with the demo's weights in the hub's cache under
-their real name, so that it may load "sentence-transformers/all-MiniLM-L6-v2", and with stand-ins for other models. An HTML comment on the line before a block
-steers it: `<!-- not run: REASON -->`, or `<!-- prints -->` before a ```text block that holds the output of the
-Python block above it.
+their real name, so that it may load "sentence-transformers/all-MiniLM-L6-v2", and stand-ins for other models. An HTML
+comment on the line before a block steers it: `<!-- not run: REASON -->`, or `<!-- prints -->` before a ```text block
+that holds the output of the Python block above it.
 """
 
 import itertools
