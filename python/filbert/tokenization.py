@@ -1,9 +1,10 @@
 """Tokenizers with the interface of transformers' fast ones, on the `tokenizers` package."""
 
+import contextlib
 import json
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,31 @@ class Tokenizer(Vocabulary):
         """The encodings of texts and pairs that were checked, whole, with the characters and words of their tokens."""
         return self._encode(list(inputs), True, None, None, True)
 
+    def windows(
+        self,
+        inputs: Sequence[str | Pair | list[str]],
+        max_length: int,
+        stride: int | None = None,
+        truncation: str = "longest_first",
+        is_split_into_words: bool = False,
+    ) -> list[list[Tokens]]:
+        """The encodings, with offsets, of texts or pairs that were checked, each cut to `max_length` tokens.
+
+        With a stride, each in as many parts as it takes, which share `stride` tokens with the part before.
+        is_split_into_words: texts are lists of words. Raises InputError.
+        """
+        max_length = min(max_length, _MOST_TOKENS)
+        if stride is None and not is_split_into_words:
+            return [[tokens] for tokens in self._encode(list(inputs), True, truncation, max_length, True)]
+        is_pair = not is_split_into_words and any(not isinstance(item, str) for item in inputs)
+        added = self.num_special_tokens_to_add(is_pair)
+        if stride is not None and stride >= max_length - added:
+            raise InputError(f"stride: found {stride}, expected less than {max_length - added}, the tokens of a part")
+        backend = self._cutting(truncation, max_length, added, stride or 0)
+        with _CALLS, _as_input_errors():
+            found = backend.encode_batch(inputs, is_pretokenized=is_split_into_words)
+        return [[tokens, *([] if stride is None else tokens.overflowing)] for tokens in found]
+
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
         """The tokens of a text as strings."""
         _, inputs = as_inputs(text, pair)
@@ -278,21 +304,20 @@ class Tokenizer(Vocabulary):
         backend, setting = self._backend, None
         if truncation is not None and max_length is not None and max_length <= _MOST_TOKENS:
             added = self.num_special_tokens_to_add(any(not isinstance(item, str) for item in inputs))
-            if add_special_tokens and max_length < added:
-                raise InputError(f"max_length: found {max_length}, but {added} special tokens are added")
             setting = (truncation, max_length, self.truncation_side)
-            backend = self._truncation.backend(*setting)
+            backend = self._cutting(truncation, max_length, added if add_special_tokens else 0)
         encode = backend.encode_batch if details else backend.encode_batch_fast
-        try:
-            with _CALLS:
-                if setting is not None:
-                    inputs = self._truncation.shorten(inputs, *setting)
-                encodings: list[Tokens] = encode(inputs, add_special_tokens=add_special_tokens)
-        except BaseException as error:  # the Rust library raises bare exceptions, and panics outside of Exception
-            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-                raise InputError(str(error)) from None
-            raise
+        with _CALLS, _as_input_errors():
+            if setting is not None:
+                inputs = self._truncation.shorten(inputs, *setting)
+            encodings: list[Tokens] = encode(inputs, add_special_tokens=add_special_tokens)
         return encodings
+
+    def _cutting(self, truncation: str, max_length: int, added: int, stride: int = 0) -> Backend:
+        """A tokenizer that cuts to `max_length` tokens, of which `added` are special."""
+        if max_length < added:
+            raise InputError(f"max_length: found {max_length}, but {added} special tokens are added")
+        return self._truncation.backend(truncation, max_length, self.truncation_side, stride)
 
     def _pad(
         self, columns: dict[str, list[Any]], pad: str, limit: int | None, multiple: int | None, side: str | None
@@ -355,6 +380,17 @@ class AutoTokenizer:
             force_download=force_download,
         )
         return Tokenizer(tokenizer_files.load(source, overrides), source.name)
+
+
+@contextlib.contextmanager
+def _as_input_errors() -> Iterator[None]:
+    """What the `tokenizers` package raises as InputError: bare exceptions, and panics outside of Exception."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise InputError(str(error)) from None
+        raise
 
 
 def _limit(config: dict[str, Any]) -> int:

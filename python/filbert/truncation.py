@@ -28,15 +28,18 @@ class Truncation:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._kept: dict[tuple[str, int, str], Backend] = {}
+        self._kept: dict[tuple[str, int, str, int], Backend] = {}
 
-    def backend(self, strategy: str, limit: int, side: str) -> Backend:
-        """A tokenizer that truncates to `limit` tokens, special ones included, at the "left" or "right" end."""
-        key = (strategy, limit, side)
+    def backend(self, strategy: str, limit: int, side: str, stride: int = 0) -> Backend:
+        """A tokenizer that truncates to `limit` tokens, special ones included, at the "left" or "right" end.
+
+        stride: how many tokens what it cuts off shares with what it keeps.
+        """
+        key = (strategy, limit, side, stride)
         backend = self._kept.get(key)
         if backend is None:
             backend = _twin(self._backend)
-            backend.enable_truncation(limit, strategy=strategy, direction=side)
+            backend.enable_truncation(limit, stride=stride, strategy=strategy, direction=side)
             self._kept[key] = backend
             for oldest in list(self._kept)[:-_KEPT]:
                 self._kept.pop(oldest, None)
