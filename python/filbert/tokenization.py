@@ -308,7 +308,8 @@ class Tokenizer(Vocabulary):
             backend = self._cutting(truncation, max_length, added if add_special_tokens else 0)
         encode = backend.encode_batch if details else backend.encode_batch_fast
         with _CALLS, _as_input_errors():
-            if setting is not None:
+            # Offsets count from the beginning of a text, which shortening from the left would move.
+            if setting is not None and not (details and self.truncation_side == "left"):
                 inputs = self._truncation.shorten(inputs, *setting)
             encodings: list[Tokens] = encode(inputs, add_special_tokens=add_special_tokens)
         return encodings

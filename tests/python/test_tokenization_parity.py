@@ -102,6 +102,12 @@ def assert_same(both, *args, **kwargs):
     assert ours == theirs, (args, kwargs)
 
 
+def test_offsets_of_very_long_texts(both):
+    long = "the cat runs, " * 1000
+    assert_same(both, long, truncation=True, max_length=9, **EVERYTHING)
+    assert_same(both, "hello", long, truncation="only_second", max_length=9, **EVERYTHING)
+
+
 @pytest.mark.parametrize("special", [True, False])
 @pytest.mark.parametrize("max_length", [None, 4, 13])
 @pytest.mark.parametrize("truncation", [None, False, True, "only_first", "only_second"])
