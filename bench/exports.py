@@ -12,7 +12,7 @@ import cases
 from cases import BERT_BASE, MINILM, Sizes
 
 
-def _once(path: Path, make: Callable[[Path], object]) -> Path:
+def once(path: Path, make: Callable[[Path], object]) -> Path:
     """The path, made under another name first, so that one that is there is whole."""
     if not path.exists():
         print(f"making {path.name}", flush=True)
@@ -35,28 +35,28 @@ class ModelFiles:
     def folder(self) -> Path:
         if self.name == MINILM:
             return minilm_folder()
-        return _once(self._work / self.name, lambda path: _save_published(self.name, path))
+        return once(self._work / self.name, lambda path: _save_published(self.name, path))
 
     def onnx(self) -> Path:
-        return _once(self._work / f"{self.name}.onnx", lambda path: _export_onnx(self.folder(), path))
+        return once(self._work / f"{self.name}.onnx", lambda path: _export_onnx(self.folder(), path))
 
     def fused_onnx(self) -> Path:
         """The graph after onnxruntime's own transformer fusions."""
-        return _once(self._work / f"{self.name}.fused.onnx", lambda path: _fuse(self.onnx(), self.folder(), path))
+        return once(self._work / f"{self.name}.fused.onnx", lambda path: fuse(self.onnx(), self.folder(), path))
 
     def int8_onnx(self) -> Path:
-        return _once(self._work / f"{self.name}.int8.onnx", lambda path: _quantize(self.onnx(), path))
+        return once(self._work / f"{self.name}.int8.onnx", lambda path: quantize(self.onnx(), path))
 
     def fused_int8_onnx(self) -> Path:
-        return _once(self._work / f"{self.name}.fused.int8.onnx", lambda path: _quantize(self.fused_onnx(), path))
+        return once(self._work / f"{self.name}.fused.int8.onnx", lambda path: quantize(self.fused_onnx(), path))
 
     def openvino(self) -> Path:
         """The .xml of OpenVINO's format, beside its .bin, in float32."""
-        folder = _once(self._work / f"{self.name}.openvino", lambda path: _convert_openvino(self.onnx(), path))
+        folder = once(self._work / f"{self.name}.openvino", lambda path: _convert_openvino(self.onnx(), path))
         return folder / "model.xml"
 
     def ctranslate2(self) -> Path:
-        return _once(self._work / f"{self.name}.ctranslate2", lambda path: _convert_ctranslate2(self.folder(), path))
+        return once(self._work / f"{self.name}.ctranslate2", lambda path: _convert_ctranslate2(self.folder(), path))
 
 
 def minilm_folder() -> Path:
@@ -75,7 +75,7 @@ def random_bert(work: Path, name: str, sizes: Sizes, heads: int) -> Path:
         "num_attention_heads": heads,
         "intermediate_size": sizes.inner,
     }
-    return _once(work / f"{name}.random", lambda folder: _save_random("Bert", folder, **options))
+    return once(work / f"{name}.random", lambda folder: _save_random("Bert", folder, **options))
 
 
 # What the classes of transformers are called, and where a published size is not their default.
@@ -176,7 +176,7 @@ def _export_onnx(folder: Path, path: Path) -> None:
     )
 
 
-def _fuse(source: Path, folder: Path, path: Path) -> None:
+def fuse(source: Path, folder: Path, path: Path) -> None:
     from onnxruntime.transformers import optimizer
 
     from filbert import AutoConfig
@@ -191,7 +191,7 @@ def _fuse(source: Path, folder: Path, path: Path) -> None:
     ).save_model_to_file(str(path))
 
 
-def _quantize(source: Path, path: Path) -> None:
+def quantize(source: Path, path: Path) -> None:
     """Weights in int8, a scale for each output channel; activations when the model runs, a scale for each tensor."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic

@@ -127,11 +127,11 @@ class ForNextToken(TaskModel):
         cls: type[NextToken],
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
-        next_token_ids: Sequence[int],
+        next_token_ids: Sequence[int] = (),
         config: PretrainedConfig | None = None,
         **kwargs: Any,
     ) -> NextToken:
-        """See `EncoderModel.from_pretrained`. next_token_ids: the tokens whose logits are wanted, in this order."""
+        """See `EncoderModel.from_pretrained`. next_token_ids: the tokens whose logits are wanted, one at least."""
         if config is None:
             hub = {key: kwargs[key] for key in HUB_KEYWORDS if key in kwargs}
             config = load_config(cls.config_class, Source(pretrained_model_name_or_path, **hub), cls.auto_class)

@@ -165,7 +165,8 @@ Written by `python tests/python/models_page.py`, from the table of families, fro
 [the list of checkpoints](checkpoints.md), and from measurements in `bench/results/`.
 
 Every family computes {dtypes}. The GPU has only been a simulated one so far.
-The classes are `BertModel`, `BertForSequenceClassification` and so on, and `Auto...` finds them.
+The classes are `BertModel`, and for the heads `BertForSequenceClassification`, `BertForTokenClassification`,
+`BertForQuestionAnswering` (answers) and `BertForMaskedLM` (words); `Auto...` finds them.
 
 {families}
 ## Parity and speed

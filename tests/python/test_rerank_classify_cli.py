@@ -5,14 +5,12 @@ import os
 import shlex
 import subprocess
 import sys
-import types
-from importlib.util import find_spec
 
 import pytest
 from test_cross_encoder import model_folder
 from text_models import ODD_TEXTS
 
-from filbert import CrossEncoder, InputError
+from filbert import CrossEncoder, InputError, pipeline
 from filbert.cli import main
 from filbert.result_files import classify_file, rerank_file
 
@@ -26,32 +24,6 @@ def work(tmp_path, monkeypatch):
     (tmp_path / "texts.txt").write_bytes("\r\n".join(LINES).encode() + b"\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def classifier(monkeypatch):
-    """The pipeline for text-classification, or one that stands in for it where that is not there: (texts) -> labels."""
-    calls = []
-
-    def labels(text):
-        scores = {"short": 1 / (1 + len(text)), "long": 0.25, "odd": 0.125}
-        return [{"label": label, "score": score} for label, score in sorted(scores.items(), key=lambda each: -each[1])]
-
-    class StandIn:
-        task, auto_class = "text-classification", "AutoModelForSequenceClassification"
-
-        def __init__(self, model, tokenizer, *_, **__):
-            self.model = model
-
-        def __call__(self, texts, **options):
-            calls.append(options)
-            found = [labels(text) for text in texts]
-            return [each[: options["top_k"]] for each in found] if "top_k" in options else [each[0] for each in found]
-
-    module = types.ModuleType("filbert.pipelines.text_classification")
-    module.TextClassificationPipeline = StandIn
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    return calls
 
 
 def shell(line, **options):
@@ -119,41 +91,25 @@ def test_rerank_many_odd_lines(work, capfd):
     )
 
 
-def test_classify(work, capfd, classifier):
-    assert main(["classify", "model", "texts.txt"]) == 0
-    assert read(capfd.readouterr().out) == [
-        {"label": "short", "score": 1 / (1 + len(text))} if len(text) < 4 else {"label": "long", "score": 0.25}
-        for text in LINES
-    ]
-    assert main(["classify", "model", "texts.txt", "--top-k", "2", "-o", "out.jsonl"]) == 0
-    assert capfd.readouterr().out == "out.jsonl: 7 results\n"
-    for found in read((work / "out.jsonl").read_text(encoding="utf-8")):
-        assert list(found) == ["label", "score", "labels"]
-        assert {"label": found["label"], "score": found["score"]} == found["labels"][0]
-        assert len(found["labels"]) == 2
-    assert classifier == [{"truncation": True}, {"truncation": True, "top_k": 2}]
-    (work / "none.txt").write_bytes(b"")
-    assert main(["classify", "model", "none.txt"]) == 0
-    assert capfd.readouterr().out == ""
-
-
-@pytest.mark.skipif(
-    find_spec("filbert.pipelines.text_classification") is None, reason="the pipeline is not there in this checkout"
-)
-def test_classify_with_the_real_pipeline(work, capfd):
-    from filbert import pipeline
-
+def test_classify(work, capfd):
     model_folder(work / "three", labels=3)
-    (work / "texts.txt").write_text("".join(f"{line}\n" for line in [*LINES[:3], "cat " * 99]))
     texts = [*LINES[:3], "cat " * 99]
+    (work / "texts.txt").write_text("".join(f"{line}\n" for line in texts))
     expected = pipeline("text-classification", "three")(texts, top_k=3, truncation=True)
     assert main(["classify", "three", "texts.txt", "--top-k", "3"]) == 0
     assert read(capfd.readouterr().out) == [{**labels[0], "labels": labels} for labels in expected]
     assert main(["classify", "three", "texts.txt"]) == 0
     assert read(capfd.readouterr().out) == [labels[0] for labels in expected]
+    assert main(["classify", "three", "texts.txt", "--top-k", "2", "-o", "out.jsonl"]) == 0
+    assert capfd.readouterr().out == "out.jsonl: 4 results\n"
+    found = read((work / "out.jsonl").read_text(encoding="utf-8"))
+    assert [each["labels"] for each in found] == [labels[:2] for labels in expected]
+    (work / "none.txt").write_bytes(b"")
+    assert main(["classify", "model", "none.txt"]) == 0
+    assert capfd.readouterr().out == ""
 
 
-def test_errors_are_one_line(work, capsys, classifier):
+def test_errors_are_one_line(work, capsys):
     (work / "bad.txt").write_bytes(b"good\nbad \xff\n")
     (work / "out.jsonl").write_bytes(b"old")
     for command in (["rerank", "--query", "q"], ["classify"]):
@@ -204,7 +160,7 @@ def test_the_output_may_not_be_the_input(work, capsys):
     assert (work / "texts.txt").read_bytes() == before
 
 
-def test_a_wrong_output_is_found_first(work, capsys, classifier):
+def test_a_wrong_output_is_found_first(work, capsys):
     """Before the model and the texts, which are not there either."""
     for command in (["rerank", "--query", "q"], ["classify"]):
         assert "Is a directory: 'model'" in wrong(capsys, *command, "no model", "no texts", "-o", "model")

@@ -13,13 +13,12 @@ from ..checks import optional_count
 from ..encoder import EncoderModel
 from ..errors import InputError
 from ..progress import Bar
+from ..texts import as_list
 from ..tokenization import Tokenizer
 
 Floats = npt.NDArray[np.float32]
 
-# Items that are tokenised at a time, of a list and of an iterator, and characters from which on there are fewer.
-_OF_LIST = 4096
-_OF_ITERATOR = 256
+# Characters from which on fewer items are tokenised at a time.
 _CHARACTERS = 2**20
 # Logits that count as a token in the budget of a forward, of a model that gives one for each token of its vocabulary.
 _LOGITS_A_TOKEN = 2048
@@ -56,6 +55,10 @@ class Pipeline:
     task: ClassVar[str]
     auto_class: ClassVar[str]  # of filbert.auto: what loads its model
     options_class: ClassVar[type[Options]] = Options
+    model_keywords: ClassVar[dict[str, Any]] = {}  # of from_pretrained, for the task
+    # Items that are tokenised and run at a time, of a list and of an iterator.
+    of_list: ClassVar[int] = 4096
+    of_iterator: ClassVar[int] = 256
     remedy: ClassVar[str] = "pass truncation=True to cut it"  # for a sequence that is too long
 
     def __init__(
@@ -86,6 +89,7 @@ class Pipeline:
         settings = self._with(self._options, options)
         single, items = self.items(inputs, settings)
         total = len(items) if isinstance(items, list) else None
+        batch_size = self._batch_size if batch_size is None else optional_count("batch_size", batch_size)
         results = self._results(items, total, settings, batch_size, show_progress_bar)
         if total is None:
             return results
@@ -114,6 +118,48 @@ class Pipeline:
         """What is returned for an item that did not come in a list."""
         return result
 
+    # What tasks share.
+
+    def one_or_many(
+        self, inputs: Any, single: type | tuple[type, ...] = (), expected: str = "a string or a list of strings"
+    ) -> tuple[bool, list[Any] | Iterator[Any]]:
+        """`items` for a task of which one item is of the types `single`. What has no length is an iterator."""
+        if isinstance(inputs, single):
+            return True, [inputs]
+        if hasattr(inputs, "__iter__") and not hasattr(inputs, "__len__"):
+            return False, iter(inputs)
+        return False, as_list("inputs", inputs, expected)
+
+    def tokenize(
+        self,
+        texts: Iterable[Any],
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        padding: bool | str = False,
+        add_special_tokens: bool = True,
+    ) -> list[Sequence]:
+        """The sequences of texts, or pairs of them, that were checked. Raises InputError.
+
+        Truncation is that of the tokenizer, but never to more than the model takes. Nothing is padded; as in
+        transformers, a `max_length` without `truncation` cuts unless there is a `padding`.
+        """
+        if truncation is None:
+            truncation = max_length is not None and padding is False
+        if truncation in (False, "do_not_truncate"):
+            limit = None
+        else:
+            limit = min(self.model.max_positions, max_length or self.tokenizer.model_max_length)
+        found = self.tokenizer(
+            texts,
+            truncation=truncation,
+            max_length=limit,
+            add_special_tokens=add_special_tokens,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        ids = found["input_ids"]
+        return list(map(Sequence, ids, found.get("token_type_ids", [None] * len(ids))))
+
     def _with(self, options: Options, given: dict[str, Any]) -> Any:
         known = {field.name for field in dataclasses.fields(options)}
         unknown = sorted(set(given) - known)
@@ -129,9 +175,8 @@ class Pipeline:
     def _results(
         self, items: Iterable[Any], total: int | None, options: Any, batch_size: int | None, show: bool | None
     ) -> Iterator[Any]:
-        batch_size = self._batch_size if batch_size is None else optional_count("batch_size", batch_size)
         first = 0
-        at_once = batch_size if batch_size and total is None else _OF_ITERATOR if total is None else _OF_LIST
+        at_once = self.of_list if total is not None else batch_size or self.of_iterator
         with Bar(total, show, self.task) as bar:
             for chunk in _chunks(items, at_once):
                 found = self.sequences(chunk, first, options)
@@ -150,8 +195,14 @@ class Pipeline:
         outputs: list[Any] = [None] * len(sequences)
         left = np.bincount(number_of - number_of[0]) if len(sequences) else np.zeros(0, int)
         for batch in batches(list(map(self._weight, sequences)), batch_size):
-            self._check(sequences, number_of, batch)
-            for index, rows in zip(batch, self._forward([sequences[index] for index in batch]), strict=True):
+            if not (self.model.is_per_token or all(sequences[index].ids for index in batch)):
+                self._explain(sequences, number_of, batch)
+            try:
+                found = self._forward([sequences[index] for index in batch])
+            except InputError:
+                self._explain(sequences, number_of, batch)
+                raise
+            for index, rows in zip(batch, found, strict=True):
                 outputs[index] = self.kept(sequences[index], rows, options)
                 item = number_of[index] - number_of[0]
                 left[item] -= 1
@@ -178,19 +229,22 @@ class Pipeline:
         found = self.model.run_packed(ids, bounds, types, rows)
         return [found[start:end] for start, end in itertools.pairwise(ends)]
 
-    def _check(self, sequences: list[Sequence], number_of: Any, batch: list[int]) -> None:
+    def _explain(self, sequences: list[Sequence], number_of: Any, batch: list[int]) -> None:
+        """Raises InputError for the item that the model refuses, if there is one."""
         for index in batch:
-            ids = sequences[index].ids
-            if len(ids) > self.model.max_positions:
-                raise InputError(
-                    f"input {number_of[index]}: has {len(ids)} tokens, but the model has {self.model.max_positions} "
-                    f"positions; {self.remedy}"
-                )
-            if ids and max(ids) >= self.model.vocabulary:
+            ids, name = sequences[index].ids, f"input {number_of[index]}"
+            if not ids and not self.model.is_per_token:
+                raise InputError(f"{name}: has no tokens, which leaves nothing to classify")
+            if max(ids, default=0) >= self.model.vocabulary:
                 token = self.tokenizer.convert_ids_to_tokens(max(ids))
                 raise InputError(
-                    f"input {number_of[index]}: token {token!r} has id {max(ids)}, and the model has vectors for ids "
-                    f"from 0 to {self.model.vocabulary - 1}"
+                    f"{name}: token {token!r} has id {max(ids)}, and the model has vectors for ids from 0 to "
+                    f"{self.model.vocabulary - 1}"
+                )
+            if len(ids) > self.model.max_positions:
+                raise InputError(
+                    f"{name}: has {len(ids)} tokens, but the model has {self.model.max_positions} positions; "
+                    f"{self.remedy}"
                 )
 
     def __repr__(self) -> str:
@@ -203,9 +257,17 @@ def _chunks(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
     characters = 0
     for item in items:
         chunk.append(item)
-        characters += len(item) if isinstance(item, str) else sum(len(part or ()) for part in item)
+        characters += _length(item)
         if len(chunk) == most or characters >= _CHARACTERS:
             yield chunk
             chunk, characters = [], 0
     if chunk:
         yield chunk
+
+
+def _length(item: Any) -> int:
+    """Characters of a text, of several, or of what is no text."""
+    if isinstance(item, str):
+        return len(item)
+    parts = item.values() if isinstance(item, dict) else item if isinstance(item, list | tuple) else ()
+    return sum(len(part) for part in parts if isinstance(part, str))

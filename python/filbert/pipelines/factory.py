@@ -105,28 +105,28 @@ def pipeline(
         task = _task_of(model, config, hub)
     module, name, _ = TASKS[task]
     pipeline_class: type[Pipeline] = getattr(import_module(f".{module}", __package__), name)
-    if not isinstance(model, EncoderModel):
-        if tokenizer is None:
-            tokenizer = model
-        model = getattr(auto, pipeline_class.auto_class).from_pretrained(
+    if isinstance(model, EncoderModel):
+        loaded, where = model, model.name_or_path
+        if loaded.auto_class != pipeline_class.auto_class:
+            raise ConfigError(
+                f"task {task!r} takes a model of {pipeline_class.auto_class}, found {type(loaded).__name__}"
+            )
+    else:
+        where = os.fspath(model)
+        loaded = getattr(auto, pipeline_class.auto_class).from_pretrained(
             model,
             config=config,
             device=_device_name(device),
             dtype=dtype,
             num_threads=num_threads,
-            **hub,
-            **(model_kwargs or {}),
+            **{**hub, **pipeline_class.model_keywords, **(model_kwargs or {})},
         )
-    elif model.auto_class != pipeline_class.auto_class:
-        raise ConfigError(f"task {task!r} takes a model of {pipeline_class.auto_class}, found {type(model).__name__}")
-    elif tokenizer is None:
-        tokenizer = model.name_or_path
     if not isinstance(tokenizer, Tokenizer):
-        if not os.fspath(tokenizer):
+        name = where if tokenizer is None else os.fspath(tokenizer)
+        if not name:
             raise ConfigError("tokenizer: found None, expected one: the model does not say where it comes from")
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer, **hub)
-    assert isinstance(model, EncoderModel)
-    return pipeline_class(model, tokenizer, batch_size, **options)
+        tokenizer = AutoTokenizer.from_pretrained(name, **hub)
+    return pipeline_class(loaded, tokenizer, batch_size, **options)
 
 
 def _usual_model(task: str | None) -> str:
