@@ -3,16 +3,18 @@
 import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from tokenizers import Encoding
 
 from ..checks import count, integer
 from ..errors import InputError
 from ..texts import as_list, check_text
 from .answers import Answer, Candidates, Integers, Piece, aligned, answers, bounds, candidates
 from .base import Floats, Options, Pipeline, Sequence
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 # The most that max_seq_len and doc_stride are where they are not given.
 _USUAL_LENGTH = 384
@@ -129,7 +131,7 @@ class QuestionAnsweringPipeline(Pipeline):
             given = {**given, "top_k": given["topk"]}
         return super()._with(options, given)
 
-    def _pieces(self, index: int, tokens: Encoding, text: int, options: QuestionAnsweringOptions) -> list[Sequence]:
+    def _pieces(self, index: int, tokens: "Encoding", text: int, options: QuestionAnsweringOptions) -> list[Sequence]:
         """The sequences for a question. text: whether the context is the first text of the encoding, 0, or 1."""
         limit, overlap = self._lengths(options)
         ids, types = tokens.ids, tokens.type_ids
@@ -199,7 +201,7 @@ def _block(texts: list[int | None], text: int) -> tuple[int, int]:
     return texts.index(text), len(texts) - texts[::-1].index(text)
 
 
-def _characters(tokens: Encoding, start: int, end: int, align: bool) -> tuple[Integers, Integers, Integers]:
+def _characters(tokens: "Encoding", start: int, end: int, align: bool) -> tuple[Integers, Integers, Integers]:
     """The words that the tokens from `start` to `end` belong to, and where in the text the tokens start and end.
 
     Without `align`, or where the tokenizer knows no words, each token is a word.

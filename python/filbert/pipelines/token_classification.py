@@ -4,9 +4,7 @@ import dataclasses
 import itertools
 import warnings
 from collections.abc import Collection, Iterator
-from typing import Any, ClassVar, NamedTuple
-
-from tokenizers import Encoding as Tokens
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..checks import integer
 from ..errors import ConfigError, InputError
@@ -14,6 +12,9 @@ from ..texts import check_text
 from .base import Floats, Options, Pipeline, Sequence
 from .entities import WORD_STRATEGIES, Token, check_strategy, entities_of, without_labels, without_overlaps
 from .scores import label_names, softmax
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding as Tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,13 +132,13 @@ class TokenClassificationPipeline(Pipeline):
             entities += without_labels(found, ignored)
         return entities if len(sequences) == 1 else without_overlaps(entities)
 
-    def _warn_if_cut(self, found: list[list[Tokens]], first: int, limit: int) -> None:
+    def _warn_if_cut(self, found: list[list["Tokens"]], first: int, limit: int) -> None:
         cut = next((number for number, windows in enumerate(found, first) if windows[0].overflowing), None)
         if cut is not None:
             self._warned = True
             warnings.warn(f"input {cut} is cut to {limit} tokens: a stride takes all of it, in parts", stacklevel=5)
 
-    def _sequence(self, window: Tokens, starts: list[int] | None) -> Sequence:
+    def _sequence(self, window: "Tokens", starts: list[int] | None) -> Sequence:
         offsets = window.offsets
         if starts is not None:  # they count from the beginning of a word
             moved = [0 if word is None else starts[word] for word in window.word_ids]
