@@ -12,7 +12,7 @@ import fake_cupy
 import numpy as np
 import pytest
 from checkpoints import TINY
-from families import FAMILIES, MODELS
+from families import FAMILIES, MODELS, draw
 from text_models import SENTENCES, minilm_folder
 
 import filbert
@@ -79,15 +79,32 @@ def test_every_output_is_that_of_the_cpu(name, dtype):
 
 @pytest.mark.parametrize(("name", "task"), MODELS)
 def test_every_family_and_head(name, task):
-    family = FAMILIES[name]
-    config = getattr(filbert, f"{family.stem}Config")(**family.draw(np.random.default_rng(4)))
-    make = getattr(filbert, family.stem + task)
+    stem = FAMILIES[name].stem
+    config = getattr(filbert, f"{stem}Config")(**draw(name, task, 4))
+    make = getattr(filbert, stem + task)
     rows = ragged([1, 9, 17, 5], 20, seed=3)
     for dtype in DTYPES:
         found = make(config, seed=0, dtype=dtype, device="cuda")(rows)
         for left, right in zip(found.to_tuple(), make(config, seed=0)(rows).to_tuple(), strict=True):
             assert left.shape == right.shape
             np.testing.assert_allclose(left, right, rtol=0, atol=ERRORS[dtype] * max(1, np.abs(right).max()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_words_of_some_tokens_the_largest_and_tokens_that_only_ask(dtype):
+    config = BertConfig(**{**TINY, "vocab_size": 1500, "hidden_size": 64})
+    model, reference = (
+        filbert.BertForMaskedLM(config, seed=0, **where) for where in ({"dtype": dtype, "device": "cuda"}, {})
+    )
+    ids, bounds = np.arange(1, 15), np.array([0, 9, 9, 14])
+    every = model.run_packed(ids, bounds)
+    assert model.run_packed(ids, bounds, None, np.array([12, 3])).tobytes() == every[[12, 3]].tobytes()
+    largest = model.max_logits(ids, bounds)
+    assert largest.tobytes() == np.stack([every[:9].max(0), np.zeros(1500, np.float32), every[9:].max(0)]).tobytes()
+    np.testing.assert_allclose(every, reference.run_packed(ids, bounds), rtol=0, atol=5 * ERRORS[dtype])
+    asking = {"query_only": np.array([4, 0, 2])}
+    found, expected = (each.run_packed(ids, bounds, **asking) for each in (model, reference))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=5 * ERRORS[dtype])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
