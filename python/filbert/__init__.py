@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .pipelines import pipeline as pipeline
     from .sentence import CrossEncoder as CrossEncoder
     from .sentence import SentenceEncoder as SentenceEncoder
+    from .sentence import SparseEncoder as SparseEncoder
     from .tokenization import AutoTokenizer as AutoTokenizer
 
 _MODULE_OF = {
@@ -60,6 +61,7 @@ _MODULE_OF = {
     "FilbertError": "errors",
     "InputError": "errors",
     "SentenceEncoder": "sentence",
+    "SparseEncoder": "sentence",
     "UnsafePickleError": "errors",
     "WeightsError": "errors",
     "__version__": "_core",

@@ -96,7 +96,7 @@ class SentenceEncoder:
             variant=variant,
             mmap=mmap,
             task=task,
-            config=_configured(source, modules, where),
+            config=configured(source, modules, where),
             **where,
         )
         tokenizer = AutoTokenizer.from_pretrained(source.name, **where, **modules.tokenizer_settings)
@@ -221,7 +221,7 @@ class SentenceEncoder:
         return vectors
 
 
-def _configured(source: Source, modules: SentenceModules, where: dict[str, Any]) -> PretrainedConfig | None:
+def configured(source: Source, modules: SentenceModules, where: dict[str, Any]) -> PretrainedConfig | None:
     """The encoder's configuration if it is not what config.json says: as the Transformer module sets it, or unsaved."""
     inner = Source(source.name, **where)
     if not modules.config_settings:

@@ -10,7 +10,15 @@ from ..hub import Source
 from ..jsonfile import read_object
 from ..models.model2vec import Model2VecConfig
 from ..settings import warn_about_unknown
-from .transformer import TransformerModule, optional, read_entries, read_prompts, read_transformer, within
+from .transformer import (
+    TransformerModule,
+    check_modality,
+    optional,
+    read_entries,
+    read_prompts,
+    read_transformer,
+    within,
+)
 
 # pooling_mode as the engine names it.
 POOLINGS = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "lasttoken"}
@@ -29,7 +37,6 @@ _LEGACY_POOLINGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-_TEXT_MODALITY = {"method": "forward", "method_output_name": "last_hidden_state"}
 # Settings of the Transformer module that say what it is for.
 _TASK: dict[str, tuple[Any, ...]] = {
     "transformer_task": ("feature-extraction", None),
@@ -47,6 +54,7 @@ class SentenceModules(TransformerModule):
     normalize: bool = False
     similarity: str = "cosine"
     truncate_dim: int | None = None
+    max_active_dims: int | None = None  # of sparse vectors
 
 
 def read_modules(source: Source) -> SentenceModules:
@@ -81,8 +89,8 @@ def read_modules(source: Source) -> SentenceModules:
         _read_transformer(source, modules)
         _read_pooling(source, folders[1], modules)
     if modules.normalize:
-        _check_normalize(source, folders[-1])
-    _read_settings(source, modules)
+        check_normalize(source, folders[-1])
+    read_settings(source, modules)
     return modules
 
 
@@ -104,10 +112,7 @@ def _is_causal(config: dict[str, Any]) -> bool:
 def _read_transformer(source: Source, modules: SentenceModules) -> None:
     found = read_transformer(source, modules, _TASK)
     if found is not None:
-        path, config = found
-        modality = config.get("modality_config")
-        if modality is not None and (not isinstance(modality, dict) or modality.get("text") != _TEXT_MODALITY):
-            raise ConfigError(f"{path}: modality_config: found {modality!r}, supported for text: {_TEXT_MODALITY}")
+        check_modality(*found, "last_hidden_state")
 
 
 def _read_pooling(source: Source, folder: str, modules: SentenceModules) -> None:
@@ -130,7 +135,8 @@ def _read_pooling(source: Source, folder: str, modules: SentenceModules) -> None
     modules.include_prompt = include_prompt is None or include_prompt
 
 
-def _check_normalize(source: Source, folder: str) -> None:
+def check_normalize(source: Source, folder: str) -> None:
+    """Raises ConfigError if the Normalize module of that folder is for something other than sentence vectors."""
     path = source.find(within(folder, "config.json"))
     config = read_object(path) if path is not None else {}
     for key in ("module_input_name", "module_output_name"):
@@ -140,19 +146,24 @@ def _check_normalize(source: Source, folder: str) -> None:
         warn_about_unknown(path, config, {"module_input_name", "module_output_name"})
 
 
-def _read_settings(source: Source, modules: SentenceModules) -> None:
+def read_settings(source: Source, modules: SentenceModules, model_type: str = "SentenceTransformer") -> None:
+    """Reads config_sentence_transformers.json, if there is one.
+
+    model_type: the class of sentence-transformers that is to have written it. Raises ConfigError.
+    """
     path = source.find_if_known("config_sentence_transformers.json")
     if path is None:
         return
     config = read_object(path)
     # The rest says which versions wrote the file, and what may run it.
-    known = {"prompts", "default_prompt_name", "truncate_dim", "similarity_fn_name", "model_type"}
+    known = {"prompts", "default_prompt_name", "truncate_dim", "similarity_fn_name", "model_type", "max_active_dims"}
     warn_about_unknown(path, config, known | {"__version__", "requirements"})
-    if config.get("model_type") not in (None, "SentenceTransformer"):
-        raise ConfigError(f"{path}: model_type: found {config['model_type']!r}, supported: 'SentenceTransformer'")
+    if config.get("model_type") not in (None, model_type):
+        raise ConfigError(f"{path}: model_type: found {config['model_type']!r}, supported: {model_type!r}")
     read_prompts(path, config, modules)
     modules.truncate_dim = optional(path, config, "truncate_dim", int)
-    modules.similarity = optional(path, config, "similarity_fn_name", str) or "cosine"
+    modules.max_active_dims = optional(path, config, "max_active_dims", int)
+    modules.similarity = optional(path, config, "similarity_fn_name", str) or modules.similarity
     if modules.similarity not in SIMILARITIES:
         raise ConfigError(f"{path}: similarity_fn_name: found {modules.similarity!r}, supported: {SIMILARITIES}")
     if modules.default_prompt_name is not None and modules.default_prompt_name not in modules.prompts:

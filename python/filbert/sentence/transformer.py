@@ -55,16 +55,21 @@ def read_entries(path: str, kinds: Collection[str], supported: str) -> list[tupl
     entries = read_json(path)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{path}: expected a list of objects, one a module")
-    names = [str(entry.get("type")).rsplit(".", 1)[-1] for entry in entries]
-    for name, entry in zip(names, entries, strict=True):
-        if name not in kinds or not str(entry["type"]).startswith("sentence_transformers."):
-            raise ConfigError(f"{path}: found module {entry.get('type')!r}, supported: {supported}")
+    names = [kind_of(path, entry.get("type"), kinds, supported) for entry in entries]
     folders = [entry.get("path") or "" for entry in entries]
     if not all(isinstance(folder, str) for folder in folders):
         raise ConfigError(f"{path}: found paths {folders!r}, expected strings")
     for entry in entries:
         warn_about_unknown(path, entry, {"idx", "name", "path", "type", "kwargs"})
     return list(zip(names, folders, strict=True))
+
+
+def kind_of(path: str, class_name: Any, kinds: Collection[str], supported: str) -> str:
+    """The last part of the name of a module's class, which has moved from file to file. Raises ConfigError."""
+    kind = str(class_name).rsplit(".", 1)[-1]
+    if kind not in kinds or not str(class_name).startswith("sentence_transformers."):
+        raise ConfigError(f"{path}: found module {class_name!r}, supported: {supported}")
+    return kind
 
 
 def read_transformer(
@@ -94,12 +99,20 @@ def read_transformer(
     return path, config
 
 
+def check_modality(path: str, config: dict[str, Any], output: str) -> None:
+    """Raises ConfigError if the Transformer module is for something other than that output of a forward of texts."""
+    expected = {"method": "forward", "method_output_name": output}
+    modality = config.get("modality_config")
+    if modality is not None and (not isinstance(modality, dict) or modality.get("text") != expected):
+        raise ConfigError(f"{path}: modality_config: found {modality!r}, supported for text: {expected}")
+
+
 def read_prompts(path: str, config: dict[str, Any], module: TransformerModule) -> None:
     """Takes the prompts out of config_sentence_transformers.json. Raises ConfigError."""
     prompts = config.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
         raise ConfigError(f"{path}: prompts: expected an object of strings")
-    module.prompts = {name: text or "" for name, text in prompts.items()}
+    module.prompts |= {name: text or "" for name, text in prompts.items()}
     module.default_prompt_name = optional(path, config, "default_prompt_name", str)
 
 

@@ -1,0 +1,300 @@
+"""Sparse vectors of texts, with the interface of sentence-transformers' SparseEncoder."""
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..checks import count, optional_count
+from ..errors import InputError
+from ..hub import Source
+from ..progress import Bar
+from ..tasks import ForMaskedLM
+from ..texts import as_texts
+from ..tokenization import Tokenizer
+from . import sparse_similarity
+from .modules import SIMILARITIES
+from .sparse import Floats, SparseVector, SparseVectors, as_tensors, as_vectors
+from .sparse_modules import read_sparse_modules
+from .sparse_routes import load_routes
+
+_TASKS = {"query": ("query",), "document": ("document", "passage", "corpus")}  # the prompts of each, by preference
+
+
+class SparseEncoder:
+    """Text to vectors over a vocabulary, in which few words have a weight; many threads may call one.
+
+    prompts, default_prompt_name: texts put before every input. max_active_dims: how many weights a vector keeps at
+    most, or None.
+    """
+
+    def __init__(
+        self,
+        model_name_or_path: str | os.PathLike[str],
+        *,
+        device: Any = None,
+        num_threads: int | None = None,
+        dtype: Any = None,
+        prompts: Mapping[str, str | None] | None = None,
+        default_prompt_name: str | None = None,
+        similarity_fn_name: str | None = None,
+        max_active_dims: int | None = None,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        cache_folder: str | os.PathLike[str] | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        variant: str | None = None,
+        mmap: bool = True,
+        trust_remote_code: bool | None = None,
+    ) -> None:
+        """Loads a sparse sentence-transformers model of a folder or of the hub.
+
+        That is Transformer (for masked words) or MLMTransformer with SpladePooling, SparseStaticEmbedding, a Router
+        between such, each with a Normalize or without; or a model for masked words without modules.json.
+
+        Args:
+            device, num_threads, dtype, mmap: as for AutoModel; no device is the CPU.
+            prompts, default_prompt_name, similarity_fn_name, max_active_dims: in place of what the files say; of the
+                prompts, those that are given.
+            trust_remote_code: ignored; code of a repository is never run.
+            revision, cache_dir or cache_folder, token, local_files_only, force_download, variant: where files are.
+
+        Raises:
+            ConfigError (for modules filbert does not have, too), WeightsError (for a model that cannot tell masked
+            words, too), InputError, DeviceError, OSError.
+        """
+        where: dict[str, Any] = {"cache_dir": cache_folder if cache_dir is None else cache_dir, "token": token}
+        where |= {"local_files_only": local_files_only, "force_download": force_download}
+        source = Source(model_name_or_path, revision=revision, **where)
+        self._modules = read_sparse_modules(source)
+        settings = self._modules.settings
+        given = {name: text for name, text in (prompts or {}).items() if text is not None}
+        self.prompts: dict[str, str] = {**settings.prompts, **given}
+        self.default_prompt_name = settings.default_prompt_name if default_prompt_name is None else default_prompt_name
+        self._prompt(None, self.default_prompt_name)  # is one of them
+        self.similarity_fn_name = settings.similarity if similarity_fn_name is None else similarity_fn_name
+        self.max_active_dims = optional_count("max_active_dims", max_active_dims) or settings.max_active_dims
+        device = "cpu" if device is None else device
+        options = {"device": device, "num_threads": num_threads, "dtype": dtype, "variant": variant, "mmap": mmap}
+        where["revision"] = source.revision
+        self._routes = load_routes(source, self._modules, where, **options)
+        self._size = max(route.size for route in self._routes.values())
+
+    @classmethod
+    def from_pretrained(cls, model_name_or_path: str | os.PathLike[str], **options: Any) -> "SparseEncoder":
+        """The same as `SparseEncoder(model_name_or_path, **options)`."""
+        return cls(model_name_or_path, **options)
+
+    def encode(
+        self,
+        inputs: str | Iterable[str] | None = None,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | None = 32,
+        show_progress_bar: bool | None = None,
+        convert_to_tensor: bool | None = None,
+        convert_to_sparse_tensor: bool = True,
+        save_to_cpu: bool = False,
+        device: Any = None,
+        max_active_dims: int | None = None,
+        *,
+        task: str | None = None,
+        sentences: str | Iterable[str] | None = None,
+        texts: str | Iterable[str] | None = None,
+    ) -> Any:
+        """The vectors of some texts, in their order. One is bit-identical whatever other texts it is computed with.
+
+        Args:
+            inputs: A string, or a sequence, an iterator, a Series or an array of strings; what is longer than
+                `max_seq_length` tokens is cut. `sentences` and `texts` are other names of it.
+            prompt, prompt_name: A text, or the name of one of `prompts`, put before every input.
+            batch_size: Texts in one forward at most, and of 8 MB of logits; None lets memory alone decide.
+            show_progress_bar: None shows one on a terminal if it takes over a second.
+            convert_to_tensor: None gives filbert's own vectors, without PyTorch. What sentence-transformers gives
+                comes with True, one tensor for all, and with False, a list of tensors.
+            convert_to_sparse_tensor: False gives dense arrays or tensors.
+            save_to_cpu: Whether tensors are in the memory of the CPU even if the model is not.
+            device: None, or where the model is moved to first.
+            max_active_dims: Keep so many of the largest weights of each vector; None: as the model says.
+            task: Which route a Router takes ("query", "document"); without one it changes nothing.
+
+        Returns:
+            SparseVectors [n, vocabulary], or a SparseVector [vocabulary] for a single string; see
+            `convert_to_tensor`. No texts give [0, vocabulary], other than in sentence-transformers.
+
+        Raises:
+            InputError, MemoryError.
+        """
+        single, listed = as_texts("text", _given({"inputs": inputs, "sentences": sentences, "texts": texts}))
+        prefix = self._prompt(prompt, self.default_prompt_name if prompt_name is None else prompt_name)
+        if prompt is not None and prompt_name is not None:
+            warnings.warn("prompt and prompt_name are both given: prompt is used", stacklevel=2)
+        batch_size = optional_count("batch_size", batch_size)
+        most = optional_count("max_active_dims", max_active_dims) or self.max_active_dims
+        route = self._routes[self._modules.route_name(task)]
+        if device is not None:
+            self.to(device)
+        found: list[Any] = [None] * len(listed)
+        with Bar(len(listed), show_progress_bar, "Encoding") as bar:
+            for index, vector in route.vectors([prefix + text for text in listed], batch_size):
+                found[index] = replace(vector.largest(most), size=self._size)  # another route may have more
+                bar.update(1)
+        vectors = found[0] if single else SparseVectors.from_rows(found, self._size)
+        if convert_to_tensor is None:
+            return vectors if convert_to_sparse_tensor else vectors.toarray()
+        place = "cpu" if save_to_cpu else self.device
+        return as_tensors(vectors, convert_to_tensor, convert_to_sparse_tensor, place)
+
+    def encode_query(
+        self,
+        inputs: str | Iterable[str] | None = None,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *others: Any,
+        **named: Any,
+    ) -> Any:
+        """As `encode`, of texts that are looked for: the prompt "query", and that route of a Router."""
+        name = self._prompt_of("query", prompt_name, prompt)
+        return self.encode(inputs, name, prompt, *others, **named, task="query")
+
+    def encode_document(
+        self,
+        inputs: str | Iterable[str] | None = None,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *others: Any,
+        **named: Any,
+    ) -> Any:
+        """As `encode`, of texts to find: the prompt "document", "passage" or "corpus", and that route."""
+        name = self._prompt_of("document", prompt_name, prompt)
+        return self.encode(inputs, name, prompt, *others, **named, task="document")
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Floats:
+        """Scores float32 [n, m] of n vectors with m others, by `similarity_fn_name`.
+
+        Vectors are what `encode` returns in any form, dense or SciPy's arrays, or lists of vectors. Raises InputError.
+        """
+        return sparse_similarity.similarity(self.similarity_fn_name, embeddings1, embeddings2)
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """Scores float32 [n] of n vectors, each with the one at its place among n others. Raises InputError."""
+        return sparse_similarity.similarity_pairwise(self.similarity_fn_name, embeddings1, embeddings2)
+
+    @staticmethod
+    def intersection(embeddings_1: Any, embeddings_2: Any) -> SparseVector | SparseVectors:
+        """The words that a vector shares with another, or with each of some, with the products of their weights.
+
+        Raises InputError.
+        """
+        return sparse_similarity.intersection(embeddings_1, embeddings_2)
+
+    @staticmethod
+    def sparsity(embeddings: Any) -> dict[str, float]:
+        """On average, how many numbers are not zero ("active_dims"), and the share of zeros ("sparsity_ratio").
+
+        Raises InputError.
+        """
+        return sparse_similarity.sparsity(embeddings)
+
+    def decode(self, embeddings: Any, top_k: int | None = None) -> Any:
+        """The words of a vector with their weights, the largest first.
+
+        Args:
+            embeddings: A vector, or some, as for `similarity`.
+            top_k: So many words at most; None: all of them.
+
+        Returns:
+            A list of (token, weight) for a single vector, else a list of such lists.
+
+        Raises:
+            InputError.
+        """
+        top_k = optional_count("top_k", top_k)
+        single, vectors = as_vectors("embeddings", embeddings)
+        decoded = []
+        for vector in vectors:
+            order = np.argsort(-vector.data, kind="stable")[:top_k]
+            tokens = self.tokenizer.convert_ids_to_tokens(vector.indices[order])
+            decoded.append(list(zip(tokens, vector.data[order].tolist(), strict=True)))
+        return decoded[0] if single else decoded
+
+    def get_embedding_dimension(self) -> int:
+        """How many numbers a vector has, zeros included: the vocabulary."""
+        return self._size
+
+    get_sentence_embedding_dimension = get_embedding_dimension
+
+    def to(self, device: Any) -> "SparseEncoder":
+        """Moves the model to a device. Raises DeviceError."""
+        if isinstance(device, list | tuple):
+            raise InputError(f"device: found {device!r:.100}, expected one: threads use all cores of a CPU already")
+        for model in self._models():
+            model.to(device=device)
+        return self
+
+    @property
+    def similarity_fn_name(self) -> str:
+        """What `similarity` computes: "dot", "cosine", or the negative distances "euclidean" and "manhattan"."""
+        return self._similarity
+
+    @similarity_fn_name.setter
+    def similarity_fn_name(self, name: str) -> None:
+        if name not in SIMILARITIES:
+            raise InputError(f"similarity_fn_name: found {name!r:.100}, expected one of {', '.join(SIMILARITIES)}")
+        self._similarity = name
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer; where a Router has several, the first."""
+        return next(iter(self._routes.values())).tokenizer
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens of a text that are used, special ones included; the rest is cut. Of several routes the largest."""
+        return max(route.tokenizer.model_max_length for route in self._routes.values())
+
+    @max_seq_length.setter
+    def max_seq_length(self, tokens: int) -> None:
+        longest = [model.max_positions for model in self._models()]
+        tokens = count("max_seq_length", tokens, min(longest, default=None))
+        for route in self._routes.values():
+            route.tokenizer.model_max_length = tokens
+
+    @property
+    def device(self) -> str:
+        """Where the model is; a table of weights is on the CPU."""
+        return next((model.device for model in self._models()), "cpu")
+
+    def __repr__(self) -> str:
+        routes = ", ".join(f"{name}: {route!r}" if name else repr(route) for name, route in self._routes.items())
+        return f"SparseEncoder({routes}, max_seq_length={self.max_seq_length})"
+
+    def _models(self) -> list[ForMaskedLM]:
+        return [route.model for route in self._routes.values() if route.model is not None]
+
+    def _prompt_of(self, task: str, prompt_name: str | None, prompt: str | None) -> str | None:
+        if prompt_name is not None or prompt is not None:
+            return prompt_name
+        return next((name for name in _TASKS[task] if name in self.prompts), None)
+
+    def _prompt(self, prompt: str | None, name: str | None) -> str:
+        if prompt is None and name is not None:
+            if name not in self.prompts:
+                raise InputError(f"prompt_name: found {name!r:.100}, the model has {', '.join(self.prompts)}")
+            prompt = self.prompts[name]
+        prompt = "" if prompt is None else prompt
+        as_texts("prompt", [prompt])  # is one
+        return prompt
+
+
+def _given(values: dict[str, Any]) -> Any:
+    """The texts, by whichever name they were given."""
+    given = {name: value for name, value in values.items() if value is not None}
+    if len(given) > 1:
+        raise InputError(f"found {' and '.join(given)}, which are names of the same")
+    return next(iter(given.values()), None)

@@ -1,0 +1,198 @@
+"""What the files of a sparse sentence-transformers model ask for: modules.json, a Router's settings and the rest."""
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import ConfigError, InputError
+from ..hub import Source
+from ..jsonfile import read_object
+from ..settings import warn_about_unknown
+from .modules import SentenceModules, check_normalize, read_settings
+from .transformer import check_modality, kind_of, read_entries, read_transformer, within
+
+POOLINGS = ("max", "sum")
+ACTIVATIONS = ("relu", "log1p_relu")
+
+_SUPPORTED = (
+    "Transformer (of the task fill-mask) or MLMTransformer and then SpladePooling, or SparseStaticEmbedding, each with "
+    "or without a Normalize, or a Router among these"
+)
+_TRANSFORMERS = {"Transformer": ("fill-mask",), "MLMTransformer": ("fill-mask", None)}
+_KINDS = (*_TRANSFORMERS, "SpladePooling", "SparseStaticEmbedding", "Normalize")
+_ROUTERS = ("Router", "Asym")
+_MODALITY = "text"
+_LONGEST_KEY = 200  # of a mapping of a Router, whose keys are Python tuples written out
+
+
+@dataclass
+class SpladeFiles:
+    """Logits over the vocabulary, and how they become the vector of a text."""
+
+    transformer: SentenceModules = field(default_factory=SentenceModules)  # its folder and settings
+    pooling: str = "max"
+    activation: str = "relu"
+    normalize: bool = False
+
+
+@dataclass
+class TableFiles:
+    """A weight for every token."""
+
+    folder: str
+    normalize: bool = False
+
+
+@dataclass
+class SparseModules:
+    """The ways from a text to its vector, and the settings of all of them.
+
+    routes: by their names; of a model without a Router one, "". mappings: the name for a task and a modality, None for
+    any. default_route: the name where nothing else tells.
+    """
+
+    routes: dict[str, SpladeFiles | TableFiles]
+    settings: SentenceModules = field(default_factory=lambda: SentenceModules(similarity="dot", prompts=_prompts()))
+    mappings: dict[Any, str] = field(default_factory=dict)
+    default_route: str | None = None
+
+    def route_name(self, task: str | None) -> str:
+        """The name of the route of a task, in sentence-transformers' order. Raises InputError if there is none."""
+        if "" in self.routes:
+            return ""
+        for key in ((task, _MODALITY), (task, None), (None, _MODALITY), (None, None)):
+            if key in self.mappings:
+                return self.mappings[key]
+        for name in (task, _MODALITY):
+            if name in self.routes:
+                return str(name)
+        if task is not None or self.default_route is None:
+            raise InputError(f"task: found {task!r}, the model's Router has {', '.join(self.routes)}")
+        return self.default_route
+
+
+def _prompts() -> dict[str, str]:
+    """Those that every model has."""
+    return {"query": "", "document": ""}
+
+
+def read_sparse_modules(source: Source) -> SparseModules:
+    """Reads modules.json and what it names.
+
+    Without one, a model for masked words is a SPLADE model, as in sentence-transformers.
+    Raises ConfigError, naming the file and what it asks for, for anything that filbert would compute differently.
+    """
+    config = source.find("config.json")  # fixes the commit, so that the cache knows which others do not exist
+    path = source.find_if_known("modules.json")
+    if path is None:
+        return _of_masked_words(source.get("config.json") if config is None else config)
+    entries = read_entries(path, (*_KINDS, *_ROUTERS), _SUPPORTED)
+    kinds, folders = [kind for kind, _ in entries], [folder for _, folder in entries]
+    if kinds[:1] and kinds[0] in _ROUTERS and kinds[1:] in ([], ["Normalize"]):
+        modules = _read_router(source, folders[0])
+        if kinds[1:]:
+            check_normalize(source, folders[1])
+            for route in modules.routes.values():
+                route.normalize = True
+    else:
+        modules = SparseModules({"": _read_route(source, path, kinds, folders)})
+    read_settings(source, modules.settings, "SparseEncoder")
+    return modules
+
+
+def _of_masked_words(path: str) -> SparseModules:
+    names = read_object(path).get("architectures")
+    if not isinstance(names, list) or not any(str(name).endswith("ForMaskedLM") for name in names):
+        raise ConfigError(
+            f"{path}: architectures: found {names!r:.100}, expected a ...ForMaskedLM, as there is no modules.json"
+        )
+    return SparseModules({"": SpladeFiles()})
+
+
+def _read_route(source: Source, path: str, kinds: list[str], folders: list[str]) -> SpladeFiles | TableFiles:
+    """What some modules, one after the other, are together. `path`: the file that lists them."""
+    chain = kinds[:-1] if kinds[-1:] == ["Normalize"] else kinds
+    is_splade = len(chain) == 2 and chain[0] in _TRANSFORMERS and chain[1] == "SpladePooling"
+    if not is_splade and chain != ["SparseStaticEmbedding"]:
+        raise ConfigError(f"{path}: found modules {', '.join(kinds) or 'none'}, supported: {_SUPPORTED}")
+    normalize = chain != kinds
+    if normalize:
+        check_normalize(source, folders[-1])
+    if not is_splade:
+        return TableFiles(folders[0], normalize)
+    transformer = SentenceModules(transformer=folders[0])
+    _read_transformer(source, transformer, _TRANSFORMERS[kinds[0]])
+    pooling, activation = _read_pooling(source, folders[1])
+    return SpladeFiles(transformer, pooling, activation, normalize)
+
+
+def _read_transformer(source: Source, module: SentenceModules, tasks: tuple[str | None, ...]) -> None:
+    """tasks: what its transformer_task may be; None for a file that does not say."""
+    expected = {"transformer_task": tasks, "module_output_name": ("token_embeddings", None)}
+    found = read_transformer(source, module, expected)
+    if found is not None:
+        check_modality(*found, "logits")
+    elif None not in tasks:
+        where = within(module.transformer, "sentence_bert_config.json")
+        raise ConfigError(f"{source.name}: {where}: found no such file, expected one with transformer_task {tasks[0]}")
+
+
+def _read_pooling(source: Source, folder: str) -> tuple[str, str]:
+    path = source.get(within(folder, "config.json"))
+    config = read_object(path)
+    found = []
+    for key, supported in (("pooling_strategy", POOLINGS), ("activation_function", ACTIVATIONS)):
+        found.append(config.get(key, supported[0]))
+        if found[-1] not in supported:
+            raise ConfigError(f"{path}: {key}: found {found[-1]!r}, supported: {', '.join(supported)}")
+    # How wide vectors are, and how much memory is used, is known better.
+    known = {"pooling_strategy", "activation_function", "embedding_dimension", "word_embedding_dimension", "chunk_size"}
+    warn_about_unknown(path, config, known)
+    return found[0], found[1]
+
+
+def _read_router(source: Source, folder: str) -> SparseModules:
+    path = source.find(within(folder, "router_config.json"))
+    path = source.get(within(folder, "config.json")) if path is None else path  # as Asym called it
+    config = read_object(path)
+    warn_about_unknown(path, config, {"types", "structure", "parameters"})
+    types, structure = config.get("types"), config.get("structure")
+    parameters = config.get("parameters") or {}
+    if not all(isinstance(part, dict) for part in (types, structure, parameters)) or not types or not structure:
+        raise ConfigError(f"{path}: expected objects types, structure and parameters, the first two not empty")
+    kinds = {name: kind_of(path, class_name, _KINDS, _SUPPORTED) for name, class_name in types.items()}
+    routes = {}
+    for name, modules in structure.items():
+        if not name or not isinstance(modules, list) or not all(_is_in(kinds, module) for module in modules):
+            raise ConfigError(f"{path}: structure: {name!r}: found {modules!r:.100}, expected a list of names of types")
+        folders = [within(folder, module) for module in modules]
+        routes[name] = _read_route(source, path, [kinds[module] for module in modules], folders)
+    warn_about_unknown(path, parameters, {"default_route", "allow_empty_key", "route_mappings"})
+    default = parameters.get("default_route")
+    if default is None and parameters.get("allow_empty_key", True):
+        default = next(iter(routes))
+    mappings = _read_mappings(path, parameters.get("route_mappings") or {})
+    for name in (*mappings.values(), *([] if default is None else [default])):
+        if not _is_in(routes, name):
+            raise ConfigError(f"{path}: found route {name!r}, expected one of {', '.join(routes)}")
+    return SparseModules(routes, mappings=mappings, default_route=default)
+
+
+def _read_mappings(path: str, mappings: Any) -> dict[Any, str]:
+    """Routes by (task, modality), None for any of them."""
+    if not isinstance(mappings, dict):
+        raise ConfigError(f"{path}: route_mappings: found {mappings!r:.100}, expected an object")
+    read = {}
+    for text, name in mappings.items():
+        try:
+            task, modality = ast.literal_eval(text[:_LONGEST_KEY])
+            read[task, modality] = name
+        except (ValueError, SyntaxError, TypeError):
+            message = f"{path}: route_mappings: found {text!r:.100}, expected a task and a modality"
+            raise ConfigError(message) from None
+    return read
+
+
+def _is_in(names: Mapping[str, Any], name: Any) -> bool:
+    return isinstance(name, str) and name in names
