@@ -6,19 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from ..auto import AutoConfig, AutoModel
 from ..batching import batches, packed
 from ..checks import count, optional_count
-from ..configuration import PretrainedConfig, override
 from ..encoder import EncoderModel
 from ..errors import ConfigError
 from ..hub import Source
-from ..model_settings import load_config
 from ..progress import Bar
 from ..texts import as_texts
-from ..tokenization import NO_LIMIT, AutoTokenizer, Tokenizer
-from ..tokenizer_files import lowercase_first
-from .modules import SentenceModules, read_modules, unsaved_config
+from ..tokenization import Tokenizer
+from .loading import load_parts
+from .modules import SentenceModules, read_modules
 from .transformer import choose_prompt
 from .vectors import Floats, normalize, quantize, similarity
 
@@ -86,28 +83,8 @@ class SentenceEncoder:
         }
         source = Source(pretrained_model_name_or_path, revision=revision, **where)
         modules = read_modules(source)
-        where.update(revision=source.revision, subfolder=modules.transformer)
-        model = AutoModel.from_pretrained(
-            source.name,
-            add_pooling_layer=False,
-            device=device,
-            num_threads=num_threads,
-            dtype=dtype,
-            variant=variant,
-            mmap=mmap,
-            task=task,
-            config=configured(source, modules, where),
-            **where,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source.name, **where, **modules.tokenizer_settings)
-        if modules.do_lower_case:
-            lowercase_first(tokenizer.backend_tokenizer)
-        if modules.max_seq_length is not None and "model_max_length" not in modules.tokenizer_settings:
-            tokenizer.model_max_length = modules.max_seq_length
-        if modules.is_static:
-            tokenizer.model_max_length = NO_LIMIT
-        else:
-            tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_positions)
+        running = {"device": device, "num_threads": num_threads, "dtype": dtype, "variant": variant, "mmap": mmap}
+        model, tokenizer = load_parts(source, modules, where, task=task, **running)
         if truncate_dim is not None:
             modules.truncate_dim = truncate_dim
         return cls(model, tokenizer, modules)
@@ -219,17 +196,3 @@ class SentenceEncoder:
                     vectors[[chunk[index] for index in batch]] = found
                     bar.update(len(batch))
         return vectors
-
-
-def configured(source: Source, modules: SentenceModules, where: dict[str, Any]) -> PretrainedConfig | None:
-    """The encoder's configuration if it is not what config.json says: as the Transformer module sets it, or unsaved."""
-    inner = Source(source.name, **where)
-    if not modules.config_settings:
-        return unsaved_config(inner, modules)
-    config: PretrainedConfig = load_config(AutoConfig, inner)
-    if unknown := override(config, modules.config_settings):
-        raise ConfigError(
-            f"{source.name}: config_kwargs of the Transformer module: found {', '.join(unknown)}, which "
-            f"{type(config).__name__} does not have"
-        )
-    return config

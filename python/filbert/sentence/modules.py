@@ -1,6 +1,7 @@
 """What the files of a sentence-transformers model ask for: modules.json and the settings beside it."""
 
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,7 @@ def read_modules(source: Source) -> SentenceModules:
     modules.transformer = folders[0]
     modules.is_static = kinds[0] == "StaticEmbedding"
     if not modules.is_static:
-        _read_transformer(source, modules)
+        read_encoder(source, modules)
         _read_pooling(source, folders[1], modules)
     if modules.normalize:
         check_normalize(source, folders[-1])
@@ -109,10 +110,14 @@ def _is_causal(config: dict[str, Any]) -> bool:
     return first.endswith("ForCausalLM") and bool(config.get("is_causal", True))
 
 
-def _read_transformer(source: Source, modules: SentenceModules) -> None:
-    found = read_transformer(source, modules, _TASK)
+def read_encoder(
+    source: Source, modules: TransformerModule, own: Collection[str] = ()
+) -> tuple[str, dict[str, Any]] | None:
+    """As `read_transformer`, of a Transformer module that gives the vectors of tokens of a text."""
+    found = read_transformer(source, modules, _TASK, own)
     if found is not None:
         check_modality(*found, "last_hidden_state")
+    return found
 
 
 def _read_pooling(source: Source, folder: str, modules: SentenceModules) -> None:

@@ -13,9 +13,8 @@ from ..hub import Source
 from ..jsonfile import read_object
 from ..tasks import ForMaskedLM
 from ..tokenization import AutoTokenizer, Tokenizer
-from ..tokenizer_files import lowercase_first
 from ..weights import as_array, open_weights
-from .encoder import configured
+from .loading import load_parts
 from .sparse import Floats, SparseVector
 from .sparse_modules import SparseModules, SpladeFiles, TableFiles
 from .token_batches import token_batches
@@ -148,24 +147,9 @@ def load_routes(source: Source, modules: SparseModules, where: dict[str, Any], *
             continue
         folder = files.transformer.transformer
         if folder not in models:
-            models[folder] = _load_model(source, files, {**where, "subfolder": folder}, options)
+            models[folder] = load_parts(source, files.transformer, where, AutoModelForMaskedLM, **options)
         routes[name] = SpladeRoute(*models[folder], files)
     return routes
-
-
-def _load_model(
-    source: Source, files: SpladeFiles, where: dict[str, Any], options: dict[str, Any]
-) -> tuple[ForMaskedLM, Tokenizer]:
-    settings = files.transformer
-    config = configured(source, settings, where)
-    model = AutoModelForMaskedLM.from_pretrained(source.name, config=config, **where, **options)
-    tokenizer = AutoTokenizer.from_pretrained(source.name, **where, **settings.tokenizer_settings)
-    if settings.do_lower_case:
-        lowercase_first(tokenizer.backend_tokenizer)
-    if settings.max_seq_length is not None and "model_max_length" not in settings.tokenizer_settings:
-        tokenizer.model_max_length = settings.max_seq_length
-    tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_positions)
-    return model, tokenizer
 
 
 def _load_table(source: Source, files: TableFiles, where: dict[str, Any]) -> TableRoute:

@@ -47,15 +47,17 @@ class TransformerModule:
     default_prompt_name: str | None = None
 
 
-def read_entries(path: str, kinds: Collection[str], supported: str) -> list[tuple[str, str]]:
+def read_entries(
+    path: str, kinds: Collection[str], supported: str, packages: tuple[str, ...] = ("sentence_transformers.",)
+) -> list[tuple[str, str]]:
     """The modules that a modules.json names, each with its folder. Raises ConfigError for any but `kinds`.
 
-    supported: what is, for messages.
+    supported: what is, for messages. packages: what the names of their classes may begin with.
     """
     entries = read_json(path)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{path}: expected a list of objects, one a module")
-    names = [kind_of(path, entry.get("type"), kinds, supported) for entry in entries]
+    names = [kind_of(path, entry.get("type"), kinds, supported, packages) for entry in entries]
     folders = [entry.get("path") or "" for entry in entries]
     if not all(isinstance(folder, str) for folder in folders):
         raise ConfigError(f"{path}: found paths {folders!r}, expected strings")
@@ -64,27 +66,33 @@ def read_entries(path: str, kinds: Collection[str], supported: str) -> list[tupl
     return list(zip(names, folders, strict=True))
 
 
-def kind_of(path: str, class_name: Any, kinds: Collection[str], supported: str) -> str:
+def kind_of(
+    path: str,
+    class_name: Any,
+    kinds: Collection[str],
+    supported: str,
+    packages: tuple[str, ...] = ("sentence_transformers.",),
+) -> str:
     """The last part of the name of a module's class, which has moved from file to file. Raises ConfigError."""
     kind = str(class_name).rsplit(".", 1)[-1]
-    if kind not in kinds or not str(class_name).startswith("sentence_transformers."):
+    if kind not in kinds or not str(class_name).startswith(packages):
         raise ConfigError(f"{path}: found module {class_name!r}, supported: {supported}")
     return kind
 
 
 def read_transformer(
-    source: Source, module: TransformerModule, expected: Mapping[str, tuple[Any, ...]]
+    source: Source, module: TransformerModule, expected: Mapping[str, tuple[Any, ...]], own: Collection[str] = ()
 ) -> tuple[str, dict[str, Any]] | None:
     """Reads the settings in the folder `module.transformer`, and gives their path and all of them.
 
-    expected: the values that some keys may have, beside those that are the same for all models. None if there is no
-    such file. Raises ConfigError for what cannot be honoured.
+    expected: the values that some keys may have, beside those that are the same for all models. own: keys of which the
+    caller sees to it. None if there is no such file. Raises ConfigError for what cannot be honoured.
     """
     path = next(filter(None, (source.find(within(module.transformer, name)) for name in _CONFIGS)), None)
     if path is None:
         return None
     config = read_object(path)
-    expected = {**_DEFAULTS, **expected}
+    expected = {key: values for key, values in {**_DEFAULTS, **expected}.items() if key not in own}
     for key, allowed in expected.items():
         if config.get(key) not in allowed:
             raise ConfigError(f"{path}: {key}: found {config.get(key)!r}, supported: {json.dumps(allowed[0])}")
@@ -94,7 +102,7 @@ def read_transformer(
     module.config_settings = _keywords(path, config, "config_kwargs")
     if model_settings := _keywords(path, config, "model_kwargs"):
         raise ConfigError(f"{path}: model_kwargs: found {model_settings!r}, which filbert cannot honour")
-    known = {"max_seq_length", "do_lower_case", "modality_config", "unpad_inputs", *expected}
+    known = {"max_seq_length", "do_lower_case", "modality_config", "unpad_inputs", *expected, *own}
     warn_about_unknown(path, config, known | {*_KEYWORDS, *_KEYWORDS.values()})
     return path, config
 

@@ -1,0 +1,57 @@
+"""The encoder and the tokenizer that a model of sentence-transformers begins with."""
+
+from typing import Any
+
+from ..auto import AutoConfig, AutoModel
+from ..configuration import PretrainedConfig, override
+from ..errors import ConfigError
+from ..hub import Source
+from ..model_settings import load_config
+from ..tokenization import NO_LIMIT, AutoTokenizer, Tokenizer
+from ..tokenizer_files import lowercase_first
+from .modules import unsaved_config
+from .transformer import TransformerModule
+
+
+def load_parts(
+    source: Source, module: TransformerModule, hub: dict[str, Any], auto: Any = AutoModel, **options: Any
+) -> tuple[Any, Tokenizer]:
+    """The encoder, a base model without its pooler, and the tokenizer, whose `model_max_length` the model can take.
+
+    Args:
+        source: the model, some file of which was looked for. hub: the keywords it was made with, but for the revision.
+        module: where the encoder lies, and what is set over its files.
+        auto: what chooses the class of the model.
+        options: keywords of `EncoderModel.from_pretrained` for what it is run on and in.
+
+    Raises ConfigError, WeightsError, InputError, DeviceError and OSError.
+    """
+    where = {**hub, "revision": source.revision, "subfolder": module.transformer}
+    config = _configured(source, module, where)
+    if auto is AutoModel:
+        options["add_pooling_layer"] = False
+    model = auto.from_pretrained(source.name, config=config, **options, **where)
+    tokenizer = AutoTokenizer.from_pretrained(source.name, **where, **module.tokenizer_settings)
+    if module.do_lower_case:
+        lowercase_first(tokenizer.backend_tokenizer)
+    if module.max_seq_length is not None and "model_max_length" not in module.tokenizer_settings:
+        tokenizer.model_max_length = module.max_seq_length
+    if module.is_static:
+        tokenizer.model_max_length = NO_LIMIT
+    else:
+        tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_positions)
+    return model, tokenizer
+
+
+def _configured(source: Source, module: TransformerModule, where: dict[str, Any]) -> PretrainedConfig | None:
+    """The encoder's configuration if it is not what config.json says: as the Transformer module sets it, or unsaved."""
+    inner = Source(source.name, **where)
+    if not module.config_settings:
+        return unsaved_config(inner, module)
+    config: PretrainedConfig = load_config(AutoConfig, inner)
+    if unknown := override(config, module.config_settings):
+        raise ConfigError(
+            f"{source.name}: config_kwargs of the Transformer module: found {', '.join(unknown)}, which "
+            f"{type(config).__name__} does not have"
+        )
+    return config
