@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .sentence import CrossEncoder as CrossEncoder
     from .sentence import SentenceEncoder as SentenceEncoder
     from .sentence import SparseEncoder as SparseEncoder
+    from .sentence.multi_vector_encoder import MultiVectorEncoder as MultiVectorEncoder
     from .tokenization import AutoTokenizer as AutoTokenizer
 
 _MODULE_OF = {
@@ -60,6 +61,7 @@ _MODULE_OF = {
     "DeviceError": "errors",
     "FilbertError": "errors",
     "InputError": "errors",
+    "MultiVectorEncoder": "sentence.multi_vector_encoder",
     "SentenceEncoder": "sentence",
     "SparseEncoder": "sentence",
     "UnsafePickleError": "errors",
