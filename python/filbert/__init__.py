@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .sentence import CrossEncoder as CrossEncoder
     from .sentence import SentenceEncoder as SentenceEncoder
     from .sentence import SparseEncoder as SparseEncoder
+    from .sentence.bge_m3 import BGEM3Encoder as BGEM3Encoder
     from .sentence.multi_vector_encoder import MultiVectorEncoder as MultiVectorEncoder
     from .tokenization import AutoTokenizer as AutoTokenizer
 
@@ -56,6 +57,7 @@ _MODULE_OF = {
     "AutoModelForQuestionAnswering": "auto",
     "AutoModelForMaskedLM": "auto",
     "AutoTokenizer": "tokenization",
+    "BGEM3Encoder": "sentence.bge_m3",
     "ConfigError": "errors",
     "CrossEncoder": "sentence",
     "DeviceError": "errors",
