@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import test_hub
 import torch_files
 from late_interaction import random_texts
 from text_models import ODD_TEXTS, write_json
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from filbert import BGEM3Encoder, InputError, SentenceEncoder, WeightsError, XLMRobertaConfig, XLMRobertaModel
 
+hub = test_hub.hub  # the fixture
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 PIECES = sorted({character for text in ODD_TEXTS for character in f"\u2581{text}" if character.isprintable()})
 WORDS = ["\u2581the", "\u2581cat", "\u2581word", "ing", "un", "able", "\u2581hello", "day", "\u2581"]
@@ -301,6 +303,18 @@ def test_half_precision_as_on_the_hub(folder, tmp_path, everything):
     found = BGEM3Encoder.from_pretrained(folder).encode(TEXTS[:50], return_colbert_vecs=True)
     for rows, expected in zip(found["colbert_vecs"], everything["colbert_vecs"], strict=False):
         assert rows == pytest.approx(expected, abs=5e-3)  # float16 keeps 11 bits of the weights
+
+
+def test_from_the_hub(hub, folder, encoder):
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    hub.add("org/m3", {**files, "README.md": b"#", "onnx/model.onnx": b"x"})
+    wanted = {"return_dense": True, "return_sparse": True, "return_colbert_vecs": True}
+    found = BGEM3Encoder.from_pretrained("org/m3").encode(TEXTS[:20], **wanted)
+    assert bits(found) == bits(encoder.encode(TEXTS[:20], **wanted))
+    del files["colbert_linear.pt"]
+    hub.add("org/m3", files)
+    with pytest.raises(FileNotFoundError, match=r"org/m3: no colbert_linear\.pt in that repository"):
+        BGEM3Encoder.from_pretrained("org/m3")
 
 
 def test_it_does_not_need_torch(folder):

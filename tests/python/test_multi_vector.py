@@ -11,8 +11,10 @@ import warnings
 import checkpoints
 import numpy as np
 import pytest
+import test_hub
 from late_interaction import (
     CONFIG,
+    FORMATS,
     VOCABULARY,
     WIDTH,
     encoder_folder,
@@ -32,6 +34,7 @@ from tokenizers import processors
 from filbert import AutoTokenizer, ConfigError, InputError, MultiVectorEncoder, SentenceEncoder, WeightsError
 from filbert.sentence import maxsim
 
+hub = test_hub.hub  # the fixture
 TEXTS = random_texts(240)
 METHODS = ("encode_query", "encode_document", "encode")
 # Vectors of length 1 in float32: some tens of roundings apart.
@@ -391,6 +394,23 @@ def test_threads(encoder):
     for thread in threads:
         thread.join()
     assert results == [expected] * len(results)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_from_the_hub(hub, tmp_path, monkeypatch, name):
+    folder = FORMATS[name](tmp_path / "model")
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    hub.add("org/colbert", {**files, "README.md": b"#", "colbert_linear.pt": b"x"})
+    expected = [rows.tobytes() for rows in MultiVectorEncoder.from_pretrained(folder).encode_query(TEXTS[:20])]
+    found = MultiVectorEncoder.from_pretrained("org/colbert").encode_query(TEXTS[:20])
+    assert [rows.tobytes() for rows in found] == expected
+    fetched = {path.split("/resolve/")[1].split("/", 1)[1] for method, path in hub.requests if method == "GET"}
+    assert fetched == set(files)
+    test_hub.go_offline(monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = MultiVectorEncoder.from_pretrained("org/colbert", local_files_only=True).encode_query(TEXTS[:20])
+    assert [rows.tobytes() for rows in found] == expected
 
 
 def test_it_does_not_need_torch(tmp_path):

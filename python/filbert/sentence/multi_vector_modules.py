@@ -104,7 +104,7 @@ def _read_settings(source: Source, usual: str, modules: MultiVectorModules) -> t
 
 
 def _read_mask(source: Source, folder: str, modules: MultiVectorModules) -> None:
-    path = source.find(within(folder, "config.json"))
+    path = source.find_if_known(within(folder, "config.json"))
     if path is None:
         return
     config = read_object(path)
@@ -122,7 +122,7 @@ def _read_mask(source: Source, folder: str, modules: MultiVectorModules) -> None
 
 def _normalizes_tokens(source: Source, folder: str) -> bool:
     """Whether a Normalize module is for vectors of tokens. One for those of sentences finds none."""
-    path = source.find(within(folder, "config.json"))
+    path = source.find_if_known(within(folder, "config.json"))
     config = read_object(path) if path is not None else {}
     names = [config.get("module_input_name") or _SENTENCE]
     names.append(config.get("module_output_name") or names[0])
