@@ -257,7 +257,7 @@ Output Model::forward(const TokenBatch& batch, const ForwardOptions& options) co
   buffers.last_hidden_state = buffer(result.last_hidden_state, tokens * impl_->size.hidden);
   if (options.head && impl_->head) {
     const std::size_t all = impl_->info.head_per_token ? tokens : batch.sequences;
-    const std::size_t rows = options.head_tokens.empty() ? all : options.head_tokens.size();
+    const std::size_t rows = options.head_tokens ? options.head_tokens->size() : all;
     buffers.head = buffer(result.head, rows * impl_->info.head_width);
   }
   if (options.hidden_states) {

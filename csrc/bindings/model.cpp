@@ -61,9 +61,9 @@ std::vector<py::ssize_t> head_shape(const filbert::ModelInfo& info, std::pair<py
   return {batch.first, batch.second, width};
 }
 
-std::span<const std::int64_t> span_of(const std::optional<Int64Array>& numbers) {
-  if (!numbers) return {};
-  return {numbers->data(), static_cast<std::size_t>(numbers->size())};
+std::optional<std::span<const std::int64_t>> span_of(const std::optional<Int64Array>& numbers) {
+  if (!numbers) return std::nullopt;
+  return std::span(numbers->data(), static_cast<std::size_t>(numbers->size()));
 }
 
 py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std::optional<ByteArray>& attention_mask,
@@ -115,7 +115,7 @@ py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std:
     filbert::ForwardOptions options;
     options.interrupted = [&] { return released.interrupted(); };
     options.head_tokens = span_of(head_tokens);
-    if (!(head_tokens && head_tokens->size() == 0)) model.forward(batch, buffers, options);
+    model.forward(batch, buffers, options);
   }
   return py::make_tuple(last, head, states, probabilities);
 }
@@ -150,7 +150,6 @@ FloatArray run(const filbert::Model& model, const Int64Array& ids, const Int64Ar
                                    : std::vector<py::ssize_t>{ids.size(), hidden});
   filbert::OutputBuffers buffers;
   (head ? buffers.head : buffers.last_hidden_state) = out.mutable_data();
-  if (head_tokens && head_tokens->size() == 0) return out;
   {
     ReleasedGil released;
     filbert::ForwardOptions options;

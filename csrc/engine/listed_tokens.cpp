@@ -6,17 +6,18 @@
 
 namespace filbert {
 
-ListedTokens::ListedTokens(std::span<const std::int64_t> listed, const PackedTokens& packed, const Layout& layout) {
-  if (listed.empty()) return;
+ListedTokens::ListedTokens(const std::optional<std::span<const std::int64_t>>& listed, const PackedTokens& packed,
+                           const Layout& layout)
+    : is_all_(!listed) {
+  if (!listed || listed->empty()) return;
   std::vector<std::size_t> token_at(layout.rows, PackedTokens::kNowhere);
   for (std::size_t token = 0; token < packed.tokens(); ++token)
     if (packed.row[token] != PackedTokens::kNowhere) token_at[packed.row[token]] = token;
-  for (std::size_t i = 0; i < listed.size(); ++i) {
-    const std::int64_t place = listed[i];
+  for (std::size_t i = 0; i < listed->size(); ++i) {
+    const std::int64_t place = (*listed)[i];
     const std::string name = "head_tokens[" + std::to_string(i) + "]: found " + std::to_string(place);
     if (place < 0 || static_cast<std::uint64_t>(place) >= layout.rows)
-      throw InputError(name + ", but the batch has places 0 to " +
-                       std::to_string(static_cast<std::int64_t>(layout.rows) - 1));
+      throw InputError(name + ", but the batch has " + std::to_string(layout.rows) + " places");
     const std::size_t token = token_at[static_cast<std::size_t>(place)];
     if (token == PackedTokens::kNowhere) throw InputError(name + ", where the token is masked");
     tokens_.push_back(token);

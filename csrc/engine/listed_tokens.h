@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -11,11 +12,12 @@ namespace filbert {
 
 class ListedTokens {
  public:
-  // listed: where they stand in the caller's batch; empty: all are wanted. Throws InputError for what is not in the
+  // listed: where they stand in the caller's batch; if absent, all are wanted. Throws InputError for what is not in the
   // batch, or masked.
-  ListedTokens(std::span<const std::int64_t> listed, const PackedTokens& packed, const Layout& layout);
+  ListedTokens(const std::optional<std::span<const std::int64_t>>& listed, const PackedTokens& packed,
+               const Layout& layout);
 
-  bool is_all() const { return tokens_.empty(); }
+  bool is_all() const { return is_all_; }
 
   // Those of a pass: which of its tokens, and where each is in the list.
   struct OfPass {
@@ -25,6 +27,7 @@ class ListedTokens {
   OfPass of(const PackedTokens& packed, const Pass& pass) const;
 
  private:
+  bool is_all_;
   std::vector<std::size_t> tokens_;  // of the packed batch
 };
 

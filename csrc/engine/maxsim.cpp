@@ -17,6 +17,9 @@ namespace {
 // Rows that are taken at a time, or one set with more.
 constexpr std::size_t kQueryRows = 1024, kDocumentRows = 4096;
 
+// Multiply-adds that take less time than waking other threads.
+constexpr std::size_t kWorkOfOneThread = std::size_t{1} << 22;
+
 // Sets [begin, end) of many.
 struct Sets {
   const VectorSets& all;
@@ -61,9 +64,10 @@ void find_largest(const Ops& ops, const Weight& queries, std::size_t columns, co
 }  // namespace
 
 void maxsim(const VectorSets& queries, const VectorSets& documents, std::size_t width, float* scores, int threads) {
-  for (const VectorSets* sets : {&queries, &documents})
-    count_tokens({.ids = nullptr, .cu_seqlens = sets->bounds, .sequences = sets->count});
-  const OpenedDevice device = open_device("cpu", threads, DType::f32);
+  const TokenBatch query_batch = {.cu_seqlens = queries.bounds, .sequences = queries.count};
+  const TokenBatch document_batch = {.cu_seqlens = documents.bounds, .sequences = documents.count};
+  const std::size_t work = count_tokens(query_batch) * count_tokens(document_batch) * width;
+  const OpenedDevice device = open_device("cpu", work < kWorkOfOneThread ? 1 : threads, DType::f32);
   const Ops& ops = *device.ops;
   std::vector<float> products, largest;
   for_each_part(queries, kQueryRows, [&](const Sets& asked) {

@@ -71,8 +71,8 @@ class Positions {
 }  // namespace
 
 std::size_t count_tokens(const TokenBatch& batch) {
-  if (batch.sequences == 0) return 0;
   const std::int64_t* bounds = batch.cu_seqlens;
+  if (bounds == nullptr && batch.sequences == 0) return 0;
   if (bounds[0] != 0) throw InputError("cu_seqlens begins with " + std::to_string(bounds[0]) + "; expected 0");
   for (std::size_t s = 0; s < batch.sequences; ++s)
     if (bounds[s + 1] < bounds[s])

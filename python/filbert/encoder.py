@@ -239,6 +239,8 @@ class EncoderModel(ModuleHabits):
         token gives zeros, an empty batch an empty result. Raises InputError (with row and column for ids out of range)
         and MemoryError.
         """
+        if "positions" in others:
+            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument 'positions'")
         return self._call(
             (input_ids, attention_mask, token_type_ids, position_ids),
             output_hidden_states=output_hidden_states,
@@ -269,7 +271,7 @@ class EncoderModel(ModuleHabits):
         with_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         with_attentions = config.output_attentions if output_attentions is None else output_attentions
         inputs = prepare(*arguments)
-        head_tokens = None if positions is None else places_of(positions, inputs.input_ids.shape)
+        head_tokens = None if positions is None else places_of(positions, inputs)
         pattern = next(filter(None, map(like, arguments)), None)
         allocate = None
         if pattern is not None and pattern.device == self.device != "cpu" and not with_attentions:

@@ -34,9 +34,13 @@ def prepare(input_ids: Any, attention_mask: Any, token_type_ids: Any, position_i
     return Inputs(_as_int64("input_ids", ids), mask, types, positions)
 
 
-def places_of(positions: Any, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Where in a batch of that shape tokens stand, row by row: of rows and columns [n, 2]. Raises InputError."""
-    pairs, _ = _matrix("positions", positions if len(positions) else np.zeros((0, 2), np.int64))
+def places_of(positions: Any, inputs: Inputs) -> npt.NDArray[np.int64]:
+    """Where in a batch tokens stand, counted row by row: of rows and columns [n, 2]. Raises InputError."""
+    shape, mask = inputs.input_ids.shape, inputs.attention_mask
+    if hasattr(positions, "__next__"):
+        positions = list(positions)
+    is_empty = hasattr(positions, "__len__") and len(positions) == 0
+    pairs, _ = _matrix("positions", np.zeros((0, 2), np.int64) if is_empty else positions)
     _expect_integers("positions", pairs)
     if pairs.shape[1] != 2:
         raise InputError(f"positions: found shape {list(pairs.shape)}, expected [n, 2]: rows and columns")
@@ -45,6 +49,8 @@ def places_of(positions: Any, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
             raise InputError(
                 f"positions {index}: found row {row}, column {column}, the batch has {shape[0]} rows of {shape[1]}"
             )
+        if mask is not None and not mask[row, column]:
+            raise InputError(f"positions {index}: found row {row}, column {column}, where the token is masked")
     return _as_int64("positions", pairs[:, 0].astype(np.int64) * shape[1] + pairs[:, 1].astype(np.int64))
 
 

@@ -56,6 +56,11 @@ TEST_CASE("heads: a row a token, of all, of some, and the largest of a sequence"
                        some.head.begin() + static_cast<std::ptrdiff_t>((i + 1) * width),
                        all.head.begin() + wanted[i] * static_cast<std::ptrdiff_t>(width)));
 
+    options.head_tokens = std::vector<std::int64_t>{};
+    const Output none = model.forward(texts.batch(), options);
+    CHECK(none.head.empty());
+    CHECK(none.last_hidden_state == all.last_hidden_state);
+
     std::vector<float> largest(rows.size() * width);
     model.max_head(texts.batch(), largest.data());
     for (std::size_t s = 0; s < rows.size(); ++s)
@@ -76,9 +81,9 @@ TEST_CASE("heads: bad tokens are named, and a head that has none refuses them") 
   for (const std::int64_t place : {-1, 4}) {
     const std::vector<std::int64_t> wanted = {0, place};
     options.head_tokens = wanted;
-    CHECK_THROWS_WITH_AS(
-        tags.forward(texts.batch(), options),
-        ("head_tokens[1]: found " + std::to_string(place) + ", but the batch has places 0 to 3").c_str(), InputError);
+    CHECK_THROWS_WITH_AS(tags.forward(texts.batch(), options),
+                         ("head_tokens[1]: found " + std::to_string(place) + ", but the batch has 4 places").c_str(),
+                         InputError);
   }
   const Model texts_model = model_for(Task::sequence_classification, kTinyConfig);
   CHECK_THROWS_AS(texts_model.forward(texts.batch(), options), InputError);

@@ -503,7 +503,7 @@ def test_keywords(folder):
         ({"model_kwargs": {"device_map": "auto"}}, InputError, "device_map: found 'auto'; device="),
         ({"model_kwargs": {"rope": 3}}, TypeError, "unexpected keyword arguments: rope"),
         ({"config_kwargs": {"rope": 3}}, ConfigError, "config_kwargs: found rope, which BertConfig does not have"),
-        ({"automodel_args": {}}, TypeError, "automodel_args"),
+        ({"hidden_size": 3}, TypeError, "hidden_size"),
     ):
         with pytest.raises(error, match=message):
             CrossEncoder(folder, **arguments)
@@ -620,3 +620,16 @@ def test_from_the_hub(hub, tmp_path, monkeypatch):
     test_hub.go_offline(monkeypatch)
     again = CrossEncoder.from_pretrained("org/reranker", local_files_only=True)
     assert again.predict(PAIRS, prompt_name="query").tobytes() != expected.tobytes()
+
+
+def test_keywords_by_their_older_names(tmp_path):
+    folder = model_folder(tmp_path)
+    pairs = [("a cat", "the dog"), ("sun", "day")]
+    expected = CrossEncoder(folder, model_kwargs={"dtype": "bfloat16"}, activation_fn=np.tanh).predict(pairs)
+    with pytest.warns(DeprecationWarning, match="'automodel_args' is the older name of 'model_kwargs'"):
+        older = CrossEncoder(folder, automodel_args={"dtype": "bfloat16"}, default_activation_function=np.tanh)
+    assert older.predict(pairs).tobytes() == expected.tobytes()
+    with pytest.warns(DeprecationWarning, match="'activation_fct' is the older name of 'activation_fn'"):
+        assert older.predict(pairs, activation_fct=np.tanh).tobytes() == expected.tobytes()
+    with pytest.raises(TypeError, match="got both 'activation_fn' and 'activation_fct'"):
+        older.rank("a", ["b"], activation_fn=np.tanh, activation_fct=np.tanh)

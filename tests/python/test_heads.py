@@ -117,9 +117,16 @@ def test_logits_of_some_positions(vocabulary):
     some = model(ids, attention_mask=mask, positions=pairs).logits
     assert some.tobytes() == every[tuple(np.transpose(pairs))].tobytes()
     assert model(ids, positions=np.argwhere(ids == 12)).logits.shape == (0, vocabulary)
-    assert model(ids, positions=[]).logits.shape == (0, vocabulary)
+    none = model(ids, attention_mask=mask, positions=[], output_hidden_states=True)
+    assert none.logits.shape == (0, vocabulary)
+    states = model(ids, attention_mask=mask, output_hidden_states=True).hidden_states
+    assert [each.tobytes() for each in none.hidden_states] == [each.tobytes() for each in states]
+    assert model(ids, attention_mask=mask, positions=iter(pairs)).logits.tobytes() == some.tobytes()
+    with pytest.raises(InputError, match="token id 9999"):
+        model([[9999]], positions=[])
     for bad, message in (
-        ([[0, 0]], "where the token is masked"),
+        ([[1, 2], [0, 0]], "positions 1: found row 0, column 0, where the token is masked"),
+        (3, "positions"),
         ([[2, 0]], "positions 0: found row 2, column 0, the batch has 2 rows of 4"),
         ([[0, 1], [0, -1]], "positions 1: found row 0, column -1"),
         ([[0, 1, 2]], r"positions: found shape \[1, 3\], expected \[n, 2\]"),

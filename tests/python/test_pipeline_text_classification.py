@@ -8,8 +8,8 @@ from pipeline_references import KINDS, assert_alike, fitting, model_folder, plai
 from text_models import ODD_TEXTS
 
 from filbert import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, ConfigError, InputError, pipeline
-from filbert.pipelines.scores import sigmoid, softmax
 from filbert.pipelines.text_classification import TextClassificationPipeline
+from filbert.scores import sigmoid, softmax
 
 TASK = "text-classification"
 TEXTS = [*ODD_TEXTS, *random_texts(200)]
@@ -282,3 +282,17 @@ def test_large_logits_overflow_nothing():
 
 def test_what_it_says_of_itself(classifier):
     assert repr(classifier).startswith("TextClassificationPipeline(BertForSequenceClassification(")
+
+
+def test_keywords_of_transformers_that_change_nothing(tmp_path):
+    folder = plain(tmp_path / "model")
+    usual = {"framework": "pt", "use_fast": True, "num_workers": 2, "device_map": None, "torch_dtype": "bfloat16"}
+    classifier = pipeline(TASK, folder, **usual)
+    assert classifier.model.dtype == "bfloat16"
+    assert classifier.device == "cpu"
+    with pytest.raises(InputError, match="device says where the model runs"):
+        pipeline(TASK, folder, device_map="auto")
+    with pytest.raises(InputError, match="framework: found 'tf'"):
+        pipeline(TASK, folder, framework="tf")
+    with pytest.raises(InputError, match="tokenizer: found a dict, expected a folder"):
+        pipeline(TASK, folder, tokenizer={})

@@ -211,3 +211,19 @@ def test_bad_options(classifier, options, message):
 def test_unknown_options(classifier):
     with pytest.raises(TypeError, match="unexpected keyword arguments: multi_class"):
         classifier("the cat", LABELS, multi_class=True)
+
+
+def test_many_labels_are_not_all_tokenised_at_once(classifier, monkeypatch):
+    taken = []
+    sequences = type(classifier).sequences
+    monkeypatch.setattr(
+        type(classifier),
+        "sequences",
+        lambda self, items, *rest: taken.append(len(items)) or sequences(self, items, *rest),
+    )
+    texts = ["the cat runs"] * 60
+    labels = [f"label {number}" for number in range(500)]
+    found = classifier(texts, candidate_labels=labels)
+    assert len(found) == 60
+    assert len(taken) > 1
+    assert max(taken) * len(labels) * 100 < 2**21

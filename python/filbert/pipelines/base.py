@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -96,6 +96,11 @@ class Pipeline:
         found = list(results)
         return self.single(found[0], settings) if single else found
 
+    @property
+    def device(self) -> str:
+        """What the model runs on."""
+        return self.model.device
+
     # What a task is.
 
     def items(self, inputs: Any, options: Any) -> tuple[bool, list[Any] | Iterator[Any]]:
@@ -113,6 +118,13 @@ class Pipeline:
     def result(self, item: Any, sequences: list[Sequence], outputs: list[Any], options: Any) -> Any:
         """The result for an item from what was kept for its sequences."""
         raise NotImplementedError
+
+    def characters(self, item: Any, options: Any) -> int:
+        """How many the sequences of an item have, about: of very many, fewer items are taken at a time."""
+        if isinstance(item, str):
+            return len(item)
+        parts = item.values() if isinstance(item, dict) else item if isinstance(item, list | tuple) else ()
+        return sum(len(part) for part in parts if isinstance(part, str))
 
     def single(self, result: Any, options: Any) -> Any:
         """What is returned for an item that did not come in a list."""
@@ -178,7 +190,7 @@ class Pipeline:
         first = 0
         at_once = self.of_list if total is not None else batch_size or self.of_iterator
         with Bar(total, show, self.task) as bar:
-            for chunk in _chunks(items, at_once):
+            for chunk in _chunks(items, at_once, lambda item: self.characters(item, options)):
                 found = self.sequences(chunk, first, options)
                 counts = [len(sequences) for sequences in found]
                 number_of = np.repeat(np.arange(first, first + len(chunk)), counts)
@@ -236,11 +248,7 @@ class Pipeline:
             if not ids and not self.model.is_per_token:
                 raise InputError(f"{name}: has no tokens, which leaves nothing to classify")
             if max(ids, default=0) >= self.model.vocabulary:
-                token = self.tokenizer.convert_ids_to_tokens(max(ids))
-                raise InputError(
-                    f"{name}: token {token!r} has id {max(ids)}, and the model has vectors for ids from 0 to "
-                    f"{self.model.vocabulary - 1}"
-                )
+                raise self.tokenizer.beyond(self.model.vocabulary, "input", [int(number_of[index])], [ids])
             if len(ids) > self.model.max_positions:
                 raise InputError(
                     f"{name}: has {len(ids)} tokens, but the model has {self.model.max_positions} positions; "
@@ -251,23 +259,15 @@ class Pipeline:
         return f"{type(self).__name__}({self.model!r})"
 
 
-def _chunks(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
+def _chunks(items: Iterable[Any], most: int, length: Callable[[Any], int]) -> Iterator[list[Any]]:
     """The items in lists of at most so many, and of fewer where their texts are very long."""
     chunk: list[Any] = []
     characters = 0
     for item in items:
         chunk.append(item)
-        characters += _length(item)
+        characters += length(item)
         if len(chunk) == most or characters >= _CHARACTERS:
             yield chunk
             chunk, characters = [], 0
     if chunk:
         yield chunk
-
-
-def _length(item: Any) -> int:
-    """Characters of a text, of several, or of what is no text."""
-    if isinstance(item, str):
-        return len(item)
-    parts = item.values() if isinstance(item, dict) else item if isinstance(item, list | tuple) else ()
-    return sum(len(part) for part in parts if isinstance(part, str))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from .scores import Floats
+from ..scores import Floats
 
 Entity = dict[str, Any]
 Join = Callable[[list[str]], str]  # from tokens to the text that they stand for

@@ -8,7 +8,7 @@ from typing import Any
 from .. import auto
 from ..checks import integer
 from ..encoder import EncoderModel
-from ..errors import ConfigError
+from ..errors import ConfigError, InputError
 from ..hub import HUB_KEYWORDS, Source
 from ..model_settings import load_config
 from ..tokenization import AutoTokenizer, Tokenizer
@@ -57,6 +57,12 @@ def pipeline(
     token: str | bool | None = None,
     device: Any = None,
     dtype: Any = None,
+    torch_dtype: Any = None,
+    device_map: None = None,
+    framework: str | None = None,
+    use_fast: bool = True,
+    num_workers: int | None = None,
+    pipeline_class: None = None,
     num_threads: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
@@ -75,7 +81,10 @@ def pipeline(
         device: "cpu", "cuda", "cuda:1", "auto", the number of a GPU, or -1 or None for the CPU.
         dtype, num_threads, revision, token, cache_dir, local_files_only: see `AutoModel.from_pretrained`; of a dtype of
             None the model computes in float32.
-        trust_remote_code: ignored; code of a repository is never run.
+        torch_dtype: the older name of dtype.
+        trust_remote_code, use_fast, num_workers: ignored: code of a repository is never run, tokenizers are fast, and
+            the engine is parallel inside. framework: "pt" or None, which change nothing.
+        device_map, pipeline_class: None; there is nothing else.
         model_kwargs: further keywords of `from_pretrained`.
         batch_size: see `Pipeline.__call__`.
         options: defaults of the calls, such as top_k.
@@ -89,6 +98,11 @@ def pipeline(
         InputError, DeviceError, OSError, MemoryError: see `from_pretrained`.
         TypeError: an option that the task does not have.
     """
+    if device_map is not None or pipeline_class is not None:
+        raise InputError("device_map, pipeline_class: found one, expected None: device says where the model runs")
+    if framework not in (None, "pt"):
+        raise InputError(f"framework: found {framework!r}, expected None or 'pt'")
+    dtype = torch_dtype if dtype is None else dtype
     hub: dict[str, Any] = {
         "revision": revision,
         "token": token,
@@ -104,29 +118,30 @@ def pipeline(
     if task is None:
         task = _task_of(model, config, hub)
     module, name, _ = TASKS[task]
-    pipeline_class: type[Pipeline] = getattr(import_module(f".{module}", __package__), name)
+    chosen: type[Pipeline] = getattr(import_module(f".{module}", __package__), name)
     if isinstance(model, EncoderModel):
         loaded, where = model, model.name_or_path
-        if loaded.auto_class != pipeline_class.auto_class:
-            raise ConfigError(
-                f"task {task!r} takes a model of {pipeline_class.auto_class}, found {type(loaded).__name__}"
-            )
+        if loaded.auto_class != chosen.auto_class:
+            raise ConfigError(f"task {task!r} takes a model of {chosen.auto_class}, found {type(loaded).__name__}")
     else:
         where = os.fspath(model)
-        loaded = getattr(auto, pipeline_class.auto_class).from_pretrained(
+        loaded = getattr(auto, chosen.auto_class).from_pretrained(
             model,
             config=config,
             device=_device_name(device),
             dtype=dtype,
             num_threads=num_threads,
-            **{**hub, **pipeline_class.model_keywords, **(model_kwargs or {})},
+            **{**hub, **chosen.model_keywords, **(model_kwargs or {})},
         )
     if not isinstance(tokenizer, Tokenizer):
+        if not isinstance(tokenizer, str | os.PathLike | None):
+            found = type(tokenizer).__name__
+            raise InputError(f"tokenizer: found a {found}, expected a folder, an id on the hub or one of AutoTokenizer")
         name = where if tokenizer is None else os.fspath(tokenizer)
         if not name:
             raise ConfigError("tokenizer: found None, expected one: the model does not say where it comes from")
         tokenizer = AutoTokenizer.from_pretrained(name, **hub)
-    return pipeline_class(loaded, tokenizer, batch_size, **options)
+    return chosen(loaded, tokenizer, batch_size, **options)
 
 
 def _usual_model(task: str | None) -> str:

@@ -65,7 +65,7 @@ class FeatureExtractionPipeline(Pipeline):
         return [[found] for found in self.tokenize(items, **keywords)]
 
     def result(self, item: Any, sequences: list[Sequence], outputs: list[Floats], options: Any) -> Any:
-        features = outputs[0][None]
+        features = outputs[0][None].copy()  # or the rows of the whole forward stay in memory
         if options.return_tensors == "np":
             return features
         if options.return_tensors:

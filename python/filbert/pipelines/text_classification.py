@@ -9,9 +9,10 @@ import numpy as np
 from ..checks import optional_count
 from ..configuration import PretrainedConfig
 from ..errors import InputError
+from ..scores import Floats, sigmoid, softmax
 from ..texts import Pair, check_text
 from .base import Options, Pipeline, Sequence
-from .scores import Floats, label_names, sigmoid, softmax
+from .labels import label_names
 
 _BEST = ""  # the top_k of calls that give none, which return a label without a list; as transformers has it
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..checks import integer
 from ..errors import ConfigError, InputError
+from ..scores import softmax
 from ..texts import check_text
 from .base import Floats, Options, Pipeline, Sequence
 from .entities import WORD_STRATEGIES, Token, check_strategy, entities_of, without_labels, without_overlaps
-from .scores import label_names, softmax
+from .labels import label_names
 
 if TYPE_CHECKING:
     from tokenizers import Encoding as Tokens

@@ -10,9 +10,9 @@ import numpy as np
 from ..checks import integer
 from ..configuration import PretrainedConfig
 from ..errors import ConfigError, InputError
+from ..scores import Floats, softmax
 from ..texts import Pair, as_list, check_text
 from .base import Options, Pipeline, Sequence
-from .scores import Floats, softmax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +97,9 @@ class ZeroShotClassificationPipeline(Pipeline):
         hypotheses = list(map(options.hypothesis, options.candidate_labels))
         found = iter(self._pairs([(item, hypothesis) for item in items for hypothesis in hypotheses]))
         return [[next(found) for _ in hypotheses] for _ in items]
+
+    def characters(self, item: Any, options: Any) -> int:
+        return (super().characters(item, options) + 100) * len(options.candidate_labels)
 
     def result(self, item: Any, sequences: list[Sequence], outputs: list[Floats], options: Any) -> Any:
         logits, labels = np.concatenate(outputs), options.candidate_labels

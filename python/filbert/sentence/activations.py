@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, InputError
+from ..scores import sigmoid, softmax
 from .vectors import Floats
 
 Activation = Callable[[Any], Any]
@@ -14,19 +15,6 @@ Activation = Callable[[Any], Any]
 
 def identity(logits: Floats) -> Floats:
     return logits
-
-
-def sigmoid(logits: Floats) -> Floats:
-    small = np.exp(-np.abs(logits))
-    scores: Floats = np.where(logits >= 0, np.float32(1), small) / (1 + small)
-    return scores
-
-
-def softmax(logits: Floats) -> Floats:
-    """Of each row of [n, labels]."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    scores: Floats = powers / powers.sum(axis=-1, keepdims=True)
-    return scores
 
 
 def log_softmax(logits: Floats) -> Floats:

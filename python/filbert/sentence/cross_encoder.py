@@ -15,10 +15,12 @@ from ..errors import ConfigError, InputError
 from ..hub import Source
 from ..model_settings import load_config
 from ..progress import Bar
+from ..scores import softmax
 from ..texts import Pair, as_pairs, as_texts, check_text
 from ..tokenization import AutoTokenizer, Tokenizer
 from ..tokenizer_files import lowercase_first
-from .activations import Activation, activate, softmax
+from .activations import Activation, activate
+from .older_names import older_names
 from .pair_tokens import PairTokens
 from .reranker import RerankerModules, activation_of, chat_template, next_tokens, read_reranker
 from .transformer import HARMLESS_KEYWORDS, choose_prompt
@@ -35,6 +37,12 @@ class CrossEncoder:
     prompts, default_prompt_name: texts put before the first text of every pair. max_seq_length: tokens of a pair.
     """
 
+    @older_names(
+        automodel_args="model_kwargs",
+        config_args="config_kwargs",
+        tokenizer_args="tokenizer_kwargs",
+        default_activation_function="activation_fn",
+    )
     def __init__(
         self,
         model_name_or_path: str | os.PathLike[str],
@@ -158,6 +166,7 @@ class CrossEncoder:
             },
         )
 
+    @older_names(activation_fct="activation_fn")
     def predict(
         self,
         inputs: Any = None,
@@ -217,6 +226,7 @@ class CrossEncoder:
             return tensor[0]
         return tensor if convert_to_tensor else list(tensor)
 
+    @older_names(activation_fct="activation_fn")
     def rank(
         self,
         query: str,

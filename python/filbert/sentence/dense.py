@@ -7,9 +7,10 @@ import numpy as np
 from ..errors import ConfigError, WeightsError
 from ..hub import Source
 from ..jsonfile import read_object
+from ..scores import sigmoid
 from ..settings import warn_about_unknown
 from ..weights import as_array, open_weights
-from .activations import Activation, identity, relu, sigmoid
+from .activations import Activation, identity, relu
 from .maxsim import products
 from .transformer import optional, within
 from .vectors import Floats

@@ -4,8 +4,6 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tokenizers import AddedToken
-
 from ..encoder import EncoderModel
 from ..errors import ConfigError
 from ..tokenization import Tokenizer
@@ -81,6 +79,8 @@ def _register(tokenizer: Tokenizer, markers: Iterable[str]) -> None:
 
     Otherwise "[unused0]", say, would be taken apart as text is.
     """
+    from tokenizers import AddedToken
+
     backend = tokenizer.backend_tokenizer
     for marker in filter(str.strip, markers):
         for token in (marker, marker.split(None, 1)[0]):

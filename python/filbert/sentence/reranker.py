@@ -8,9 +8,10 @@ from ..configuration import PretrainedConfig
 from ..errors import ConfigError
 from ..hub import Source
 from ..jsonfile import read_object
+from ..scores import sigmoid
 from ..settings import warn_about_unknown
 from ..tokenization import Tokenizer
-from .activations import Activation, identity, named_activation, sigmoid
+from .activations import Activation, identity, named_activation
 from .chat_template import ChatTemplate
 from .transformer import TransformerModule, optional, read_entries, read_prompts, read_transformer, within
 
@@ -27,11 +28,10 @@ class RerankerModules(TransformerModule):
 
     is_causal: bool = False  # a language model, whose next token tells
     next_tokens: list[int] | None = None  # of LogitScore: true, and then false or not; None: "yes" and "no"
-    message_format: str | None = (
-        None  # "flat", "structured" or "auto": how the chat template takes texts; None: no chat
-    )
-    activation: Any = None  # the path of a class, and
-    settings_path: str = ""  # the file that has it
+    # How the chat template takes texts: "flat", "structured" or "auto"; None: there is no chat.
+    message_format: str | None = None
+    activation: Any = None  # the path of a class
+    settings_path: str = ""  # the file that has that path
 
 
 def read_reranker(source: Source) -> RerankerModules:
