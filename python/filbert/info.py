@@ -13,7 +13,7 @@ from .errors import FilbertError, WeightsError
 from .hub import Source
 from .jsonfile import read_json, read_object
 from .model_settings import load_config, refuse_adapter
-from .models import class_of
+from .models import HEADS, class_of, head_named
 from .models.model2vec import Model2VecConfig
 from .sentence.modules import SentenceModules, read_modules, unsaved_config
 from .sentence.reranker import RerankerModules, read_reranker, saved_settings
@@ -30,6 +30,12 @@ _SIZES = {
     "activation": ("hidden_act", "activation", "hidden_activation"),
     "positions": ("max_position_embeddings",),
     "vocabulary": ("vocab_size",),
+}
+_HEADS = {
+    "ForSequenceClassification": "classifier of {}",
+    "ForTokenClassification": "classifier of tokens, {}",
+    "ForQuestionAnswering": "where answers begin and end",
+    "ForMaskedLM": "masked words",
 }
 # What a model can compute in, by kind of device.
 DTYPES = {"cpu": ("float32", "bfloat16", "int8"), "cuda": ("float32", "bfloat16", "float16")}
@@ -88,11 +94,12 @@ def _model(source: Source, modules: TransformerModule) -> Iterator[Row]:
     path = source.weights()
     weights = open_weights(path)
     match = _core.match_tensors(config.to_json_string(), weights, "model", False)
-    classifier = _classifier(config, weights)
-    labels = [] if classifier is None else list(map(str, (config.id2label or {}).values()))
-    classes = [class_of(config.model_type, kind) for kind in ("Model", "ForSequenceClassification")]
-    yield "opens as", " or ".join(each.__name__ for each in classes[: 1 if classifier is None else 2])
-    heads = [*(["pooler"] if match.head else []), *([] if classifier is None else [f"classifier of {_some(labels)}"])]
+    kind = head_named(config.architectures) or HEADS[0]
+    head = _head(config, weights, kind)
+    classes = [class_of(config.model_type, each) for each in ("Model", kind)]
+    yield "opens as", " or ".join(each.__name__ for each in classes[: 1 if head is None else 2])
+    labels = list(map(str, (config.id2label or {}).values()))
+    heads = [*(["pooler"] if match.head else []), *([] if head is None else [_HEADS[kind].format(_some(labels))])]
     yield "head", ", ".join(heads) or "none"
     used = [stored for _, stored in match.tensors]
     if modules.is_static:
@@ -106,7 +113,7 @@ def _model(source: Source, modules: TransformerModule) -> Iterator[Row]:
     files = [os.path.join(os.path.dirname(path), shard) for shard in shards] or [path]
     size = sum(map(os.path.getsize, files))
     yield "weights", f"{path} ({f'{len(shards)} shards, ' if shards else ''}{size / 1e6:,.1f} MB)"
-    unused = [name for name in match.unexpected if classifier is None or name in classifier.unexpected]
+    unused = [name for name in match.unexpected if head is None or name in head.unexpected]
     if unused:
         yield "not used", f"{len(unused)} tensors: {', '.join(unused[:3])}{', ...' if len(unused) > 3 else ''}"
     for device in _core.devices():
@@ -137,11 +144,12 @@ def _architecture(values: dict[str, Any]) -> Iterator[Row]:
             yield title, f"{found[0]:,}" if isinstance(found[0], int) else f"{found[0]!s:.100}"
 
 
-def _classifier(config: PretrainedConfig, weights: _core.Weights) -> _core.TensorMatch | None:
-    if class_of(config.model_type, "ForSequenceClassification") is None:
+def _head(config: PretrainedConfig, weights: _core.Weights, kind: str) -> _core.TensorMatch | None:
+    model_class = class_of(config.model_type, kind)
+    if model_class is None:
         return None
     try:
-        return _core.match_tensors(config.to_json_string(), weights, "sequence-classification", True)
+        return _core.match_tensors(config.to_json_string(), weights, model_class.task, True)
     except WeightsError:  # of another task, or of none
         return None
 

@@ -14,8 +14,11 @@ import numpy.typing as npt
 
 from .errors import FilbertError
 
-# By its name, an array for each text: [tokens, hidden] for last_hidden_state, [width] for the others.
+# By its name, an array for each text: [tokens, width] of what there is for each token, [width] of the others.
 Outputs = dict[str, list[npt.NDArray[Any]]]
+
+# What is one number a token, here [tokens, 1].
+OF_TOKENS = ("start_logits", "end_logits")
 
 _LONGEST_MESSAGE = 300
 
@@ -77,20 +80,21 @@ def token_ids(name: str, texts: list[str], limit: int, **where: Any) -> list[lis
 def model_outputs(
     name: str,
     rows: list[list[int]],
-    is_classifier: bool,
+    head: str | None,
     num_threads: int | None,
     advance: Callable[[], object],
     **where: Any,
 ) -> Evaluations:
     """What transformers computes for each row of ids alone, with eager attention, on the CPU.
 
-    With `is_classifier`, logits and what the encoder below them gives. num_threads: None for as many as torch takes.
+    head: what the name of its class ends in, such as "ForMaskedLM": its outputs, too, and what the encoder below it
+    gives. num_threads: None for as many as torch takes.
     `advance` is called after each of two forwards a row. `where` goes to `from_pretrained`. Raises FilbertError.
     """
     with _asking("transformers", name) as transformers:
         import torch
 
-        auto = transformers.AutoModelForSequenceClassification if is_classifier else transformers.AutoModel
+        auto = getattr(transformers, f"AutoModel{head or ''}")
         model, loading = auto.from_pretrained(
             name,
             attn_implementation="eager",
@@ -111,11 +115,12 @@ def model_outputs(
             ids = torch.tensor([row])
             with torch.no_grad():
                 found = {**model.base_model(ids, return_dict=True)}
-                if is_classifier:
-                    found["logits"] = model(ids, return_dict=True).logits
+                if head is not None:
+                    found |= {**model(ids, return_dict=True)}
             advance()
-            kept = ("last_hidden_state", "pooler_output", "logits")
-            return {key: found[key][0].numpy() for key in kept if found.get(key) is not None}
+            kept = ("last_hidden_state", "pooler_output", "logits", *OF_TOKENS)
+            outputs = {key: found[key][0].numpy() for key in kept if found.get(key) is not None}
+            return {key: array[:, None] if key in OF_TOKENS else array for key, array in outputs.items()}
 
         return _evaluations(torch, model, forward, rows, num_threads)
 

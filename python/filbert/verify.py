@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, reference
+from . import _core, auto, reference
 from .atomic import Output
-from .auto import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from .auto import AutoConfig, AutoModel
 from .configuration import PretrainedConfig
 from .deviations import FLOOR_ULPS, Deviation, LeastAndMean, deviation, least_and_mean_cosine, table
 from .encoder import EncoderModel
 from .errors import DeviceError, FilbertError
 from .hub import Source
 from .model_settings import load_config
-from .models import class_of
+from .models import class_of, head_named
 from .reference import Outputs
 from .sentence import SentenceEncoder
 from .sentence.modules import SentenceModules, read_modules
@@ -86,18 +86,18 @@ class _Subject:
     """What is compared: a model, and what else its folder makes."""
 
     model: EncoderModel
-    classifier: EncoderModel | None
+    with_head: EncoderModel | None
     encoder: SentenceEncoder | None
 
     @property
     def models(self) -> list[EncoderModel]:
         encoder = None if self.encoder is None else self.encoder.model
-        return [each for each in (self.model, self.classifier, encoder) if each is not None]
+        return [each for each in (self.model, self.with_head, encoder) if each is not None]
 
     def outputs(self, rows: list[list[int]], texts: list[str]) -> Outputs:
         """Of rows of ids and of texts in one batch."""
         found: Outputs = {}
-        for model in (self.model, self.classifier):
+        for model in (self.model, self.with_head):
             if model is not None and rows:
                 found |= _outputs(model, rows)
         if self.encoder is not None:
@@ -113,7 +113,7 @@ def verify(name: str, *, device: Any = "cpu", num_threads: int | None = None, **
         device: what filbert runs on; the others run on the CPU. num_threads: of filbert and of torch.
 
     Returns:
-        The figures of every output that both have, logits too if the checkpoint is a classifier's.
+        The figures of every output that both have, those of its head too if its architectures name one.
 
     Raises:
         FilbertError: where a package to compare with is missing or cannot run the model; and what loading it raises.
@@ -140,8 +140,8 @@ def verify(name: str, *, device: Any = "cpu", num_threads: int | None = None, **
             for key, arrays in subject.outputs(rows[one], texts[one]).items():
                 same_bits[key] &= all(array.tobytes() == together[key][index].tobytes() for array in arrays)
             advance()
-        has_logits = subject.classifier is not None
-        evaluations = [reference.model_outputs(name, rows, has_logits, num_threads, advance, **inner)]
+        head = None if subject.with_head is None else type(subject.with_head).__name__
+        evaluations = [reference.model_outputs(name, rows, head_named([head]), num_threads, advance, **inner)]
         if is_sentence:
             evaluations.append(reference.sentence_vectors(name, texts, num_threads, advance, **where))
         cosines = _cosines(subject.models, lambda: subject.outputs(rows, texts), together, left_out)
@@ -163,28 +163,28 @@ def _load(
     **machine: Any,
 ) -> _Subject:
     """Everything that filbert makes of the checkpoint, with the warnings of each thing once."""
-    classifier = _classifier(Source(name, **inner), left_out, **inner, **machine)
+    with_head = _with_head(Source(name, **inner), left_out, **inner, **machine)
     with warnings.catch_warnings():
-        if classifier is not None:
-            warnings.simplefilter("ignore")  # of the classifier's tensors, and what was said of it already
+        if with_head is not None:
+            warnings.simplefilter("ignore")  # of the head's tensors, and what was said of it already
         model = AutoModel.from_pretrained(name, **inner, **machine)
         warnings.simplefilter("ignore")
         encoder = SentenceEncoder.from_pretrained(name, **where, **machine) if is_sentence else None
-    return _Subject(model, classifier, encoder)
+    return _Subject(model, with_head, encoder)
 
 
-def _classifier(source: Source, left_out: dict[str, str], **where: Any) -> EncoderModel | None:
+def _with_head(source: Source, left_out: dict[str, str], **where: Any) -> EncoderModel | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # loading the model gives them
         config: PretrainedConfig = load_config(AutoConfig, source)
-    names = config.architectures
-    if not isinstance(names, list) or not any(str(each).endswith("ForSequenceClassification") for each in names):
+    kind = head_named(config.architectures)
+    if kind is None:
         return None
-    if class_of(config.model_type, "ForSequenceClassification") is None:
-        left_out["logits"] = f"filbert has no classifier of model_type {config.model_type!r}"
+    if class_of(config.model_type, kind) is None:
+        left_out["logits"] = f"filbert has no {kind} of model_type {config.model_type!r}"
         return None
-    classifier: EncoderModel = AutoModelForSequenceClassification.from_pretrained(source.name, **where)
-    return classifier
+    model: EncoderModel = getattr(auto, f"AutoModel{kind}").from_pretrained(source.name, **where)
+    return model
 
 
 def _rows(source: Source, model: EncoderModel, where: dict[str, Any]) -> tuple[list[list[int]], TokenCounts | None]:
@@ -219,8 +219,14 @@ def _differing(row: list[int], other: list[int]) -> int:
 
 def _outputs(model: EncoderModel, rows: list[list[int]]) -> Outputs:
     found = model(rows, output_hidden_states=False, output_attentions=False, return_dict=True)
+
+    def cut(key: str, array: Any, length: int) -> Any:
+        if key in reference.OF_TOKENS:
+            return array[:length, None]
+        return array[:length] if array.ndim == 2 else array
+
     return {
-        key: [array[: len(row)] if array.ndim == 2 else array for array, row in zip(arrays, rows, strict=True)]
+        key: [cut(key, array, len(row)) for array, row in zip(arrays, rows, strict=True)]
         for key, arrays in found.items()
     }
 

@@ -12,7 +12,7 @@ from test_families import own_model, reference_model
 from test_parity import check, reference_outputs
 
 import filbert
-from filbert import AutoConfig, AutoModel, AutoModelForSequenceClassification, ConfigError
+from filbert import AutoConfig, AutoModel, ConfigError
 from filbert.reference import float64_throughout
 
 ROTARY = ("modernbert", "qwen3")
@@ -256,12 +256,12 @@ def test_qwen3_of_either_name_and_with_a_head_that_nobody_reads(torch, transform
     assert set(load_file(tmp_path / "again" / "model.safetensors")) == set(reference.state_dict())
 
 
-def test_qwen3_classifies_nothing(tmp_path):
+def test_qwen3_fills_no_masks(tmp_path):
     model = filbert.Qwen3Model(filbert.Qwen3Config(**QWEN3), seed=0)
     model.save_pretrained(tmp_path)
-    assert not hasattr(filbert, "Qwen3ForSequenceClassification")
-    with pytest.raises(TypeError, match="has no model for Qwen3Config; it has bert, camembert, distilbert, modernbert"):
-        AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert not hasattr(filbert, "Qwen3ForMaskedLM")
+    with pytest.raises(TypeError, match="has no model for Qwen3Config; it has albert, bert, camembert, deberta-v2"):
+        filbert.AutoModelForMaskedLM.from_pretrained(tmp_path)
     assert model([[5, 6]]).pooler_output is None
 
 

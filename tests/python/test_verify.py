@@ -9,7 +9,7 @@ import checkpoints
 import numpy as np
 import pytest
 import test_jina_bert
-from families import FAMILIES, MODELS, REFERENCED
+from families import FAMILIES, IN_TRANSFORMERS, REFERENCED
 from safetensors.numpy import load_file, save_file
 from test_families import reference_model
 from test_parity import reference_outputs
@@ -118,13 +118,14 @@ def test_other_logits(capsys, tmp_path, monkeypatch, transformers):
     assert line.startswith("logits: the largest error is 1.0")
 
 
-@pytest.mark.parametrize(("name", "task"), [model for model in MODELS if model[0] in REFERENCED])
+@pytest.mark.parametrize(("name", "task"), [model for model in IN_TRANSFORMERS if model[0] in REFERENCED])
 def test_every_family(torch, transformers, tmp_path, name, task):
     """Random ids. One in a thousand such outputs is beyond tolerance (see deviations.py); none of these is."""
     _, model = reference_model(torch, transformers, name, task, seed=0)
     model.save_pretrained(tmp_path)
     found = verify.verify(str(tmp_path), num_threads=1)
-    outputs = ["last_hidden_state", *(["logits"] if task != "Model" else [])]
+    heads = {"Model": [], "ForQuestionAnswering": ["start_logits", "end_logits"]}
+    outputs = ["last_hidden_state", *heads.get(task, ["logits"])]
     assert [each.output for each in found.deviations if each.output != "pooler_output"] == outputs
     assert ("pooler_output" in [each.output for each in found.deviations]) >= (
         FAMILIES[name].pooler and task == "Model"
@@ -137,7 +138,7 @@ def test_the_reference_is_float64_throughout(torch, transformers, tmp_path):
     _, model = reference_model(torch, transformers, "qwen3", "Model", seed=0)
     model.save_pretrained(tmp_path)
     rows = [[1, 2, 3, 4, 5, 6, 7, 8], [9]]
-    single, double = reference.model_outputs(str(tmp_path), rows, False, 1, lambda: None)
+    single, double = reference.model_outputs(str(tmp_path), rows, None, 1, lambda: None)
     model.eval().double()
     for index, row in enumerate(rows):
         with torch.no_grad():

@@ -9,6 +9,9 @@ _LABELS = (*_BASE, "ForSequenceClassification", "ForTokenClassification")
 _WORDS = (*_LABELS, "ForMaskedLM")
 _ALL = (*_WORDS, "ForQuestionAnswering")
 
+# The heads that the architectures of a checkpoint may name.
+HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMaskedLM")
+
 # model_type -> (module of this package, what the names of its classes begin with, and what they end in)
 FAMILIES = {
     "albert": ("albert", "Albert", _ALL),
@@ -41,6 +44,12 @@ def class_of(model_type: Any, kind: str) -> Any:
         return None
     module, stem, kinds = FAMILIES[model_type]
     return getattr(import_module(f".{module}", __name__), stem + kind) if kind in kinds else None
+
+
+def head_named(architectures: Any) -> str | None:
+    """What the first of the names ends in that is one of HEADS."""
+    names = architectures if isinstance(architectures, list) else []
+    return next((kind for name in names for kind in HEADS if str(name).endswith(kind)), None)
 
 
 def having(kind: str) -> list[str]:
