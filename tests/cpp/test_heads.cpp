@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -56,7 +57,7 @@ TEST_CASE("heads: a row a token, of all, of some, and the largest of a sequence"
                        some.head.begin() + static_cast<std::ptrdiff_t>((i + 1) * width),
                        all.head.begin() + wanted[i] * static_cast<std::ptrdiff_t>(width)));
 
-    options.head_tokens = std::vector<std::int64_t>{};
+    options.head_tokens = std::span<const std::int64_t>{};
     const Output none = model.forward(texts.batch(), options);
     CHECK(none.head.empty());
     CHECK(none.last_hidden_state == all.last_hidden_state);
@@ -78,9 +79,10 @@ TEST_CASE("heads: bad tokens are named, and a head that has none refuses them") 
   const Model tags = model_for(Task::token_classification, kTinyConfig);
   CHECK(tags.forward(texts.batch()).head.size() == 4 * 2);
   ForwardOptions options;
+  std::vector<std::int64_t> wanted = {0, 0};
+  options.head_tokens = wanted;
   for (const std::int64_t place : {-1, 4}) {
-    const std::vector<std::int64_t> wanted = {0, place};
-    options.head_tokens = wanted;
+    wanted[1] = place;
     CHECK_THROWS_WITH_AS(tags.forward(texts.batch(), options),
                          ("head_tokens[1]: found " + std::to_string(place) + ", but the batch has 4 places").c_str(),
                          InputError);
