@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..batching import batches, packed
+from ..batching import packed
 from ..checks import count, optional_count
 from ..encoder import EncoderModel
 from ..errors import ConfigError
@@ -14,13 +14,11 @@ from ..hub import Source
 from ..progress import Bar
 from ..texts import as_texts
 from ..tokenization import Tokenizer
+from .forwards import forwards
 from .loading import load_parts
 from .modules import SentenceModules, read_modules
 from .transformer import choose_prompt
 from .vectors import Floats, normalize, quantize, similarity
-
-# Texts tokenised at a time.
-_CHUNK = 4096
 
 
 class SentenceEncoder:
@@ -179,20 +177,16 @@ class SentenceEncoder:
 
     def _vectors(self, texts: list[str], prefix: str, scale: bool, batch_size: int | None, show: bool | None) -> Floats:
         vectors = np.empty((len(texts), self._hidden), np.float32)
-        # The longest first: the time left is then never underestimated, nor the memory needed found late.
-        order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
+
+        def tokenize(some: list[str]) -> list[list[int]]:
+            prefixed = [prefix + text for text in some]
+            return self.tokenizer.truncated_ids(prefixed, self.max_seq_length, not self._modules.is_static)
+
         with Bar(len(texts), show, "Encoding") as bar:
-            for start in range(0, len(order), _CHUNK):
-                chunk = order[start : start + _CHUNK]
-                tokens = self.tokenizer.truncated_ids(
-                    [prefix + texts[index] for index in chunk], self.max_seq_length, not self._modules.is_static
-                )
-                for batch in batches(list(map(len, tokens)), batch_size):
-                    rows = [tokens[index] for index in batch]
-                    ids, bounds = packed(rows)
-                    if len(ids) and ids.max() >= self._vocabulary:
-                        raise self.tokenizer.beyond(self._vocabulary, "text", [chunk[index] for index in batch], rows)
-                    found = self.model.embed(ids, bounds, self._modules.pooling, scale)
-                    vectors[[chunk[index] for index in batch]] = found
-                    bar.update(len(batch))
+            for indices, rows in forwards(texts, tokenize, batch_size):
+                ids, bounds = packed(rows)
+                if len(ids) and ids.max() >= self._vocabulary:
+                    raise self.tokenizer.beyond(self._vocabulary, "text", indices, rows)
+                vectors[indices] = self.model.embed(ids, bounds, self._modules.pooling, scale)
+                bar.update(len(indices))
         return vectors

@@ -1,4 +1,4 @@
-"""Cutting texts into forwards, for models that do not give one vector a text."""
+"""Cutting texts into forwards."""
 
 from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import TypeVar
@@ -12,7 +12,7 @@ _CHUNK = 4096
 
 
 def forwards(
-    texts: list[str], tokenize: Callable[[list[str]], Sequence[Tokens]], batch_size: int | None
+    texts: Sequence[str], tokenize: Callable[[list[str]], Sequence[Tokens]], batch_size: int | None
 ) -> Iterator[tuple[list[int], list[Tokens]]]:
     """Of one forward after the other the numbers of its texts, and what `tokenize` makes of each.
 

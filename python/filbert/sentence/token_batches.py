@@ -2,12 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from ..batching import batches
 from ..errors import InputError
 from ..tokenization import Tokenizer
-
-# Texts tokenised at a time.
-_CHUNK = 4096
+from .forwards import forwards
 
 
 def token_batches(
@@ -20,22 +17,18 @@ def token_batches(
 ) -> Iterator[tuple[list[int], list[list[int]]]]:
     """Which of the texts are in a batch, and the ids of each, cut to the tokenizer's model_max_length.
 
-    The longest come first: the time left is then never underestimated, nor the memory needed found late.
-    vocabulary: ids must be below. batch_size: texts in a batch at most; there is a budget of tokens, too.
-    Raises InputError.
+    The longest come first. vocabulary: ids must be below. batch_size: texts in a batch at most; there is a budget of
+    tokens, too. Raises InputError.
     """
-    order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
-    for start in range(0, len(order), _CHUNK):
-        chunk = order[start : start + _CHUNK]
-        tokens = tokenizer.truncated_ids(
-            [texts[index] for index in chunk], tokenizer.model_max_length, add_special_tokens
-        )
-        for batch in batches(list(map(len, tokens)), batch_size):
-            indices, rows = [chunk[index] for index in batch], [tokens[index] for index in batch]
-            for index, row in zip(indices, rows, strict=True):
-                if row and max(row) >= vocabulary:
-                    raise _unknown_token(tokenizer, index, max(row), vocabulary)
-            yield indices, rows
+
+    def tokenize(some: list[str]) -> list[list[int]]:
+        return tokenizer.truncated_ids(some, tokenizer.model_max_length, add_special_tokens)
+
+    for indices, rows in forwards(texts, tokenize, batch_size):
+        for index, row in zip(indices, rows, strict=True):
+            if row and max(row) >= vocabulary:
+                raise _unknown_token(tokenizer, index, max(row), vocabulary)
+        yield indices, rows
 
 
 def _unknown_token(tokenizer: Tokenizer, index: int, token: int, vocabulary: int) -> InputError:
