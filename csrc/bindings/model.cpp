@@ -61,9 +61,9 @@ std::vector<py::ssize_t> head_shape(const filbert::ModelInfo& info, std::pair<py
   return {batch.first, batch.second, width};
 }
 
-std::optional<std::span<const std::int64_t>> span_of(const std::optional<Int64Array>& numbers) {
+std::optional<std::vector<std::int64_t>> list_of(const std::optional<Int64Array>& numbers) {
   if (!numbers) return std::nullopt;
-  return std::span(numbers->data(), static_cast<std::size_t>(numbers->size()));
+  return std::vector(numbers->data(), numbers->data() + numbers->size());
 }
 
 py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std::optional<ByteArray>& attention_mask,
@@ -114,7 +114,7 @@ py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std:
     ReleasedGil released;
     filbert::ForwardOptions options;
     options.interrupted = [&] { return released.interrupted(); };
-    options.head_tokens = span_of(head_tokens);
+    options.head_tokens = list_of(head_tokens);
     model.forward(batch, buffers, options);
   }
   return py::make_tuple(last, head, states, probabilities);
@@ -154,7 +154,7 @@ FloatArray run(const filbert::Model& model, const Int64Array& ids, const Int64Ar
     ReleasedGil released;
     filbert::ForwardOptions options;
     options.interrupted = [&] { return released.interrupted(); };
-    options.head_tokens = span_of(head_tokens);
+    options.head_tokens = list_of(head_tokens);
     model.forward(batch, buffers, options);
   }
   return out;

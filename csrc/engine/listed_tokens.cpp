@@ -6,7 +6,7 @@
 
 namespace filbert {
 
-ListedTokens::ListedTokens(const std::optional<std::span<const std::int64_t>>& listed, const PackedTokens& packed,
+ListedTokens::ListedTokens(const std::optional<std::vector<std::int64_t>>& listed, const PackedTokens& packed,
                            const Layout& layout)
     : is_all_(!listed) {
   if (!listed || listed->empty()) return;

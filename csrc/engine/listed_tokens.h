@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "engine/outputs.h"
@@ -14,7 +13,7 @@ class ListedTokens {
  public:
   // listed: where they stand in the caller's batch; if absent, all are wanted. Throws InputError for what is not in the
   // batch, or masked.
-  ListedTokens(const std::optional<std::span<const std::int64_t>>& listed, const PackedTokens& packed,
+  ListedTokens(const std::optional<std::vector<std::int64_t>>& listed, const PackedTokens& packed,
                const Layout& layout);
 
   bool is_all() const { return is_all_; }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <random>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -57,7 +56,7 @@ TEST_CASE("heads: a row a token, of all, of some, and the largest of a sequence"
                        some.head.begin() + static_cast<std::ptrdiff_t>((i + 1) * width),
                        all.head.begin() + wanted[i] * static_cast<std::ptrdiff_t>(width)));
 
-    options.head_tokens = std::span<const std::int64_t>{};
+    options.head_tokens.emplace();
     const Output none = model.forward(texts.batch(), options);
     CHECK(none.head.empty());
     CHECK(none.last_hidden_state == all.last_hidden_state);
@@ -80,9 +79,9 @@ TEST_CASE("heads: bad tokens are named, and a head that has none refuses them") 
   CHECK(tags.forward(texts.batch()).head.size() == 4 * 2);
   ForwardOptions options;
   std::vector<std::int64_t> wanted = {0, 0};
-  options.head_tokens = wanted;
   for (const std::int64_t place : {-1, 4}) {
     wanted[1] = place;
+    options.head_tokens = wanted;
     CHECK_THROWS_WITH_AS(tags.forward(texts.batch(), options),
                          ("head_tokens[1]: found " + std::to_string(place) + ", but the batch has 4 places").c_str(),
                          InputError);

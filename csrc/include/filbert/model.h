@@ -9,7 +9,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -27,7 +26,7 @@ struct ForwardOptions {
   bool head = true;  // ignored by a model without one
   // Of a head with a row a token: the tokens whose rows are wanted, by where they stand in the batch (row * columns +
   // column of a padded one); then its rows are theirs, in this order.
-  std::optional<std::span<const std::int64_t>> head_tokens;
+  std::optional<std::vector<std::int64_t>> head_tokens;
   bool hidden_states = false;
   bool attentions = false;
   // Called between passes; returning true abandons the call with Interrupted.
