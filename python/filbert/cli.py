@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from .atomic import STANDARD_OUTPUT
+from .commands.arguments import add_json, add_machine, add_model, add_results, add_texts, place, positive
 from .errors import FilbertError
 
 
@@ -77,112 +77,68 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="encode a few sentences with all-MiniLM-L6-v2, and time it")
     demo.add_argument("--seconds", type=float, default=3.0, help="length of each timing (default: %(default)s)")
-    _add_machine(demo)
+    add_machine(demo)
     demo.set_defaults(run=_demo)
 
     info = commands.add_parser("info", help="what a model is and what filbert makes of it, or why it cannot be opened")
-    _add_model(info)
+    add_model(info)
     info.set_defaults(run=_info)
 
     encode = commands.add_parser("encode", help="sentence vectors of a file with one text a line, as a .npy file")
-    _add_model(encode)
-    _add_texts(encode)
+    add_model(encode)
+    add_texts(encode)
     encode.add_argument(
         "-o",
         "--output",
-        type=_place,
+        type=place,
         required=True,
         metavar="OUT.npy",
         help="where the [lines, hidden] array goes; - for standard output",
     )
-    encode.add_argument("--batch-size", type=_positive, metavar="N", help="texts in one forward at most")
+    encode.add_argument("--batch-size", type=positive, metavar="N", help="texts in one forward at most")
     encode.add_argument("--normalize", action="store_true", help="scale every vector to length 1")
     encode.add_argument("--prompt", metavar="TEXT", help="put before every text")
     encode.add_argument("--prompt-name", metavar="NAME", help="the same, by the name of one of the model's prompts")
-    encode.add_argument("--truncate-dim", type=_positive, metavar="N", help="keep the first N numbers of a vector")
-    _add_machine(encode)
+    encode.add_argument("--truncate-dim", type=positive, metavar="N", help="keep the first N numbers of a vector")
+    add_machine(encode)
     encode.set_defaults(run=_encode)
 
     rerank = commands.add_parser("rerank", help="the lines of a file, the best for a query first, as lines of JSON")
-    _add_model(rerank)
-    _add_texts(rerank)
+    add_model(rerank)
+    add_texts(rerank)
     rerank.add_argument("--query", required=True, metavar="TEXT", help="what the lines are scored for")
-    rerank.add_argument("--top-k", type=_positive, metavar="N", help="write so many (default: all)")
-    _add_results(rerank, '{"index", "score", "text"}')
-    _add_machine(rerank)
+    rerank.add_argument("--top-k", type=positive, metavar="N", help="write so many (default: all)")
+    add_results(rerank, '{"index", "score", "text"}')
+    add_machine(rerank)
     rerank.set_defaults(run=_rerank)
 
     classify = commands.add_parser("classify", help="the labels of the lines of a file, as lines of JSON")
-    _add_model(classify)
-    _add_texts(classify)
-    classify.add_argument("--top-k", type=_positive, metavar="N", help='list so many "labels" of each, the best first')
-    _add_results(classify, '{"label", "score"}')
-    _add_machine(classify)
+    add_model(classify)
+    add_texts(classify)
+    classify.add_argument("--top-k", type=positive, metavar="N", help='list so many "labels" of each, the best first')
+    add_results(classify, '{"label", "score"}')
+    add_machine(classify)
     classify.set_defaults(run=_classify)
 
     verify = commands.add_parser("verify", help="a model's numbers beside those of transformers, output by output")
-    _add_model(verify)
-    _add_json(verify)
-    _add_machine(verify)
+    add_model(verify)
+    add_json(verify)
+    add_machine(verify)
     verify.set_defaults(run=_verify)
 
     bench = commands.add_parser("bench", help="how long a model takes: percentiles and tokens a second, case by case")
-    _add_model(bench)
+    add_model(bench)
     bench.add_argument("--dtype", help="what it computes in: float32, bfloat16 or int8 (default: float32)")
-    bench.add_argument("--batch", type=_positive, metavar="N", help="one case only, of so many sequences (default: 1)")
-    bench.add_argument("--length", type=_positive, metavar="N", help="of so many tokens each (default: 128)")
+    bench.add_argument("--batch", type=positive, metavar="N", help="one case only, of so many sequences (default: 1)")
+    bench.add_argument("--length", type=positive, metavar="N", help="of so many tokens each (default: 128)")
     bench.add_argument("--seconds", type=float, default=2.0, help="length of each timing (default: %(default)s)")
-    _add_json(bench)
-    _add_machine(bench)
+    add_json(bench)
+    add_machine(bench)
     bench.set_defaults(run=_bench)
 
     devices = commands.add_parser("devices", help="what filbert can run on here, and why not on the rest")
     devices.set_defaults(run=_devices)
     return parser
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a folder, or an id on the Hugging Face hub")
-    parser.add_argument("--revision", help="branch, tag or commit on the hub")
-    parser.add_argument("--offline", action="store_true", help="use what is in the cache, and ask the hub nothing")
-
-
-def _add_texts(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="UTF-8 text, one text a line; - for standard input")
-
-
-def _add_results(parser: argparse.ArgumentParser, form: str) -> None:
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=_place,
-        default=STANDARD_OUTPUT,
-        metavar="OUT.jsonl",
-        help=f"where a line of JSON a text goes, {form} (default: standard output)",
-    )
-
-
-def _add_machine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or auto (default: %(default)s)")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="default: all cores this process may use")
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--json", type=_place, metavar="PATH", help="write the figures to a file, too; - for standard output"
-    )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"found {value}, expected an integer above 0")
-    return value
-
-
-def _place(text: str) -> str | int:
-    """What an Output takes."""
-    return STANDARD_OUTPUT if text == "-" else text
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -1,0 +1,1 @@
+"""Commands of `filbert`, a file each."""
