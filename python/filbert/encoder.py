@@ -19,6 +19,7 @@ from .interop import places_of, prepare
 from .libraries import like
 from .model_settings import load_config, refuse_adapter
 from .outputs import ModelOutput
+from .references import Referable
 from .weights import Entry, as_array, open_weights, random_weights, remove_stale_weights, save_weights
 
 Model = TypeVar("Model", bound="EncoderModel")
@@ -39,7 +40,7 @@ _REFUSED_INPUTS = {
 }
 
 
-class EncoderModel(ModuleHabits):
+class EncoderModel(Referable, ModuleHabits):
     """An encoder with the interface of `transformers.PreTrainedModel`, for inference.
 
     Immutable apart from `to`, and safe to call from many threads. A subclass sets `config_class`, and `task` to the
@@ -145,7 +146,27 @@ class EncoderModel(ModuleHabits):
         model._choose_head(add_pooling_layer)
         model._open(config, open_weights(path, mmap), dtype, device, num_threads)
         model._warn_about_tensors(add_pooling_layer)
+        keywords = {
+            "add_pooling_layer": add_pooling_layer,
+            "num_threads": num_threads,
+            "revision": source.revision,
+            "subfolder": subfolder,
+            "cache_dir": cache_dir,
+            "local_files_only": local_files_only,
+            "variant": variant,
+            "mmap": mmap,
+        }
+        model._refer_to(source.name, keywords)
         return model
+
+    @classmethod
+    def _load(cls, name: str, **keywords: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they were given where it was pickled
+            return cls.from_pretrained(name, **keywords)
+
+    def _now(self) -> dict[str, Any]:
+        return {"config": self.config, "dtype": self.dtype, "device": self.device}
 
     @classmethod
     def _is_own(cls, config: Any) -> bool:

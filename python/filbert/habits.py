@@ -62,8 +62,3 @@ class ModuleHabits:
         def __getattr__(self, name: str) -> NoReturn:
             reason = f": {_ABSENT[name]}" if name in _ABSENT else ""
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{reason}")
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"a {type(self).__name__} cannot be pickled: save_pretrained(folder) here and from_pretrained(folder) there"
-        )

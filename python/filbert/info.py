@@ -16,7 +16,9 @@ from .model_settings import load_config, refuse_adapter
 from .models import HEADS, class_of, head_named
 from .models.model2vec import Model2VecConfig
 from .sentence.modules import SentenceModules, read_modules, unsaved_config
+from .sentence.pooling import Pooling
 from .sentence.reranker import RerankerModules, read_reranker, saved_settings
+from .sentence.steps import KINDS as STEPS
 from .sentence.transformer import TransformerModule
 from .tokenization import NO_LIMIT, AutoTokenizer
 from .weights import open_weights, shard_names
@@ -180,7 +182,9 @@ def _sentence(source: Source, modules: TransformerModule | None) -> Iterator[Row
         return
     limit = [] if modules.max_seq_length is None else [f"of up to {modules.max_seq_length} tokens"]
     if isinstance(modules, SentenceModules):
-        told = [f"{modules.pooling} pooling", *(["normalised"] if modules.normalize else [])]
+        kinds = [kind for kind, _ in (modules.chains() or {None: []}).popitem()[1]]
+        told = [f"{next(iter(modules.poolings.values()), Pooling())}"]
+        told += ["normalised" if kind == "Normalize" else kind for kind in kinds if kind in STEPS]
         if modules.truncate_dim is not None:
             told.append(f"cut to {modules.truncate_dim} numbers")
         yield "sentence vectors", f"{', '.join(told + limit)}; compared by {modules.similarity}"
@@ -188,5 +192,7 @@ def _sentence(source: Source, modules: TransformerModule | None) -> Iterator[Row
         how = "by the token that would come next" if modules.is_causal else "by the classifier"
         yield "scores of pairs", ", ".join([how, *(["as chats"] if modules.message_format else []), *limit])
     for name, text in modules.prompts.items():
+        if not text and name in SentenceModules().prompts:
+            continue  # every model has these
         is_default = " (put before every text)" if name == modules.default_prompt_name else ""
         yield "prompt", f"{name}: {text!r}{is_default}"

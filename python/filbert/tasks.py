@@ -139,5 +139,8 @@ class ForNextToken(TaskModel):
         vars(config)["next_token_ids"] = list(next_token_ids)
         return super().from_pretrained(pretrained_model_name_or_path, config=config, **kwargs)
 
+    def _now(self) -> dict[str, Any]:
+        return {**super()._now(), "next_token_ids": vars(self.config)["next_token_ids"]}
+
     def _output(self, last: Any, head: Any, states: Any, attentions: Any) -> NextTokenOutput:
         return NextTokenOutput(head, states, attentions)

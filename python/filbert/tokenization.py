@@ -130,6 +130,14 @@ class Tokenizer(Vocabulary):
         encodings = self._encode(list(texts), add_special_tokens, "longest_first", max_length, False)
         return [tokens.ids for tokens in encodings]
 
+    def truncated(
+        self, texts: list[str], max_length: int, add_special_tokens: bool = True
+    ) -> tuple[list[list[int]], list[int]]:
+        """The same ids, and the numbers of the texts that were cut."""
+        encodings = self._encode(list(texts), add_special_tokens, "longest_first", max_length, False)
+        ids = [tokens.ids for tokens in encodings]
+        return ids, [index for index, row in enumerate(ids) if len(row) >= max_length and encodings[index].overflowing]
+
     def truncated_pairs(self, pairs: list[Pair], max_length: int) -> tuple[list[list[int]], list[list[int]] | None]:
         """The ids of pairs that were checked, the longer text cut until there are `max_length`, and their type ids.
 

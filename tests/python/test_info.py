@@ -112,14 +112,14 @@ def test_modules_that_filbert_does_not_have(tmp_path, capsys):
     """The encoder opens; sentence vectors it will not give."""
     folder = sentence_folder(tmp_path / "model")
     modules = json.loads((folder / "modules.json").read_text())
-    modules[2]["type"] = "sentence_transformers.models.Dense"
+    modules[2]["type"] = "sentence_transformers.models.CNN"
     write_json(folder / "modules.json", modules)
     assert main(["info", str(folder)]) == 2
     captured = capsys.readouterr()
     assert "\nopens as          BertModel\n" in captured.out
-    assert "\nmodules           Transformer -> Pooling -> Dense\n" in captured.out
+    assert "\nmodules           Transformer -> Pooling -> CNN\n" in captured.out
     assert "sentence vectors" not in captured.out
-    assert "modules.json: found module 'sentence_transformers.models.Dense'" in captured.err
+    assert "modules.json: found module 'sentence_transformers.models.CNN'" in captured.err
 
 
 def test_a_tokenizer_that_does_not_open(tmp_path, capsys):

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,11 @@ from ..hub import Source
 from ..progress import Bar
 from ..texts import as_texts
 from ..tokenization import Tokenizer
-from .dense import Dense, read_tensor
+from .dense import Dense
 from .forwards import forwards
 from .loading import load_parts
 from .maxsim import pair_scores
+from .tensors import read_tensor
 from .transformer import TransformerModule
 from .vectors import normalize
 
@@ -133,7 +133,10 @@ class BGEM3Encoder:
             "colbert_vecs": [np.empty((0, self._colbert.out_features), np.float32)] * len(texts),
         }
         with Bar(len(texts), show_progress_bar, "Encoding") as bar:
-            tokenize = partial(self.tokenizer.truncated_ids, max_length=max_length)
+
+            def tokenize(numbers: list[int]) -> list[list[int]]:
+                return self.tokenizer.truncated_ids([texts[index] for index in numbers], max_length)
+
             for indices, rows in forwards(texts, tokenize, batch_size):
                 self._run(indices, rows, {name: found[name] for name in _OUTPUTS if wanted[name]})
                 bar.update(len(indices))

@@ -23,7 +23,7 @@ from .activations import Activation, activate
 from .older_names import older_names
 from .pair_tokens import PairTokens
 from .reranker import RerankerModules, activation_of, chat_template, next_tokens, read_reranker
-from .transformer import HARMLESS_KEYWORDS, choose_prompt
+from .transformer import choose_prompt, meaningful
 from .vectors import Floats
 
 # Pairs tokenised at a time.
@@ -91,13 +91,13 @@ class CrossEncoder:
         if backend != "torch":
             raise InputError(f"backend: found {backend!r}, expected 'torch': filbert has an engine of its own")
         options: dict[str, Any] = {"cache_dir": cache_folder, "token": token, "local_files_only": local_files_only}
-        chosen = _meaningful(model_kwargs, keep=("dtype", "torch_dtype"))
+        chosen = meaningful(model_kwargs, keep=("dtype", "torch_dtype"))
         if "force_download" in chosen:
             options["force_download"] = chosen.pop("force_download")
         source = Source(model_name_or_path, revision=revision, **options)
         modules = read_reranker(source)
-        modules.tokenizer_settings.update({**_meaningful(processor_kwargs), **_meaningful(tokenizer_kwargs)})
-        modules.config_settings.update(_meaningful(config_kwargs))
+        modules.tokenizer_settings.update({**meaningful(processor_kwargs), **meaningful(tokenizer_kwargs)})
+        modules.config_settings.update(meaningful(config_kwargs))
         if num_labels is not None:
             modules.config_settings["num_labels"] = num_labels
         where = {**options, "revision": source.revision, "subfolder": modules.transformer}
@@ -357,14 +357,6 @@ class CrossEncoder:
                     )
                     bar.update(len(batch))
         return logits
-
-
-def _meaningful(keywords: Mapping[str, Any] | None, keep: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The keywords of sentence-transformers that mean something here, and those to `keep`. Raises InputError."""
-    keywords = keywords or {}
-    if keywords.get("device_map") is not None:
-        raise InputError(f"device_map: found {keywords['device_map']!r}; device=... says where the model is to be")
-    return {key: value for key, value in keywords.items() if key not in HARMLESS_KEYWORDS or key in keep}
 
 
 def _configured(source: Source, modules: RerankerModules) -> PretrainedConfig:

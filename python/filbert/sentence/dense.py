@@ -1,17 +1,18 @@
 """Dense modules: a linear layer over vectors, and a function of each number that it gives."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import ConfigError, WeightsError
+from ..errors import ConfigError
 from ..hub import Source
 from ..jsonfile import read_object
 from ..scores import sigmoid
 from ..settings import warn_about_unknown
-from ..weights import as_array, open_weights
 from .activations import Activation, identity, relu
 from .maxsim import products
+from .tensors import read_tensors
 from .transformer import optional, within
 from .vectors import Floats
 
@@ -36,6 +37,8 @@ _ACTIVATIONS: dict[str, Activation] = {
 class Dense:
     """Vectors [n, in_features] to vectors [n, out_features], each of the same bits whatever the others are."""
 
+    kind: ClassVar[str] = "Dense"
+
     def __init__(
         self,
         weight: Floats,
@@ -44,7 +47,10 @@ class Dense:
         residual: Floats | None = None,
         adds_input: bool = False,
     ) -> None:
-        """weight, residual: [out_features, in_features]. adds_input: to what comes out, as the weight residual does."""
+        """weight, residual: [out_features, in_features]. adds_input: to what comes out, as the weight residual does.
+
+        activation: one that files have a name for.
+        """
         self._weight, self._bias, self._activation = weight, bias, activation
         self._residual, self._adds_input = residual, adds_input
         self.out_features, self.in_features = weight.shape
@@ -55,6 +61,28 @@ class Dense:
         if self._residual is not None:
             out = out + products(rows, self._residual, num_threads)
         return out + rows if self._adds_input else out
+
+    def size(self, size: int) -> int | None:
+        """Numbers of a vector that comes out, where `size` go in; None if it cannot take so many."""
+        return self.out_features if size == self.in_features else None
+
+    def config(self) -> dict[str, Any]:
+        """The settings, as sentence-transformers saves them."""
+        name = next(name for name, function in _ACTIVATIONS.items() if function is self._activation)
+        where = "linear" if name == "Identity" else "activation"
+        has_residual = self._adds_input or self._residual is not None
+        return {
+            "in_features": self.in_features,
+            "out_features": self.out_features,
+            "bias": self._bias is not None,
+            "activation_function": f"torch.nn.modules.{where}.{name}",
+            **({"use_residual": True} if has_residual else {}),
+        }
+
+    def tensors(self) -> Mapping[str, Floats]:
+        """The weights, by the names that sentence-transformers gives them."""
+        named = {"linear.weight": self._weight, "linear.bias": self._bias, "residual.weight": self._residual}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
 
 
 def read_dense(source: Source, folder: str, names: tuple[str, ...]) -> Dense:
@@ -79,7 +107,7 @@ def read_dense(source: Source, folder: str, names: tuple[str, ...]) -> Dense:
         shapes["linear.bias"] = (sizes[0],)
     if has_residual and not adds_input:
         shapes["residual.weight"] = tuple(sizes)
-    tensors = _tensors(source, folder, shapes)
+    tensors = read_tensors(source, folder, shapes)
     return Dense(
         tensors["linear.weight"],
         tensors.get("linear.bias"),
@@ -87,29 +115,6 @@ def read_dense(source: Source, folder: str, names: tuple[str, ...]) -> Dense:
         tensors.get("residual.weight"),
         adds_input,
     )
-
-
-def read_tensor(path: str, name: str) -> Floats:
-    """A copy of one tensor of a weights file, in float32. Raises WeightsError and OSError."""
-    weights = open_weights(path)
-    if name not in weights.names():
-        raise WeightsError(f"{path}: found tensors {', '.join(weights.names())}, expected {name}")
-    return np.array(as_array(weights, name), np.float32)
-
-
-def _tensors(source: Source, folder: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, Floats]:
-    candidates = [within(folder, name) for name in ("model.safetensors", "pytorch_model.bin")]
-    path = next(filter(None, map(source.find, candidates)), None)
-    if path is None:
-        raise source.missing(*candidates)
-    found = open_weights(path).names()
-    if set(found) != set(shapes):
-        raise WeightsError(f"{path}: found tensors {', '.join(found)}, expected {', '.join(shapes)}")
-    tensors = {name: read_tensor(path, name) for name in shapes}
-    for name, shape in shapes.items():
-        if (actual := tensors[name].shape) != shape:
-            raise WeightsError(f"{path}: tensor {name!r}: found shape {list(actual)}, expected {list(shape)}")
-    return tensors
 
 
 def _activation(path: str, name: Any) -> Activation:

@@ -1,48 +1,126 @@
 """Sentence vectors, with the interface of sentence-transformers."""
 
+import copy
 import os
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..batching import packed
 from ..checks import count, optional_count
 from ..encoder import EncoderModel
-from ..errors import ConfigError
+from ..encoding import BatchEncoding
+from ..errors import ConfigError, InputError
 from ..hub import Source
-from ..progress import Bar
+from ..references import Referable
 from ..texts import as_texts
 from ..tokenization import Tokenizer
-from .forwards import forwards
-from .loading import load_parts
-from .modules import SentenceModules, read_modules
-from .transformer import choose_prompt
-from .vectors import Floats, normalize, quantize, similarity
+from . import saving
+from .chain import Asked, Chain
+from .cuts import CHOICES, Cuts
+from .encoder_habits import ModelCardData, SentenceHabits
+from .features import run_features
+from .loading import load_chains
+from .modules import SIMILARITIES, read_modules
+from .older_names import older_names
+from .transformer import choose_prompt, meaningful
+from .vectors import Floats, normalize, quantize, similarity, similarity_pairwise
+
+_OUTPUTS = ("sentence_embedding", "token_embeddings", None)
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
-class SentenceEncoder:
-    """Text to vectors. Made by `from_pretrained`; many threads may call one.
+class SentenceEncoder(Referable, SentenceHabits):
+    """Text to vectors; many threads may call one.
 
-    model, tokenizer: the encoder and its tokenizer. prompts, default_prompt_name: texts put before every input.
-    similarity_fn_name: what `similarity` computes. truncate_dim: numbers of a vector that are kept, or None.
+    prompts, default_prompt_name: texts put before every input. truncate_dim: numbers of a vector that are kept, or
+    None. model, tokenizer: the encoder and its tokenizer, of a model with a Router those of no task.
+
+    It is pickled as where it was loaded from and how (see `Referable`), with what was set on it since.
     """
 
-    def __init__(self, model: EncoderModel, tokenizer: Tokenizer, modules: SentenceModules | None = None) -> None:
-        """From parts; without `modules` a vector is the mean of its token vectors."""
-        self.model = model
-        self.tokenizer = tokenizer
-        self._modules = modules or SentenceModules()
-        self._hidden = model.hidden_size
-        self._vocabulary = model.vocabulary
-        self.prompts = self._modules.prompts
-        self.default_prompt_name = self._modules.default_prompt_name
-        self.similarity_fn_name = self._modules.similarity
-        self.truncate_dim = self._modules.truncate_dim
-        if self._modules.dimension not in (None, self._hidden):
+    _settings: ClassVar[tuple[str, ...]] = (
+        *("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim", "max_seq_length"),
+    )
+
+    @older_names(tokenizer_kwargs="processor_kwargs", use_auth_token="token")
+    def __init__(
+        self,
+        model_name_or_path: str | os.PathLike[str],
+        *,
+        device: Any = None,
+        prompts: Mapping[str, str | None] | None = None,
+        default_prompt_name: str | None = None,
+        cache_folder: str | os.PathLike[str] | None = None,
+        trust_remote_code: bool | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        model_kwargs: Mapping[str, Any] | None = None,
+        processor_kwargs: Mapping[str, Any] | None = None,
+        config_kwargs: Mapping[str, Any] | None = None,
+        model_card_data: Any = None,
+        backend: str = "torch",
+        similarity_fn_name: Any = None,
+        truncate_dim: int | None = None,
+    ) -> None:
+        """Loads a sentence-transformers model of a folder or of the hub.
+
+        Its first module is Transformer with Pooling, or StaticEmbedding (model2vec's files, too); after it come any of
+        Dense, Normalize, LayerNorm and Dropout. Routers may choose among them. Without modules.json vectors are means
+        of token vectors, or of a causal model the last ones, with a warning.
+
+        Args:
+            device: "cpu", "cuda", "cuda:1" or "auto"; None is the CPU.
+            prompts: over those of the files. default_prompt_name: the one that is used where none is asked for.
+            revision, token, local_files_only: see `AutoModel.from_pretrained`. cache_folder: its cache_dir.
+            trust_remote_code: ignored; code of a repository is never run.
+            model_kwargs: keywords for the model's `from_pretrained`, such as dtype (None is float32), num_threads,
+                variant, mmap and task. Those that choose kernels or a library change nothing here.
+            processor_kwargs: replace keys of tokenizer_config.json. config_kwargs: replace attributes of the
+                configuration.
+            model_card_data: what evaluators leave their results in; None: a list of them.
+            backend: "torch", which here means filbert's engine: its numbers are those of PyTorch.
+            similarity_fn_name: what `similarity` computes: "cosine", "dot", "euclidean" or "manhattan"; None: as the
+                files say. truncate_dim: see `encode`; None: as the files say.
+
+        Raises:
+            ConfigError: a setting or a module of the files that filbert does not have.
+            WeightsError, InputError, DeviceError, OSError, MemoryError: see `AutoModel.from_pretrained`.
+        """
+        if backend != "torch":
+            raise InputError(f"backend: found {backend!r}, expected 'torch': filbert has an engine of its own")
+        keywords = {**meaningful(model_kwargs, keep=("dtype", "torch_dtype"))}
+        where: dict[str, Any] = {"cache_dir": cache_folder, "token": token, "local_files_only": local_files_only}
+        where["force_download"] = keywords.pop("force_download", False)
+        source = Source(model_name_or_path, revision=revision, **where)
+        self._modules = modules = read_modules(source)
+        for module in modules.transformers.values():
+            module.tokenizer_settings.update(meaningful(processor_kwargs))
+            module.config_settings.update(meaningful(config_kwargs))
+        self._cuts = Cuts()
+        device = "cpu" if device is None else device
+        self._chains = load_chains(source, modules, where, self._cuts, device=device, **keywords)
+        self._first = self._chains.get(None) or next(iter(self._chains.values()))
+        self.prompts = {**modules.prompts, **{name: text or "" for name, text in (prompts or {}).items()}}
+        self.default_prompt_name = modules.default_prompt_name if default_prompt_name is None else default_prompt_name
+        if self.default_prompt_name not in (None, *self.prompts):
             raise ConfigError(
-                f"Pooling is made for vectors of {self._modules.dimension} numbers, the model has {self._hidden}"
+                f"{source.name}: default_prompt_name: found {self.default_prompt_name!r}, which is none of the "
+                f"prompts: {', '.join(self.prompts)}"
             )
+        self.similarity_fn_name = modules.similarity if similarity_fn_name is None else similarity_fn_name
+        self.truncate_dim = optional_count("truncate_dim", truncate_dim) or modules.truncate_dim
+        self.model_card_data = ModelCardData() if model_card_data is None else model_card_data
+        reference = {
+            "revision": source.revision,
+            "cache_folder": cache_folder,
+            "local_files_only": local_files_only,
+            "model_kwargs": keywords,
+            "processor_kwargs": meaningful(processor_kwargs),
+            "config_kwargs": meaningful(config_kwargs),
+        }
+        self._refer_to(source.name, reference)
 
     @classmethod
     def from_pretrained(
@@ -62,76 +140,124 @@ class SentenceEncoder:
         mmap: bool = True,
         trust_remote_code: bool | None = None,
         task: str | None = None,
+        **options: Any,
     ) -> "SentenceEncoder":
-        """A sentence-transformers model of a folder or of the hub: Transformer, Pooling and Normalize modules, or
-        StaticEmbedding in place of the first two (model2vec's files, too).
-
-        device, num_threads, dtype, mmap, task: as for AutoModel. truncate_dim: see `encode`. trust_remote_code:
-        ignored; code of a repository is never run. Without modules.json vectors are means of token vectors, or of a
-        causal model the last ones, with a warning.
-        A setting of the files that filbert does not know gives a warning. Raises ConfigError (for modules filbert
-        does not have, too), WeightsError, InputError, DeviceError, OSError.
-        """
-        truncate_dim = optional_count("truncate_dim", truncate_dim)
-        where: dict[str, Any] = {
-            "cache_dir": cache_dir,
-            "token": token,
-            "local_files_only": local_files_only,
+        """The same as the class, with the keywords of `AutoModel.from_pretrained`; `options` are those of the class."""
+        given = {
+            "num_threads": num_threads,
+            "dtype": dtype,
             "force_download": force_download,
+            "variant": variant,
+            "mmap": mmap,
+            "task": task,
         }
-        source = Source(pretrained_model_name_or_path, revision=revision, **where)
-        modules = read_modules(source)
-        running = {"device": device, "num_threads": num_threads, "dtype": dtype, "variant": variant, "mmap": mmap}
-        model, tokenizer = load_parts(source, modules, where, task=task, **running)
-        if truncate_dim is not None:
-            modules.truncate_dim = truncate_dim
-        return cls(model, tokenizer, modules)
+        return cls(
+            pretrained_model_name_or_path,
+            device=device,
+            truncate_dim=truncate_dim,
+            revision=revision,
+            cache_folder=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+            model_kwargs={**given, **(options.pop("model_kwargs", None) or {})},
+            **options,
+        )
 
+    @older_names(sentences="inputs", texts="inputs")
     def encode(
         self,
-        texts: str | Iterable[str],
-        batch_size: int | None = None,
-        normalize_embeddings: bool | None = None,
-        precision: str = "float32",
-        truncate_dim: int | None = None,
-        prompt: str | None = None,
+        inputs: str | Iterable[str],
         prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | None = 32,
         show_progress_bar: bool | None = None,
+        output_value: str | None = "sentence_embedding",
+        precision: str | None = "float32",
         convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: Any = None,
+        normalize_embeddings: bool | None = False,
+        truncate_dim: int | None = None,
+        pool: dict[str, Any] | None = None,
+        chunk_size: int | None = None,
+        *,
+        task: str | None = None,
+        on_truncate: str = "warn",
+        return_offsets_mapping: bool = False,
     ) -> Any:
-        """The vectors of some texts: float32 [n, hidden] in their order, or [hidden] for a single string.
+        """The vectors of some texts: float32 [n, size] in their order, or [size] for a single string.
 
-        texts: a string, or a sequence, an iterator, a Series or an array of strings; what is longer than
-        `max_seq_length` tokens is cut. A vector is bit-identical whatever other texts it is computed with.
-        In order: pooling, the model's own Normalize, truncate_dim, normalize_embeddings, precision.
+        A vector is bit-identical whatever other texts it is computed with. In order: the modules, truncate_dim,
+        normalize_embeddings, precision.
 
-        batch_size: texts in one forward at most; None lets a budget of tokens alone decide.
-        normalize_embeddings: scale vectors to length 1; None and False leave them as the model makes them.
-        precision: "float32", "int8", "uint8", "binary" or "ubinary"; see `filbert.sentence.vectors.quantize`.
-        truncate_dim: keep the first numbers of each vector. None: as the model says.
-        prompt, prompt_name: a text, or the name of one of `prompts`, put before every input.
-        show_progress_bar: None shows one on a terminal if it takes over a second.
-        convert_to_numpy: False returns a list of PyTorch tensors, as sentence-transformers does.
-        Raises InputError and MemoryError.
+        Args:
+            inputs: a string, or a sequence, an iterator, a Series or an array of strings.
+            prompt_name, prompt: the name of one of `prompts`, or a text, put before every input.
+            batch_size: changes nothing but must be a count: forwards are cut by a budget of tokens, and vectors do not
+                depend on them.
+            show_progress_bar: None shows one on a terminal if it takes over a second.
+            output_value: "sentence_embedding"; "token_embeddings" for an array [tokens, hidden] a text, special tokens
+                included; None for a dict a text of both, "input_ids" and "attention_mask".
+            precision: "float32" or None, "int8", "uint8", "binary" or "ubinary"; see
+                `filbert.sentence.vectors.quantize`. The ranges of int8 and uint8 are those of this call's vectors, so
+                that its numbers, unlike all others, depend on the texts they are computed with.
+            convert_to_numpy: False gives a list of PyTorch tensors. convert_to_tensor: True gives one tensor. Either
+                gives tensors in the place of arrays of tokens, too.
+            device: moves the model there for good, if it is elsewhere; a list of its own device changes nothing.
+            normalize_embeddings: scales vectors to length 1; False and None leave them as the model makes them.
+            truncate_dim: keeps the first numbers of each vector. None: as `self.truncate_dim` says.
+            pool, chunk_size: change nothing; see `start_multi_process_pool`.
+            task: chooses among the modules of a Router, as "query" and "document" do.
+            on_truncate: of texts of more than `max_seq_length` tokens, which are cut: "warn" tells of the first,
+                "ignore" of none, "raise" raises InputError; `num_truncated` counts them.
+            return_offsets_mapping: with token vectors, adds where each token stands in its text: int64 [tokens, 2],
+                characters [begin, end), [0, 0) of special tokens and a prompt's. "token_embeddings" then gives two
+                lists, and None dicts with "offset_mapping".
+
+        Raises:
+            InputError: an input that is no text, with its number; an unknown name; what else it says.
+            MemoryError, DeviceError: as they say.
         """
-        single, inputs = as_texts("text", texts)
-        prefix = self._prompt(prompt, prompt_name)
-        batch_size = optional_count("batch_size", batch_size)
+        single, texts = as_texts("text", inputs)
+        optional_count("batch_size", batch_size)
         truncate_dim = optional_count("truncate_dim", truncate_dim)
+        for name, value, choices in (("output_value", output_value, _OUTPUTS), ("on_truncate", on_truncate, CHOICES)):
+            if value not in choices:
+                raise InputError(f"{name}: found {value!r:.100}, expected one of {choices}")
+        if device is not None:
+            self._move(device)
+        asked = Asked(
+            choose_prompt(self.prompts, self.default_prompt_name, prompt, prompt_name), on_truncate, show_progress_bar
+        )
+        chain = self._chain(task)
+        tensors = convert_to_tensor or not convert_to_numpy
+        if output_value != "sentence_embedding":
+            tokens = self._tokens(chain, texts, asked, output_value is None, return_offsets_mapping, tensors, single)
+            self._tell(asked, len(texts))
+            return tokens
         dimension = self.truncate_dim if truncate_dim is None else truncate_dim
         scale = bool(normalize_embeddings)
-        early = self._modules.normalize or (scale and dimension is None)
-        vectors = self._vectors(inputs, prefix, early, batch_size, show_progress_bar)
+        vectors = chain.vectors(texts, asked, scale and dimension is None)
+        self._tell(asked, len(texts))
         if dimension is not None:
             vectors = np.ascontiguousarray(vectors[:, :dimension])
             vectors = normalize(vectors) if scale else vectors
-        result = quantize(vectors, precision)
-        if not convert_to_numpy:
+        result: Any = quantize(vectors, "float32" if precision is None else precision)
+        if tensors:
             import torch
 
-            rows = list(torch.from_numpy(result))
-            return rows[0] if single else rows
+            result = torch.from_numpy(result)
+            result = result if convert_to_tensor or single else list(result)
         return result[0] if single else result
+
+    def encode_query(self, inputs: Any = None, *args: Any, **options: Any) -> Any:
+        """`encode` for texts that are asked, with the prompt "query" unless another is given, and the task "query"."""
+        return self._encode_for("query", ("query",), inputs, args, options)
+
+    def encode_document(self, inputs: Any = None, *args: Any, **options: Any) -> Any:
+        """`encode` for texts that are searched, with the first prompt there is of "document", "passage" and "corpus"
+        unless another is given, and the task "document"."""
+        return self._encode_for("document", _DOCUMENT_PROMPTS, inputs, args, options)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Floats:
         """Scores [n, m] of vectors [n, hidden] against vectors [m, hidden], by `similarity_fn_name`.
@@ -140,11 +266,76 @@ class SentenceEncoder:
         """
         return similarity(self.similarity_fn_name, embeddings1, embeddings2)
 
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Floats:
+        """Scores [n] of each of the vectors [n, hidden] with that of [n, hidden]. Raises InputError."""
+        return similarity_pairwise(self.similarity_fn_name, embeddings1, embeddings2)
+
+    def tokenize(self, texts: Any, **options: Any) -> BatchEncoding:
+        """The ids and the mask of texts as the model gets them: int64 [n, tokens], filled up to the longest.
+
+        options: of the tokenizer's call, such as return_tensors="pt". Raises InputError.
+        """
+        given = {"padding": True, "truncation": True, "return_tensors": "np", **options}
+        if self._first.pooling is None:
+            given = {**given, "add_special_tokens": False, "truncation": False}
+        return self.tokenizer(texts, **given)
+
+    def preprocess(self, inputs: Any, prompt: str | None = None, **options: Any) -> BatchEncoding:
+        """`tokenize`, after a prompt."""
+        _, texts = as_texts("text", inputs)
+        return self.tokenize([(prompt or "") + text for text in texts], **options)
+
+    def __call__(self, features: Mapping[str, Any], task: str | None = None) -> dict[str, Any]:
+        """What `tokenize` gives, with "token_embeddings" [n, tokens, hidden] and "sentence_embedding" [n, size] added.
+
+        They are tensors of PyTorch if the ids are. Raises InputError and MemoryError.
+        """
+        return run_features(self._chain(task), features)
+
+    forward = __call__
+
+    def save_pretrained(
+        self,
+        path: str | os.PathLike[str],
+        model_name: str | None = None,
+        create_model_card: bool = True,
+        train_datasets: Any = None,
+        safe_serialization: bool = True,
+    ) -> None:
+        """Writes the model into a folder, for sentence-transformers too; see `EncoderModel.save_pretrained`.
+
+        The other arguments are sentence-transformers' and change nothing: filbert writes no model card, and always
+        safetensors. Raises OSError; no file is left half-written.
+        """
+        settings = {
+            "prompts": self.prompts,
+            "default_prompt_name": self.default_prompt_name,
+            "similarity_fn_name": self.similarity_fn_name,
+            **({} if self.truncate_dim is None else {"truncate_dim": self.truncate_dim}),
+        }
+        saving.save(os.fspath(path), self._modules, self._chains, settings)
+
+    save = save_pretrained
+
     def get_embedding_dimension(self) -> int:
         """How many numbers a vector has."""
-        return self._hidden if self.truncate_dim is None else min(self._hidden, self.truncate_dim)
+        return self._first.size if self.truncate_dim is None else min(self._first.size, self.truncate_dim)
 
     get_sentence_embedding_dimension = get_embedding_dimension
+
+    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> "SentenceEncoder":
+        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError and InputError."""
+        for model in self._models():
+            model.to(*args, device=device, dtype=dtype)
+        return self
+
+    @property
+    def model(self) -> EncoderModel:
+        return self._first.model
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._first.tokenizer
 
     @property
     def max_seq_length(self) -> int:
@@ -156,37 +347,125 @@ class SentenceEncoder:
         self.tokenizer.model_max_length = count("max_seq_length", tokens, self.model.max_positions)
 
     @property
+    def similarity_fn_name(self) -> str:
+        """What `similarity` computes."""
+        return self._similarity
+
+    @similarity_fn_name.setter
+    def similarity_fn_name(self, name: Any) -> None:
+        name = getattr(name, "value", name)  # of sentence-transformers' SimilarityFunction
+        if name not in SIMILARITIES:
+            raise InputError(f"similarity_fn_name: found {name!r}, expected one of {', '.join(SIMILARITIES)}")
+        self._similarity: str = name
+
+    @property
+    def num_truncated(self) -> int:
+        """How many of the texts that were encoded so far had more than `max_seq_length` tokens."""
+        return self._cuts.count
+
+    @property
     def device(self) -> str:
         return self.model.device
 
+    @property
+    def dtype(self) -> str:
+        """What the model computes in, such as "float32"."""
+        return self.model.dtype
+
+    def set_pooling_include_prompt(self, include_prompt: bool) -> None:
+        """Sets whether the tokens of a prompt count in a vector."""
+        for pooling in self._modules.poolings.values():
+            pooling.include_prompt = include_prompt
+
+    def __copy__(self) -> "SentenceEncoder":
+        return copy.deepcopy(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SentenceEncoder":
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
+        return twin
+
     def __repr__(self) -> str:
-        modules = self._modules
-        return (
-            f"SentenceEncoder({self.model!r}, {modules.pooling} pooling{', normalised' if modules.normalize else ''}, "
-            f"max_seq_length={self.max_seq_length})"
-        )
+        chain = self._first
+        parts = [*(["mean pooling"] if chain.pooling is None else [str(chain.pooling)])]
+        parts += ["normalised" if step.kind == "Normalize" else step.kind for step in chain.steps]
+        routes = f", tasks {', '.join(str(task) for task in self._chains if task)}" if len(self._chains) > 1 else ""
+        return f"SentenceEncoder({self.model!r}, {', '.join(parts)}, max_seq_length={self.max_seq_length}{routes})"
 
-    def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
-        prompt = choose_prompt(self.prompts, self.default_prompt_name, prompt, prompt_name)
-        if prompt and not self._modules.include_prompt:
-            raise ConfigError(
-                f"{self.tokenizer.name_or_path}: its Pooling leaves prompts out (include_prompt is false), "
-                "which filbert cannot do: pass prompt='' to encode without one"
-            )
-        return prompt
+    def _now(self) -> dict[str, Any]:
+        reference = self._reference or {}
+        return {"device": self.device, "model_kwargs": {**reference.get("model_kwargs", {}), "dtype": self.dtype}}
 
-    def _vectors(self, texts: list[str], prefix: str, scale: bool, batch_size: int | None, show: bool | None) -> Floats:
-        vectors = np.empty((len(texts), self._hidden), np.float32)
+    def _models(self) -> list[EncoderModel]:
+        return list({id(chain.model): chain.model for chain in self._chains.values()}.values())
 
-        def tokenize(some: list[str]) -> list[list[int]]:
-            prefixed = [prefix + text for text in some]
-            return self.tokenizer.truncated_ids(prefixed, self.max_seq_length, not self._modules.is_static)
+    def _chain(self, task: str | None) -> Chain:
+        """What a text of that task goes through. Without a Router a task changes nothing."""
+        if len(self._chains) == 1:
+            return self._first
+        chain = self._chains.get(task)
+        if chain is None:
+            self._modules.chain(task)  # which tells why there is none, if there is none
+            chain = self._first
+        return chain
 
-        with Bar(len(texts), show, "Encoding") as bar:
-            for indices, rows in forwards(texts, tokenize, batch_size):
-                ids, bounds = packed(rows)
-                if len(ids) and ids.max() >= self._vocabulary:
-                    raise self.tokenizer.beyond(self._vocabulary, "text", indices, rows)
-                vectors[indices] = self.model.embed(ids, bounds, self._modules.pooling, scale)
-                bar.update(len(indices))
-        return vectors
+    def _tell(self, asked: Asked, texts: int) -> None:
+        if asked.cut and asked.on_truncate == "warn":
+            self._cuts.tell(len(asked.cut), texts, self.max_seq_length)
+
+    def _move(self, device: Any) -> None:
+        if isinstance(device, list | tuple):
+            self._check_devices(list(device))
+        else:
+            self.to(device=device)
+
+    def _encode_for(
+        self, task: str, prompts: tuple[str, ...], inputs: Any, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
+        given = (*args[:2], *(options.get(name) for name in ("prompt_name", "prompt")))
+        if all(value is None for value in given):
+            name = next((name for name in prompts if name in self.prompts), None)
+            args = (name, *args[1:]) if args else args
+            options = options if args else {**options, "prompt_name": name}
+        if inputs is not None:
+            args = (inputs, *args)
+        return self.encode(*args, task=task, **options)
+
+    def _tokens(
+        self,
+        chain: Chain,
+        texts: list[str],
+        asked: Asked,
+        everything: bool,
+        with_offsets: bool,
+        tensors: bool,
+        single: bool,
+    ) -> Any:
+        """Of encode with an output_value that is not "sentence_embedding"."""
+        if chain.pooling is None:
+            raise InputError("output_value: a table of vectors has vectors of texts only: 'sentence_embedding'")
+        encoded = chain.tokens(texts, asked, with_offsets)
+        convert: Any = np.asarray
+        if tensors:
+            import torch
+
+            convert = torch.from_numpy
+        if not everything:
+            vectors = [convert(each.vectors) for each in encoded]
+            offsets = [each.offsets for each in encoded]
+            if single:
+                return (vectors[0], offsets[0]) if with_offsets else vectors[0]
+            return (vectors, offsets) if with_offsets else vectors
+        skipped = chain.skipped(asked.prompt)
+        found = [
+            {
+                "input_ids": convert(each.ids),
+                "attention_mask": convert(np.ones_like(each.ids)),
+                "token_embeddings": convert(each.vectors),
+                "sentence_embedding": convert(chain.finish(each.vectors, skipped)),
+                **({"offset_mapping": each.offsets} if with_offsets else {}),
+            }
+            for each in encoded
+        ]
+        return found[0] if single else found

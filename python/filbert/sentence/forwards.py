@@ -12,16 +12,16 @@ _CHUNK = 4096
 
 
 def forwards(
-    texts: Sequence[str], tokenize: Callable[[list[str]], Sequence[Tokens]], batch_size: int | None
+    texts: Sequence[str], tokenize: Callable[[list[int]], Sequence[Tokens]], batch_size: int | None = None
 ) -> Iterator[tuple[list[int], list[Tokens]]]:
     """Of one forward after the other the numbers of its texts, and what `tokenize` makes of each.
 
-    The length of that is the number of tokens. The longest texts come first: the time left is then never
-    underestimated, nor the memory needed found late.
+    tokenize: gets numbers of texts; the length of what it makes of one is the number of its tokens. The longest texts
+    come first: the time left is then never underestimated, nor the memory needed found late.
     """
     order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
     for start in range(0, len(order), _CHUNK):
         chunk = order[start : start + _CHUNK]
-        rows = tokenize([texts[index] for index in chunk])
+        rows = tokenize(chunk)
         for batch in batches(list(map(len, rows)), batch_size):
             yield [chunk[index] for index in batch], [rows[index] for index in batch]

@@ -9,7 +9,12 @@ from ..hub import Source
 from ..model_settings import load_config
 from ..tokenization import NO_LIMIT, AutoTokenizer, Tokenizer
 from ..tokenizer_files import lowercase_first
-from .modules import unsaved_config
+from .chain import Chain
+from .cuts import Cuts
+from .modules import SentenceModules, unsaved_config
+from .router import Entry
+from .steps import KINDS as STEPS
+from .steps import Step, read_step
 from .transformer import TransformerModule
 
 
@@ -41,6 +46,33 @@ def load_parts(
     else:
         tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_positions)
     return model, tokenizer
+
+
+def load_chains(
+    source: Source, modules: SentenceModules, hub: dict[str, Any], cuts: Cuts, **options: Any
+) -> dict[str | None, Chain]:
+    """The chains of modules by the tasks that choose them, None for no task; they share what they have in common.
+
+    hub, options: see `load_parts`. Raises what that does.
+    """
+    parts: dict[str, tuple[Any, Tokenizer]] = {}
+    steps: dict[str, Step] = {}
+    built: dict[tuple[Entry, ...], Chain] = {}
+    chains: dict[str | None, Chain] = {}
+    for task, entries in modules.chains().items():
+        key = tuple(entries)
+        if key not in built:
+            folder = entries[0][1]
+            if folder not in parts:
+                parts[folder] = load_parts(source, modules.transformers[folder], hub, **options)
+            pooling = next((modules.poolings[folder] for kind, folder in entries if kind == "Pooling"), None)
+            for kind, folder in entries:
+                if kind in STEPS and folder not in steps:
+                    steps[folder] = read_step(source, kind, folder)
+            chosen = [steps[folder] for kind, folder in entries if kind in STEPS]
+            built[key] = Chain(entries, *parts[entries[0][1]], pooling, chosen, cuts)
+        chains[task] = built[key]
+    return chains
 
 
 def _configured(source: Source, module: TransformerModule, where: dict[str, Any]) -> PretrainedConfig | None:

@@ -2,42 +2,26 @@
 
 import warnings
 from collections.abc import Collection
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..configuration import PretrainedConfig
-from ..errors import ConfigError
+from ..errors import ConfigError, InputError
 from ..hub import Source
 from ..jsonfile import read_object
 from ..models.model2vec import Model2VecConfig
 from ..settings import warn_about_unknown
-from .transformer import (
-    TransformerModule,
-    check_modality,
-    optional,
-    read_entries,
-    read_prompts,
-    read_transformer,
-    within,
-)
+from .pooling import Pooling, read_pooling
+from .router import KINDS as ROUTERS
+from .router import Entry, Router, read_router
+from .steps import KINDS as STEPS
+from .transformer import TransformerModule, check_modality, optional, read_entries, read_prompts, read_transformer
 
-# pooling_mode as the engine names it.
-POOLINGS = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "lasttoken"}
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
-_SUPPORTED = (
-    "Transformer, Pooling (cls, mean, max or lasttoken) and then Normalize, or StaticEmbedding and then Normalize"
-)
-_KINDS = ("Transformer", "Pooling", "StaticEmbedding", "Normalize")
-_CHAINS = (("Transformer", "Pooling"), ("StaticEmbedding",))  # and then Normalize, or not
-_LEGACY_POOLINGS = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
+_SUPPORTED = f"Transformer, Pooling or StaticEmbedding, then any of {', '.join(STEPS)}; or Routers among these"
+_KINDS = ("Transformer", "Pooling", "StaticEmbedding", *STEPS)
 # Settings of the Transformer module that say what it is for.
 _TASK: dict[str, tuple[Any, ...]] = {
     "transformer_task": ("feature-extraction", None),
@@ -47,19 +31,39 @@ _TASK: dict[str, tuple[Any, ...]] = {
 
 @dataclass
 class SentenceModules(TransformerModule):
-    """How token vectors become a sentence vector, and how text becomes tokens."""
+    """How a text becomes a vector: what its first module is, by TransformerModule, and those after it.
 
-    pooling: str = "mean"
-    dimension: int | None = None  # of the token vectors, as Pooling has it
-    include_prompt: bool = True
-    normalize: bool = False
+    entries: the modules, one after the other. transformers, poolings: the settings of these, by their folders.
+    """
+
+    entries: list[Entry | Router] = field(default_factory=lambda: [("Transformer", ""), ("Pooling", "1_Pooling")])
+    transformers: dict[str, TransformerModule] = field(default_factory=dict)
+    poolings: dict[str, Pooling] = field(default_factory=lambda: {"1_Pooling": Pooling()})
+    prompts: dict[str, str] = field(default_factory=lambda: {"query": "", "document": ""})  # every model has these
     similarity: str = "cosine"
     truncate_dim: int | None = None
     max_active_dims: int | None = None  # of sparse vectors
 
+    def chain(self, task: str | None = None) -> list[Entry]:
+        """The modules that a text of that task goes through. Raises InputError if a Router has none for it."""
+        chain: list[Entry] = []
+        for entry in self.entries:
+            chain += entry.routes[entry.route_name(task)] if isinstance(entry, Router) else [entry]
+        return chain
+
+    def chains(self) -> dict[str | None, list[Entry]]:
+        """Those of all tasks that there are any for; None is no task."""
+        routers = [entry for entry in self.entries if isinstance(entry, Router)]
+        tasks: list[str | None] = [None, *sorted(set().union(*(router.tasks() for router in routers)))]
+        found = {}
+        for task in tasks:
+            with suppress(InputError):
+                found[task] = self.chain(task)
+        return found
+
 
 def read_modules(source: Source) -> SentenceModules:
-    """Reads modules.json and what it names.
+    """Reads modules.json and what it names, but for weights.
 
     Without one: mean pooling, or the last token of what was made to write text, with a warning, as in
     sentence-transformers.
@@ -67,32 +71,56 @@ def read_modules(source: Source) -> SentenceModules:
     """
     config = source.find("config.json")  # fixes the commit, so that the cache knows which others do not exist
     modules = SentenceModules()
+    modules.transformers = {"": modules}
     path = source.find_if_known("modules.json")
     if path is None and config is None:
         return modules  # there is no model either, which loading it tells
     if path is None:
-        values = read_object(config) if config is not None else {}
-        if values.get("model_type") == "model2vec":
-            modules.is_static, modules.normalize = True, values.get("normalize") is True
-            return modules
-        modules.pooling = "lasttoken" if _is_causal(values) else "mean"
-        what = "those of last tokens" if modules.pooling == "lasttoken" else "means of token vectors"
-        warnings.warn(f"{source.name} has no modules.json: its sentence vectors are {what}", stacklevel=3)
+        _take_for_granted(source, read_object(config) if config is not None else {}, modules)
         return modules
-    entries = read_entries(path, _KINDS, _SUPPORTED)
-    kinds, folders = [kind for kind, _ in entries], [folder for _, folder in entries]
-    modules.normalize = kinds[-1:] == ["Normalize"]
-    if tuple(kinds[: len(kinds) - modules.normalize]) not in _CHAINS:
-        raise ConfigError(f"{path}: found modules {', '.join(kinds) or 'none'}, supported: {_SUPPORTED}")
-    modules.transformer = folders[0]
-    modules.is_static = kinds[0] == "StaticEmbedding"
-    if not modules.is_static:
-        read_encoder(source, modules)
-        _read_pooling(source, folders[1], modules)
-    if modules.normalize:
-        check_normalize(source, folders[-1])
+    modules.entries = []
+    where = path
+    for kind, folder in read_entries(path, (*_KINDS, *ROUTERS), _SUPPORTED):
+        if kind in ROUTERS:
+            where, router = read_router(source, folder, _KINDS, _SUPPORTED)
+            modules.entries.append(router)
+        else:
+            modules.entries.append((kind, folder))
+    modules.transformers, modules.poolings = {}, {}
+    for chain in modules.chains().values() or [[]]:
+        _check_order(where, [kind for kind, _ in chain])
+        for kind, folder in chain:
+            if kind == "Pooling" and folder not in modules.poolings:
+                modules.poolings[folder] = read_pooling(source, folder)
+        folder = chain[0][1]
+        if folder not in modules.transformers:
+            module = TransformerModule() if modules.transformers else modules
+            modules.transformers[folder] = module
+            module.transformer, module.is_static = folder, chain[0][0] == "StaticEmbedding"
+            if not module.is_static:
+                read_encoder(source, module)
     read_settings(source, modules)
     return modules
+
+
+def _take_for_granted(source: Source, config: dict[str, Any], modules: SentenceModules) -> None:
+    """What a model without modules.json, whose config.json is that, is taken for."""
+    if config.get("model_type") == "model2vec":
+        modules.is_static, modules.poolings = True, {}
+        modules.entries = [("StaticEmbedding", "")]
+        if config.get("normalize") is True:
+            modules.entries.append(("Normalize", "1_Normalize"))
+        return
+    mode = "lasttoken" if _is_causal(config) else "mean"
+    modules.poolings = {"1_Pooling": Pooling((mode,))}
+    what = "those of last tokens" if mode == "lasttoken" else "means of token vectors"
+    warnings.warn(f"{source.name} has no modules.json: its sentence vectors are {what}", stacklevel=4)
+
+
+def _check_order(path: str, kinds: list[str]) -> None:
+    first = 2 if kinds[:2] == ["Transformer", "Pooling"] else 1 if kinds[:1] == ["StaticEmbedding"] else 0
+    if not first or any(kind not in STEPS for kind in kinds[first:]):
+        raise ConfigError(f"{path}: found modules {', '.join(kinds) or 'none'}, supported: {_SUPPORTED}")
 
 
 def unsaved_config(source: Source, modules: TransformerModule) -> PretrainedConfig | None:
@@ -111,44 +139,13 @@ def _is_causal(config: dict[str, Any]) -> bool:
 
 
 def read_encoder(
-    source: Source, modules: TransformerModule, own: Collection[str] = ()
+    source: Source, module: TransformerModule, own: Collection[str] = ()
 ) -> tuple[str, dict[str, Any]] | None:
     """As `read_transformer`, of a Transformer module that gives the vectors of tokens of a text."""
-    found = read_transformer(source, modules, _TASK, own)
+    found = read_transformer(source, module, _TASK, own)
     if found is not None:
         check_modality(*found, "last_hidden_state")
     return found
-
-
-def _read_pooling(source: Source, folder: str, modules: SentenceModules) -> None:
-    path = source.get(within(folder, "config.json"))
-    config = read_object(path)
-    modes = config.get("pooling_mode")
-    if modes is None:
-        modes = [mode for key, mode in _LEGACY_POOLINGS.items() if config.get(key)] or ["mean"]
-    modes = [modes] if isinstance(modes, str) else modes
-    if not isinstance(modes, list) or len(modes) != 1 or modes[0] not in POOLINGS:
-        found = " and ".join(map(str, modes)) if isinstance(modes, list) else modes
-        raise ConfigError(f"{path}: found pooling {found}, supported: one of {', '.join(POOLINGS)}")
-    modules.pooling = POOLINGS[modes[0]]
-    modules.dimension = optional(path, config, "embedding_dimension", int)
-    if modules.dimension is None:
-        modules.dimension = optional(path, config, "word_embedding_dimension", int)
-    known = {"pooling_mode", "embedding_dimension", "word_embedding_dimension", "include_prompt"}
-    warn_about_unknown(path, config, known | {*_LEGACY_POOLINGS})
-    include_prompt = optional(path, config, "include_prompt", bool)
-    modules.include_prompt = include_prompt is None or include_prompt
-
-
-def check_normalize(source: Source, folder: str) -> None:
-    """Raises ConfigError if the Normalize module of that folder is for something other than sentence vectors."""
-    path = source.find(within(folder, "config.json"))
-    config = read_object(path) if path is not None else {}
-    for key in ("module_input_name", "module_output_name"):
-        if config.get(key, "sentence_embedding") not in ("sentence_embedding", None):
-            raise ConfigError(f"{path}: {key}: found {config[key]!r}, supported: 'sentence_embedding'")
-    if path is not None:
-        warn_about_unknown(path, config, {"module_input_name", "module_output_name"})
 
 
 def read_settings(source: Source, modules: SentenceModules, model_type: str = "SentenceTransformer") -> None:

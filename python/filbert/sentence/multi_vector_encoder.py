@@ -258,8 +258,12 @@ class MultiVectorEncoder:
 
     def _vectors(self, texts: list[str], task: str | None, batch_size: int | None, show: bool | None) -> list[Floats]:
         vectors: list[Floats] = [np.empty((0, self._dimension), np.float32)] * len(texts)
+
+        def tokenize(numbers: list[int]) -> list[Row]:
+            return self._tokens.rows([texts[index] for index in numbers], task)
+
         with Bar(len(texts), show, "Encoding") as bar:
-            for indices, rows in forwards(texts, lambda chunk: self._tokens.rows(chunk, task), batch_size):
+            for indices, rows in forwards(texts, tokenize, batch_size):
                 for index, found in zip(indices, self._run(indices, rows), strict=True):
                     vectors[index] = found
                 bar.update(len(indices))

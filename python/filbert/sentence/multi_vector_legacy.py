@@ -6,8 +6,9 @@ from typing import Any
 
 from ..hub import Source
 from ..jsonfile import read_object
-from .dense import Dense, read_tensor
+from .dense import Dense
 from .multi_vector_settings import LENGTHS, MultiVectorModules, Step, texts_of
+from .tensors import read_tensor
 from .transformer import optional
 
 PUNCTUATION = list(string.punctuation)

@@ -1,16 +1,16 @@
 """What the files of a sparse sentence-transformers model ask for: modules.json, a Router's settings and the rest."""
 
-import ast
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError
 from ..hub import Source
 from ..jsonfile import read_object
 from ..settings import warn_about_unknown
-from .modules import SentenceModules, check_normalize, read_settings
-from .transformer import check_modality, kind_of, read_entries, read_transformer, within
+from .modules import SentenceModules, read_settings
+from .router import KINDS as ROUTERS
+from .router import Router, read_router
+from .steps import check_normalize
+from .transformer import check_modality, read_entries, read_transformer, within
 
 POOLINGS = ("max", "sum")
 ACTIVATIONS = ("relu", "log1p_relu")
@@ -21,9 +21,6 @@ _SUPPORTED = (
 )
 _TRANSFORMERS = {"Transformer": ("fill-mask",), "MLMTransformer": ("fill-mask", None)}
 _KINDS = (*_TRANSFORMERS, "SpladePooling", "SparseStaticEmbedding", "Normalize")
-_ROUTERS = ("Router", "Asym")
-_MODALITY = "text"
-_LONGEST_KEY = 200  # of a mapping of a Router, whose keys are Python tuples written out
 
 
 @dataclass
@@ -48,33 +45,16 @@ class TableFiles:
 class SparseModules:
     """The ways from a text to its vector, and the settings of all of them.
 
-    routes: by their names; of a model without a Router one, "". mappings: the name for a task and a modality, None for
-    any. default_route: the name where nothing else tells.
+    routes: by their names; of a model without a Router one, "".
     """
 
     routes: dict[str, SpladeFiles | TableFiles]
-    settings: SentenceModules = field(default_factory=lambda: SentenceModules(similarity="dot", prompts=_prompts()))
-    mappings: dict[Any, str] = field(default_factory=dict)
-    default_route: str | None = None
+    settings: SentenceModules = field(default_factory=lambda: SentenceModules(similarity="dot"))
+    router: Router | None = None
 
     def route_name(self, task: str | None) -> str:
-        """The name of the route of a task, in sentence-transformers' order. Raises InputError if there is none."""
-        if "" in self.routes:
-            return ""
-        for key in ((task, _MODALITY), (task, None), (None, _MODALITY), (None, None)):
-            if key in self.mappings:
-                return self.mappings[key]
-        for name in (task, _MODALITY):
-            if name in self.routes:
-                return str(name)
-        if task is not None or self.default_route is None:
-            raise InputError(f"task: found {task!r}, the model's Router has {', '.join(self.routes)}")
-        return self.default_route
-
-
-def _prompts() -> dict[str, str]:
-    """Those that every model has."""
-    return {"query": "", "document": ""}
+        """The name of the route of a task. Raises InputError if there is none."""
+        return "" if self.router is None else self.router.route_name(task)
 
 
 def read_sparse_modules(source: Source) -> SparseModules:
@@ -87,9 +67,9 @@ def read_sparse_modules(source: Source) -> SparseModules:
     path = source.find_if_known("modules.json")
     if path is None:
         return _of_masked_words(source.get("config.json") if config is None else config)
-    entries = read_entries(path, (*_KINDS, *_ROUTERS), _SUPPORTED)
+    entries = read_entries(path, (*_KINDS, *ROUTERS), _SUPPORTED)
     kinds, folders = [kind for kind, _ in entries], [folder for _, folder in entries]
-    if kinds[:1] and kinds[0] in _ROUTERS and kinds[1:] in ([], ["Normalize"]):
+    if kinds[:1] and kinds[0] in ROUTERS and kinds[1:] in ([], ["Normalize"]):
         modules = _read_router(source, folders[0])
         if kinds[1:]:
             check_normalize(source, folders[1])
@@ -153,46 +133,9 @@ def _read_pooling(source: Source, folder: str) -> tuple[str, str]:
 
 
 def _read_router(source: Source, folder: str) -> SparseModules:
-    path = source.find(within(folder, "router_config.json"))
-    path = source.get(within(folder, "config.json")) if path is None else path  # as Asym called it
-    config = read_object(path)
-    warn_about_unknown(path, config, {"types", "structure", "parameters"})
-    types, structure = config.get("types"), config.get("structure")
-    parameters = config.get("parameters") or {}
-    if not all(isinstance(part, dict) for part in (types, structure, parameters)) or not types or not structure:
-        raise ConfigError(f"{path}: expected objects types, structure and parameters, the first two not empty")
-    kinds = {name: kind_of(path, class_name, _KINDS, _SUPPORTED) for name, class_name in types.items()}
-    routes = {}
-    for name, modules in structure.items():
-        if not name or not isinstance(modules, list) or not all(_is_in(kinds, module) for module in modules):
-            raise ConfigError(f"{path}: structure: {name!r}: found {modules!r:.100}, expected a list of names of types")
-        folders = [within(folder, module) for module in modules]
-        routes[name] = _read_route(source, path, [kinds[module] for module in modules], folders)
-    warn_about_unknown(path, parameters, {"default_route", "allow_empty_key", "route_mappings"})
-    default = parameters.get("default_route")
-    if default is None and parameters.get("allow_empty_key", True):
-        default = next(iter(routes))
-    mappings = _read_mappings(path, parameters.get("route_mappings") or {})
-    for name in (*mappings.values(), *([] if default is None else [default])):
-        if not _is_in(routes, name):
-            raise ConfigError(f"{path}: found route {name!r}, expected one of {', '.join(routes)}")
-    return SparseModules(routes, mappings=mappings, default_route=default)
-
-
-def _read_mappings(path: str, mappings: Any) -> dict[Any, str]:
-    """Routes by (task, modality), None for any of them."""
-    if not isinstance(mappings, dict):
-        raise ConfigError(f"{path}: route_mappings: found {mappings!r:.100}, expected an object")
-    read = {}
-    for text, name in mappings.items():
-        try:
-            task, modality = ast.literal_eval(text[:_LONGEST_KEY])
-            read[task, modality] = name
-        except (ValueError, SyntaxError, TypeError):
-            message = f"{path}: route_mappings: found {text!r:.100}, expected a task and a modality"
-            raise ConfigError(message) from None
-    return read
-
-
-def _is_in(names: Mapping[str, Any], name: Any) -> bool:
-    return isinstance(name, str) and name in names
+    path, router = read_router(source, folder, _KINDS, _SUPPORTED)
+    routes = {
+        name: _read_route(source, path, [kind for kind, _ in entries], [folder for _, folder in entries])
+        for name, entries in router.routes.items()
+    }
+    return SparseModules(routes, router=router)

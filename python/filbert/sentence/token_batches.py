@@ -21,7 +21,8 @@ def token_batches(
     tokens, too. Raises InputError.
     """
 
-    def tokenize(some: list[str]) -> list[list[int]]:
+    def tokenize(numbers: list[int]) -> list[list[int]]:
+        some = [texts[index] for index in numbers]
         return tokenizer.truncated_ids(some, tokenizer.model_max_length, add_special_tokens)
 
     for indices, rows in forwards(texts, tokenize, batch_size):

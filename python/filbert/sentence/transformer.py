@@ -143,6 +143,14 @@ def choose_prompt(
     return prompts[name]
 
 
+def meaningful(keywords: Mapping[str, Any] | None, keep: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The keywords of sentence-transformers that mean something here, and those to `keep`. Raises InputError."""
+    keywords = keywords or {}
+    if keywords.get("device_map") is not None:
+        raise InputError(f"device_map: found {keywords['device_map']!r}; device=... says where the model is to be")
+    return {key: value for key, value in keywords.items() if key not in HARMLESS_KEYWORDS or key in keep}
+
+
 def optional(path: str, config: dict[str, Any], key: str, kind: type[Any]) -> Any:
     """config[key], checked; integers are positive. None if it is absent or null."""
     value = config.get(key)

@@ -73,6 +73,23 @@ def similarity(name: str, a: Any, b: Any) -> Floats:
     return products
 
 
+def similarity_pairwise(name: str, a: Any, b: Any) -> Floats:
+    """Scores [n] of each row of a [n, hidden] with that of b [n, hidden]. name, Raises: see `similarity`."""
+    left, right = _rows("a", a), _rows("b", b)
+    if left.shape != right.shape:
+        raise InputError(f"similarity_pairwise: found shapes {list(left.shape)} and {list(right.shape)}")
+    if name == "cosine":
+        left, right = normalize(left), normalize(right)
+    scores: Floats
+    if name == "manhattan":
+        scores = -np.abs(left - right).sum(axis=1)
+    elif name == "euclidean":
+        scores = -np.linalg.norm(left - right, axis=1)
+    else:
+        scores = (left * right).sum(axis=1)
+    return scores
+
+
 def _rows(name: str, vectors: Any) -> Floats:
     array = np.asarray(vectors, dtype=np.float32)
     if array.ndim not in (1, 2):

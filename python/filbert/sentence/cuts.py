@@ -1,0 +1,38 @@
+"""Texts that are longer than a model takes: counted, and told of once or refused."""
+
+import threading
+import warnings
+
+from ..errors import InputError
+
+CHOICES = ("warn", "ignore", "raise")
+
+
+class Cuts:
+    """How many texts of an encoder were cut: `count`."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._told = False
+        self._lock = threading.Lock()
+
+    def __deepcopy__(self, memo: object) -> "Cuts":
+        return Cuts()
+
+    def add(self, texts: list[int], limit: int, on_truncate: str) -> None:
+        """texts: the numbers of those that were cut to `limit` tokens. Raises InputError if they are to be refused."""
+        if texts and on_truncate == "raise":
+            raise InputError(f"text {min(texts)}: has more than {limit} tokens")
+        with self._lock:
+            self.count += len(texts)
+
+    def tell(self, cut: int, texts: int, limit: int) -> None:
+        """Warns that so many of so many texts were cut, the first time that some were."""
+        if not cut or self._told:
+            return
+        self._told = True
+        warnings.warn(
+            f"{cut} of {texts} texts have more than {limit} tokens and were cut. This is said once: num_truncated "
+            'counts on, and on_truncate="raise" refuses such texts',
+            stacklevel=5,
+        )

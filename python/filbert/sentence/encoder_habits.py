@@ -1,0 +1,77 @@
+"""What programs written for sentence-transformers call on a model, apart from encoding."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..checks import optional_count
+from ..errors import InputError
+from ..habits import ModuleHabits
+
+
+class ModelCardData:
+    """Where the evaluators of sentence-transformers leave their results: `evaluations`, of each the evaluator, its
+    metrics, and the epoch and steps of a training, if there is one."""
+
+    def __init__(self) -> None:
+        self.evaluations: list[tuple[Any, dict[str, float], int, int]] = []
+
+    def set_evaluation_metrics(
+        self, evaluator: Any, metrics: dict[str, float], epoch: int = 0, steps: int = 0, **others: Any
+    ) -> None:
+        self.evaluations.append((evaluator, metrics, epoch, steps))
+
+
+class SentenceHabits(ModuleHabits):
+    """Of a class with `encode`, `device`, `max_seq_length` and `truncate_dim`."""
+
+    encode: Any
+    truncate_dim: int | None
+
+    @property
+    def device(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def max_seq_length(self) -> int:
+        raise NotImplementedError
+
+    def get_max_seq_length(self) -> int:
+        """The same as `max_seq_length`."""
+        return self.max_seq_length
+
+    def get_backend(self) -> str:
+        """The library that runs the model, for programs that ask whether that is PyTorch: "filbert"."""
+        return "filbert"
+
+    @contextmanager
+    def truncate_sentence_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
+        """Within it, vectors keep their first `truncate_dim` numbers."""
+        before, self.truncate_dim = self.truncate_dim, optional_count("truncate_dim", truncate_dim)
+        try:
+            yield
+        finally:
+            self.truncate_dim = before
+
+    def start_multi_process_pool(self, target_devices: list[str] | None = None) -> dict[str, Any]:
+        """Something to pass as `pool`, for programs that do. No process starts: one uses all cores.
+
+        target_devices: only the model's own, however often. Raises InputError for others: load a model for each.
+        """
+        self._check_devices(target_devices or [])
+        return {"input": None, "output": None, "processes": []}
+
+    @staticmethod
+    def stop_multi_process_pool(pool: dict[str, Any]) -> None:
+        """Does nothing."""
+
+    def encode_multi_process(self, sentences: Any, pool: dict[str, Any], *args: Any, **options: Any) -> Any:
+        """The older name of `encode` with a pool."""
+        warnings.warn("encode_multi_process is the older name of encode", DeprecationWarning, stacklevel=2)
+        return self.encode(sentences, *args, pool=pool, **options)
+
+    def _check_devices(self, devices: list[Any]) -> None:
+        for device in devices:
+            if str(device) not in (self.device, self.device.split(":")[0]):
+                raise InputError(f"device: found {device!r}, the model is on {self.device!r}; load one for each device")
