@@ -18,6 +18,8 @@ _lock = threading.Lock()
 class Referable:
     """What can be pickled once `_refer_to` was called: as the keywords that load it, and what was set on it since.
 
+    Copies are its own, but for the weights.
+
     A pickle holds the name (of a folder its whole path), the commit on the hub and the keywords, but no token. Reading
     one in a process that has read one before, and has the model still, loads nothing. Raises TypeError where nothing
     was loaded, as with random weights; reading one raises what loading it raises, such as FileNotFoundError with the
@@ -48,6 +50,15 @@ class Referable:
             _refuse(self)
         reference = {**self._reference, **self._now()}
         return _load_once, (type(self), reference), {name: getattr(self, name) for name in self._settings}
+
+    def __copy__(self) -> Any:
+        return copy.deepcopy(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
+        return twin
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

@@ -12,6 +12,7 @@ from ..encoder import EncoderModel
 from ..errors import InputError, WeightsError
 from ..hub import Source
 from ..progress import Bar
+from ..references import Referable
 from ..texts import as_texts
 from ..tokenization import Tokenizer
 from .dense import Dense
@@ -29,7 +30,7 @@ _NO_WORDS = ("cls_token", "eos_token", "pad_token", "unk_token")
 _OUTPUTS = ("dense_vecs", "lexical_weights", "colbert_vecs")
 
 
-class BGEM3Encoder:
+class BGEM3Encoder(Referable):
     """Text to a vector, to weights of its words, and to a vector for each token. Many threads may call one.
 
     model, tokenizer: the encoder and its tokenizer.
@@ -89,7 +90,16 @@ class BGEM3Encoder:
         sparse, colbert = (_linear(source, f"{name}_linear.pt", model.hidden_size) for name in ("sparse", "colbert"))
         if sparse.out_features != 1:
             raise WeightsError(f"{source.name}: sparse_linear.pt: gives {sparse.out_features} numbers, expected 1")
-        return cls(model, tokenizer, sparse, colbert)
+        encoder = cls(model, tokenizer, sparse, colbert)
+        encoder._refer_to(source.name, {**hub, **running, "revision": source.revision})
+        return encoder
+
+    @classmethod
+    def _load(cls, name: str, **keywords: Any) -> Any:
+        return cls.from_pretrained(name, **keywords)
+
+    def _now(self) -> dict[str, Any]:
+        return {"device": self.model.device, "dtype": self.model.dtype}
 
     def encode(
         self,

@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ..batching import packed
 from ..encoder import EncoderModel
-from ..errors import ConfigError
+from ..errors import ConfigError, InputError
 from ..progress import Bar
+from ..texts import Pair
 from ..tokenization import Tokenizer
 from .cuts import Cuts
 from .forwards import forwards
@@ -25,11 +26,24 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass
 class Encoded:
-    """One text: ids [tokens], the vectors of its tokens [tokens, hidden], and the characters of each, [begin, end)."""
+    """One text: ids [tokens], the vectors of its tokens [tokens, hidden], the characters of each, [begin, end), and
+    its own vector [size]."""
 
     ids: Integers
     vectors: Floats
     offsets: Integers
+    vector: Floats
+
+
+@dataclass
+class _Row:
+    """The tokens of a text, and their types if it is a pair and the model takes some."""
+
+    ids: list[int]
+    types: list[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass
@@ -62,6 +76,7 @@ class Chain:
         self.entries, self.model, self.tokenizer = entries, model, tokenizer
         self.pooling, self.steps = pooling, steps
         self._cuts = cuts
+        self._has_types = bool(getattr(model.config, "type_vocab_size", 0))
         hidden = model.hidden_size
         if pooling is not None and pooling.dimension not in (None, hidden):
             raise ConfigError(f"Pooling is made for vectors of {pooling.dimension} numbers, the model has {hidden}")
@@ -74,37 +89,36 @@ class Chain:
                 raise ConfigError(f"{step.kind} is made for other vectors than those of {self.size} numbers it gets")
             self.size = size
 
-    def vectors(self, texts: list[str], asked: Asked, scale: bool) -> Floats:
+    def vectors(self, texts: list[str | Pair], asked: Asked, scale: bool) -> Floats:
         """The vectors [n, size] of texts, of length 1 if `scale`. Raises InputError and MemoryError."""
         skipped = self.skipped(asked.prompt)
-        mode = self._engine_mode(skipped)
-        last, steps = scale, self.steps
-        in_engine = False
-        if mode is not None and ((steps[:1] and isinstance(steps[0], Normalize)) or (scale and not steps)):
-            in_engine, steps = True, steps[1:]
-        if last and (isinstance(steps[-1], Normalize) if steps else in_engine):
-            last = False
+        # The engine normalises what it pools.
+        early = isinstance(self.steps[0], Normalize) if self.steps else scale
+        late = scale and bool(self.steps) and not isinstance(self.steps[-1], Normalize)
         if len(texts) == 1 and not asked.show_progress_bar:
-            rows = self._ids(texts, [0], asked)
-            vectors = self._pooled([0], rows, mode, in_engine, skipped)
+            vectors = self._pooled([0], self._rows(texts, [0], asked), early, skipped)
         else:
-            vectors = np.empty((len(texts), self._pooled_size()), np.float32)
+            size = self.model.hidden_size * (len(self.pooling.modes) if self.pooling is not None else 1)
+            vectors = np.empty((len(texts), size), np.float32)
             for indices, rows in self._forwards(texts, asked):
-                vectors[indices] = self._pooled(indices, rows, mode, in_engine, skipped)
-        for step in steps:
+                vectors[indices] = self._pooled(indices, rows, early, skipped)
+        for step in self.steps[1:] if early else self.steps:
             vectors = step(vectors)
-        return normalize(vectors) if last else vectors
+        return normalize(vectors) if late else vectors
 
-    def tokens(self, texts: list[str], asked: Asked, with_offsets: bool) -> list[Encoded]:
+    def tokens(self, texts: list[str | Pair], asked: Asked, with_offsets: bool) -> list[Encoded]:
         """The tokens of each text. Without `with_offsets` they have none. Raises InputError and MemoryError."""
+        if self.pooling is None:
+            raise InputError("output_value: a table of vectors has vectors of texts only: 'sentence_embedding'")
+        skipped = self.skipped(asked.prompt)
         found: list[Any] = [None] * len(texts)
         for indices, rows in self._forwards(texts, asked):
-            ids, bounds = self._packed(indices, rows)
-            vectors = self.model.run_packed(ids, bounds)
+            ids, bounds, types = self._packed(indices, rows)
+            vectors = self.model.run_packed(ids, bounds, types)
             for number, index in enumerate(indices):
                 own = slice(bounds[number], bounds[number + 1])
                 offsets = self._offsets(texts[index], asked.prompt) if with_offsets else np.zeros((0, 2), np.int64)
-                found[index] = Encoded(ids[own], vectors[own], offsets)
+                found[index] = Encoded(ids[own], vectors[own], offsets, self.finish(vectors[own], skipped))
         return found
 
     def finish(self, tokens: Floats, skipped: int = 0) -> Floats:
@@ -119,45 +133,52 @@ class Chain:
             rows = step(rows)
         return rows
 
-    def _forwards(self, texts: list[str], asked: Asked) -> Iterator[tuple[list[int], list[list[int]]]]:
+    def _forwards(self, texts: list[str | Pair], asked: Asked) -> Iterator[tuple[list[int], list[_Row]]]:
         with Bar(len(texts), asked.show_progress_bar, "Encoding") as bar:
-            for indices, rows in forwards(texts, lambda numbers: self._ids(texts, numbers, asked)):
+            for indices, rows in forwards(texts, lambda numbers: self._rows(texts, numbers, asked)):
                 yield indices, rows
                 bar.update(len(indices))
 
-    def _ids(self, texts: list[str], numbers: list[int], asked: Asked) -> list[list[int]]:
+    def _rows(self, texts: list[str | Pair], numbers: list[int], asked: Asked) -> list[_Row]:
         limit = self.tokenizer.model_max_length
-        some = [asked.prompt + texts[index] for index in numbers]
-        rows, cut = self.tokenizer.truncated(some, limit, self.pooling is not None)
+        some = [_prefixed(asked.prompt, texts[index]) for index in numbers]
+        if all(isinstance(text, str) for text in some):
+            ids, cut = self.tokenizer.truncated(cast(list[str], some), limit, self.pooling is not None)
+            rows = [_Row(row) for row in ids]
+        else:
+            rows, cut = self._rows_of_pairs(some, limit)
         if cut:
             cut = [numbers[index] for index in cut]
             self._cuts.add(cut, limit, asked.on_truncate)
             asked.cut += cut
         return rows
 
-    def _packed(self, indices: list[int], rows: list[list[int]]) -> tuple[Integers, Integers]:
-        ids, bounds = packed(rows)
-        if len(ids) and ids.max() >= self.model.vocabulary:
-            raise self.tokenizer.beyond(self.model.vocabulary, "text", indices, rows)
-        return ids, bounds
-
-    def _pooled(self, indices: list[int], rows: list[list[int]], mode: str | None, scale: bool, skipped: int) -> Floats:
-        ids, bounds = self._packed(indices, rows)
-        if mode is not None:
-            return self.model.embed(ids, bounds, mode, scale)
-        assert self.pooling is not None
-        tokens = self.model.run_packed(ids, bounds)
-        return np.stack([self.pooling(tokens[begin:end], skipped) for begin, end in pairwise(bounds)])
-
-    def _pooled_size(self) -> int:
-        return self.model.hidden_size * (len(self.pooling.modes) if self.pooling is not None else 1)
-
-    def _engine_mode(self, skipped: int) -> str | None:
-        """Which pooling the engine does; None if the vectors of tokens are needed."""
+    def _rows_of_pairs(self, texts: list[str | Pair], limit: int) -> tuple[list[_Row], list[int]]:
         if self.pooling is None:
-            return "mean"
-        mode = self.pooling.modes[0]
-        return mode if len(self.pooling.modes) == 1 and mode in ENGINE_MODES and not skipped else None
+            raise InputError("text: found a pair, and a table of vectors takes no pairs")
+        ids, types = self.tokenizer.truncated_pairs(cast(list[Pair], texts), limit)
+        full = [index for index, row in enumerate(ids) if len(row) >= limit]
+        cut = [index for index in full if len(self.tokenizer.encodings([texts[index]])[0].ids) > limit]
+        return [_Row(row, None if types is None else types[index]) for index, row in enumerate(ids)], cut
+
+    def _packed(self, indices: list[int], rows: list[_Row]) -> tuple[Integers, Integers, Integers | None]:
+        """Their ids, where those of each begin and end, and their types if any has some."""
+        ids, bounds = packed([row.ids for row in rows])
+        if len(ids) and ids.max() >= self.model.vocabulary:
+            raise self.tokenizer.beyond(self.model.vocabulary, "text", indices, [row.ids for row in rows])
+        if not self._has_types or all(row.types is None for row in rows):
+            return ids, bounds, None
+        return ids, bounds, packed([row.types or [0] * len(row) for row in rows])[0]
+
+    def _pooled(self, indices: list[int], rows: list[_Row], scale: bool, skipped: int) -> Floats:
+        ids, bounds, types = self._packed(indices, rows)
+        modes = ("mean",) if self.pooling is None else self.pooling.modes
+        if len(modes) == 1 and modes[0] in ENGINE_MODES and not skipped and types is None:
+            return self.model.embed(ids, bounds, modes[0], scale)
+        assert self.pooling is not None
+        tokens = self.model.run_packed(ids, bounds, types)
+        vectors = np.stack([self.pooling(tokens[begin:end], skipped) for begin, end in pairwise(bounds)])
+        return normalize(vectors) if scale else vectors
 
     def skipped(self, prompt: str) -> int:
         """Tokens at the beginning of a text that pooling leaves out: those of a prompt, and special ones before it."""
@@ -166,7 +187,13 @@ class Chain:
         ids = self.tokenizer.truncated_ids([prompt], self.tokenizer.model_max_length)[0]
         return len(ids) - (1 if ids and ids[-1] in self.tokenizer.all_special_ids else 0)
 
-    def _offsets(self, text: str, prompt: str) -> Integers:
+    def _offsets(self, text: str | Pair, prompt: str) -> Integers:
         """Of each token the characters of the text; of special tokens and those of a prompt none, [0, 0)."""
-        (found,) = self.tokenizer.windows([prompt + text], self.tokenizer.model_max_length)[0]
-        return np.maximum(np.array(found.offsets, np.int64).reshape(-1, 2) - len(prompt), 0)
+        (found,) = self.tokenizer.windows([_prefixed(prompt, text)], self.tokenizer.model_max_length)[0]
+        offsets = np.array(found.offsets, np.int64).reshape(-1, 2)
+        of_second = np.array([number == 1 for number in found.sequence_ids], bool).reshape(-1, 1)
+        return np.where(of_second, offsets, np.maximum(offsets - len(prompt), 0))
+
+
+def _prefixed(prompt: str, text: str | Pair) -> str | Pair:
+    return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])

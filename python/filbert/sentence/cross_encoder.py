@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ..errors import ConfigError, InputError
 from ..hub import Source
 from ..model_settings import load_config
 from ..progress import Bar
+from ..references import Referable
 from ..scores import softmax
 from ..texts import Pair, as_pairs, as_texts, check_text
 from ..tokenization import AutoTokenizer, Tokenizer
@@ -30,12 +31,14 @@ from .vectors import Floats
 _CHUNK = 4096
 
 
-class CrossEncoder:
+class CrossEncoder(Referable):
     """Pairs of texts to scores, or to logits of labels. Many threads may call one.
 
     model, tokenizer: the model and its tokenizer. activation_fn: what makes scores of logits (see `predict`).
     prompts, default_prompt_name: texts put before the first text of every pair. max_seq_length: tokens of a pair.
     """
+
+    _settings: ClassVar[tuple[str, ...]] = ("prompts", "default_prompt_name", "max_seq_length", "activation_fn")
 
     @older_names(
         automodel_args="model_kwargs",
@@ -125,6 +128,16 @@ class CrossEncoder:
                 f"{source.name}: default_prompt_name: found {self.default_prompt_name!r}, which is none of the "
                 f"prompts: {', '.join(self.prompts) or 'there are none'}"
             )
+        reference = {
+            "num_labels": num_labels,
+            "revision": source.revision,
+            "cache_folder": cache_folder,
+            "local_files_only": local_files_only,
+            "model_kwargs": meaningful(model_kwargs),
+            "processor_kwargs": {**meaningful(processor_kwargs), **meaningful(tokenizer_kwargs)},
+            "config_kwargs": meaningful(config_kwargs),
+        }
+        self._refer_to(source.name, reference)
 
     @classmethod
     def from_pretrained(
@@ -305,6 +318,10 @@ class CrossEncoder:
     def __repr__(self) -> str:
         labels = f"{self.num_labels} label{'' if self.num_labels == 1 else 's'}"
         return f"CrossEncoder({self.model!r}, {labels}, max_seq_length={self.max_seq_length})"
+
+    def _now(self) -> dict[str, Any]:
+        options = (self._reference or {}).get("model_kwargs", {})
+        return {"device": self.device, "model_kwargs": {**options, "dtype": self.model.dtype}}
 
     def _prepare_tokenizer(self, modules: RerankerModules, max_length: int | None) -> None:
         tokenizer = self.tokenizer

@@ -1,6 +1,5 @@
 """Sentence vectors, with the interface of sentence-transformers."""
 
-import copy
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -13,7 +12,7 @@ from ..encoding import BatchEncoding
 from ..errors import ConfigError, InputError
 from ..hub import Source
 from ..references import Referable
-from ..texts import as_texts
+from ..texts import Pair, as_inputs, as_texts
 from ..tokenization import Tokenizer
 from . import saving
 from .chain import Asked, Chain
@@ -23,6 +22,7 @@ from .features import run_features
 from .loading import load_chains
 from .modules import SIMILARITIES, read_modules
 from .older_names import older_names
+from .token_values import everything, token_vectors
 from .transformer import choose_prompt, meaningful
 from .vectors import Floats, normalize, quantize, similarity, similarity_pairwise
 
@@ -166,7 +166,7 @@ class SentenceEncoder(Referable, SentenceHabits):
     @older_names(sentences="inputs", texts="inputs")
     def encode(
         self,
-        inputs: str | Iterable[str],
+        inputs: str | Iterable[str] | Iterable[Pair],
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int | None = 32,
@@ -191,7 +191,7 @@ class SentenceEncoder(Referable, SentenceHabits):
         normalize_embeddings, precision.
 
         Args:
-            inputs: a string, or a sequence, an iterator, a Series or an array of strings.
+            inputs: a string, or a sequence, an iterator, a Series or an array of strings, or of pairs of strings.
             prompt_name, prompt: the name of one of `prompts`, or a text, put before every input.
             batch_size: changes nothing but must be a count: forwards are cut by a budget of tokens, and vectors do not
                 depend on them.
@@ -218,7 +218,8 @@ class SentenceEncoder(Referable, SentenceHabits):
             InputError: an input that is no text, with its number; an unknown name; what else it says.
             MemoryError, DeviceError: as they say.
         """
-        single, texts = as_texts("text", inputs)
+        is_batch, texts = as_inputs(inputs, None)
+        single = not is_batch
         optional_count("batch_size", batch_size)
         truncate_dim = optional_count("truncate_dim", truncate_dim)
         for name, value, choices in (("output_value", output_value, _OUTPUTS), ("on_truncate", on_truncate, CHOICES)):
@@ -232,9 +233,10 @@ class SentenceEncoder(Referable, SentenceHabits):
         chain = self._chain(task)
         tensors = convert_to_tensor or not convert_to_numpy
         if output_value != "sentence_embedding":
-            tokens = self._tokens(chain, texts, asked, output_value is None, return_offsets_mapping, tensors, single)
+            encoded = chain.tokens(texts, asked, return_offsets_mapping)
             self._tell(asked, len(texts))
-            return tokens
+            give = everything if output_value is None else token_vectors
+            return give(encoded, single, return_offsets_mapping, tensors)
         dimension = self.truncate_dim if truncate_dim is None else truncate_dim
         scale = bool(normalize_embeddings)
         vectors = chain.vectors(texts, asked, scale and dimension is None)
@@ -377,15 +379,6 @@ class SentenceEncoder(Referable, SentenceHabits):
         for pooling in self._modules.poolings.values():
             pooling.include_prompt = include_prompt
 
-    def __copy__(self) -> "SentenceEncoder":
-        return copy.deepcopy(self)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "SentenceEncoder":
-        twin = type(self).__new__(type(self))
-        memo[id(self)] = twin
-        twin.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
-        return twin
-
     def __repr__(self) -> str:
         chain = self._first
         parts = [*(["mean pooling"] if chain.pooling is None else [str(chain.pooling)])]
@@ -431,41 +424,3 @@ class SentenceEncoder(Referable, SentenceHabits):
         if inputs is not None:
             args = (inputs, *args)
         return self.encode(*args, task=task, **options)
-
-    def _tokens(
-        self,
-        chain: Chain,
-        texts: list[str],
-        asked: Asked,
-        everything: bool,
-        with_offsets: bool,
-        tensors: bool,
-        single: bool,
-    ) -> Any:
-        """Of encode with an output_value that is not "sentence_embedding"."""
-        if chain.pooling is None:
-            raise InputError("output_value: a table of vectors has vectors of texts only: 'sentence_embedding'")
-        encoded = chain.tokens(texts, asked, with_offsets)
-        convert: Any = np.asarray
-        if tensors:
-            import torch
-
-            convert = torch.from_numpy
-        if not everything:
-            vectors = [convert(each.vectors) for each in encoded]
-            offsets = [each.offsets for each in encoded]
-            if single:
-                return (vectors[0], offsets[0]) if with_offsets else vectors[0]
-            return (vectors, offsets) if with_offsets else vectors
-        skipped = chain.skipped(asked.prompt)
-        found = [
-            {
-                "input_ids": convert(each.ids),
-                "attention_mask": convert(np.ones_like(each.ids)),
-                "token_embeddings": convert(each.vectors),
-                "sentence_embedding": convert(chain.finish(each.vectors, skipped)),
-                **({"offset_mapping": each.offsets} if with_offsets else {}),
-            }
-            for each in encoded
-        ]
-        return found[0] if single else found

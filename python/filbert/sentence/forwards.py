@@ -12,7 +12,7 @@ _CHUNK = 4096
 
 
 def forwards(
-    texts: Sequence[str], tokenize: Callable[[list[int]], Sequence[Tokens]], batch_size: int | None = None
+    texts: Sequence[Sized], tokenize: Callable[[list[int]], Sequence[Tokens]], batch_size: int | None = None
 ) -> Iterator[tuple[list[int], list[Tokens]]]:
     """Of one forward after the other the numbers of its texts, and what `tokenize` makes of each.
 

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ..encoder import EncoderModel
 from ..errors import InputError
 from ..hub import Source
 from ..progress import Bar
+from ..references import Referable
 from ..texts import as_texts
 from ..tokenization import Tokenizer
 from .forwards import forwards
@@ -25,12 +26,14 @@ from .transformer import choose_prompt
 from .vectors import Floats, normalize
 
 
-class MultiVectorEncoder:
+class MultiVectorEncoder(Referable):
     """Text to a vector for each token, for scores of late interaction (ColBERT). Many threads may call one.
 
     model, tokenizer: the encoder and its tokenizer. prompts, default_prompt_name: texts put before every input.
     similarity_fn_name: what `similarity` computes, "maxsim" or "meanmaxsim".
     """
+
+    _settings: ClassVar[tuple[str, ...]] = ("prompts", "default_prompt_name", "similarity_fn_name")
 
     def __init__(self, model: EncoderModel, tokenizer: Tokenizer, modules: MultiVectorModules | None = None) -> None:
         """From parts; without `modules` the vectors are the model's token vectors, of length 1.
@@ -91,7 +94,16 @@ class MultiVectorEncoder:
             # Stanford's projection, which is among the tensors of the encoder, has been read.
             warnings.filterwarnings("ignore", r".* does not use these tensors of .*: linear\.weight\. ")
             model, tokenizer = load_parts(source, modules, hub, **running)
-        return cls(model, tokenizer, modules)
+        encoder = cls(model, tokenizer, modules)
+        encoder._refer_to(source.name, {**hub, **running, "revision": source.revision})
+        return encoder
+
+    @classmethod
+    def _load(cls, name: str, **keywords: Any) -> Any:
+        return cls.from_pretrained(name, **keywords)
+
+    def _now(self) -> dict[str, Any]:
+        return {"device": self.model.device, "dtype": self.model.dtype}
 
     def encode(
         self,

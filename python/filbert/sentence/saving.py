@@ -5,8 +5,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import safetensors.numpy
-
 from .. import _core
 from ..atomic import FileSet
 from .chain import Chain
@@ -63,7 +61,9 @@ def _files(module: Chain | Pooling | Step) -> list[tuple[str, bytes]]:
         return [("config.json", _json(module.config()))]
     files = [("config.json", _json(module.config()))]
     if tensors := dict(module.tensors()):
-        files.append(("model.safetensors", safetensors.numpy.save(tensors, {"format": "pt"})))
+        from safetensors.numpy import save as to_bytes
+
+        files.append(("model.safetensors", to_bytes(tensors, {"format": "pt"})))
     return files
 
 

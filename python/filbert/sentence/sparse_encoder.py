@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ..checks import count, optional_count
 from ..errors import InputError
 from ..hub import Source
 from ..progress import Bar
+from ..references import Referable
 from ..tasks import ForMaskedLM
 from ..texts import as_texts
 from ..tokenization import Tokenizer
@@ -24,12 +25,16 @@ from .sparse_routes import load_routes
 _TASKS = {"query": ("query",), "document": ("document", "passage", "corpus")}  # the prompts of each, by preference
 
 
-class SparseEncoder:
+class SparseEncoder(Referable):
     """Text to vectors over a vocabulary, in which few words have a weight; many threads may call one.
 
     prompts, default_prompt_name: texts put before every input. max_active_dims: how many weights a vector keeps at
     most, or None.
     """
+
+    _settings: ClassVar[tuple[str, ...]] = (
+        *("prompts", "default_prompt_name", "similarity_fn_name", "max_active_dims"),
+    )
 
     def __init__(
         self,
@@ -84,6 +89,7 @@ class SparseEncoder:
         where["revision"] = source.revision
         self._routes = load_routes(source, self._modules, where, **options)
         self._size = max(route.size for route in self._routes.values())
+        self._refer_to(source.name, {**where, **options})
 
     @classmethod
     def from_pretrained(cls, model_name_or_path: str | os.PathLike[str], **options: Any) -> "SparseEncoder":
