@@ -1,5 +1,6 @@
 """Sentence vectors, with the interface of sentence-transformers."""
 
+import inspect
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -260,6 +261,10 @@ class SentenceEncoder(Referable, SentenceHabits):
         """`encode` for texts that are searched, with the first prompt there is of "document", "passage" and "corpus"
         unless another is given, and the task "document"."""
         return self._encode_for("document", _DOCUMENT_PROMPTS, inputs, args, options)
+
+    for method in (encode_query, encode_document):
+        method.__signature__ = inspect.signature(encode)  # type: ignore[attr-defined]
+    del method
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Floats:
         """Scores [n, m] of vectors [n, hidden] against vectors [m, hidden], by `similarity_fn_name`.
