@@ -65,16 +65,14 @@ def test_beside_sentence_transformers(encoder, library, name):
 
 
 def test_the_signature(library):
-    ours, theirs = (
-        inspect.signature(each.encode).parameters for each in (SentenceEncoder, library.SentenceTransformer)
-    )
+    classes = (SentenceEncoder, library.SentenceTransformer)
+    ours, theirs = (inspect.signature(each.encode).parameters for each in classes)
+    assert inspect.signature(SentenceEncoder.encode_query).parameters == ours
     for name, parameter in theirs.items():
         if name != "kwargs":
             assert (ours[name].default, ours[name].kind) == (parameter.default, parameter.kind), name
     assert [name for name in ours if name in theirs] == [name for name in theirs if name != "kwargs"]
-    ours, theirs = (
-        inspect.signature(each.__init__).parameters for each in (SentenceEncoder, library.SentenceTransformer)
-    )
+    ours, theirs = (inspect.signature(each.__init__).parameters for each in classes)
     assert set(theirs) - set(ours) == {"modules", "use_auth_token"}
 
 
