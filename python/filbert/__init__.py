@@ -10,6 +10,7 @@ from .models import NAMES
 
 if TYPE_CHECKING:
     from . import errors as errors
+    from . import util as util
     from ._core import __version__ as __version__
     from ._core import devices as devices
     from .auto import AutoConfig as AutoConfig
@@ -74,7 +75,7 @@ _MODULE_OF = {
     **NAMES,
 }
 
-__all__ = sorted([*_MODULE_OF, "cmake_dir", "errors"])
+__all__ = sorted([*_MODULE_OF, "cmake_dir", "errors", "util"])
 
 
 def cmake_dir() -> str:
@@ -87,8 +88,8 @@ def cmake_dir() -> str:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module(".errors", __name__)
+    if name in ("errors", "util"):
+        return import_module(f".{name}", __name__)
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -141,7 +141,7 @@ def test_precisions(encoder, precision):
 
 
 def test_a_precision_that_needs_a_range(encoder):
-    with pytest.raises(InputError, match="int8 takes its ranges from the texts, and one text has no range"):
+    with pytest.raises(InputError, match="int8 takes its ranges from the vectors, and one has none"):
         encoder.encode("hello", precision="int8")
     with pytest.warns(UserWarning, match="2 are few"):
         encoder.encode(["hello", "world"], precision="int8")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from .. import _core
 from ..errors import InputError
 from ..libraries import like
-from .vectors import Floats
+from ..scores import Floats
 
 Integers = npt.NDArray[np.int64]
 

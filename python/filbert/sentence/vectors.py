@@ -7,27 +7,38 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-
-Floats = npt.NDArray[np.float32]
+from ..libraries import like
+from ..scores import Floats as Floats
+from .maxsim import products
 
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 
 # Below this many vectors their ranges say little about those of others.
 _FEW = 100
+# Numbers of one temporary array of differences.
+_DIFFERENCES = 1 << 22
 
 
 def normalize(vectors: Floats) -> Floats:
-    """Each row of [n, hidden] divided by max(its length, 1e-12)."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    """Each vector of [..., hidden] divided by max(its length, 1e-12)."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     scaled: Floats = vectors / np.maximum(lengths, np.float32(1e-12))
     return scaled
 
 
-def quantize(vectors: Floats, precision: str) -> npt.NDArray[Any]:
-    """Vectors [n, hidden] in fewer bits, with the formulas of sentence-transformers' quantize_embeddings.
+def quantize(vectors: Floats, precision: str, ranges: Any = None) -> npt.NDArray[Any]:
+    """Vectors in fewer bits, with the formulas of sentence-transformers' quantize_embeddings.
 
-    int8, uint8: [n, hidden], 256 steps from the least to the greatest value of each column, so at least two rows are
-    needed. binary (int8), ubinary (uint8): [n, ceil(hidden / 8)], one bit a value, set above zero. Raises InputError.
+    Args:
+        vectors: float32 [n, hidden], or one [hidden].
+        precision: "float32": as they are. "int8", "uint8": [n, hidden], 256 steps from the least to the greatest value
+            of each column; what is beyond takes the nearest step. "binary" (int8), "ubinary" (uint8):
+            [n, ceil(hidden / 8)], one bit a value, set above zero.
+        ranges: [2, hidden], the least and the greatest value of each column, for "int8" and "uint8". None takes those
+            of `vectors`, at least two then: the integers of a vector depend on what it is quantised with.
+
+    Raises:
+        InputError: an unknown precision; ranges of another shape; one vector without ranges.
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision: found {precision!r}, expected one of {', '.join(PRECISIONS)}")
@@ -40,13 +51,9 @@ def quantize(vectors: Floats, precision: str) -> npt.NDArray[Any]:
     kind = np.int8 if precision == "int8" else np.uint8
     if len(vectors) == 0:
         return np.zeros(vectors.shape, kind)
-    if len(vectors) == 1:
-        raise InputError(f"precision: {precision} takes its ranges from the texts, and one text has no range")
-    if len(vectors) < _FEW:
-        warnings.warn(f"{precision} takes its ranges from the texts, and {len(vectors)} are few", stacklevel=3)
-    low = vectors.min(axis=0)
-    steps = (vectors.max(axis=0) - low) / np.float32(255)
-    steps[steps == 0] = 1
+    low, high = _ranges_of(vectors, precision) if ranges is None else _checked(ranges, vectors.shape[-1])
+    steps = (high - low) / np.float32(255)
+    steps = np.where(steps == 0, np.float32(1), steps)
     values = np.clip(np.floor((vectors - low) / steps), 0, 255)
     steps_from_zero: npt.NDArray[Any] = (values - 128 if precision == "int8" else values).astype(kind)
     return steps_from_zero
@@ -55,13 +62,13 @@ def quantize(vectors: Floats, precision: str) -> npt.NDArray[Any]:
 def similarity(name: str, a: Any, b: Any) -> Floats:
     """Scores [n, m] of each row of a [n, hidden] against each of b [m, hidden]; a single vector is one row.
 
-    name: "cosine", "dot", or "euclidean" or "manhattan", which are negative distances. Raises InputError.
+    name: "cosine", "dot", or "euclidean" or "manhattan", which are negative distances. Of "cosine" and "dot" a score
+    is bit-identical whatever other rows there are. Raises InputError.
     """
-    left, right = _rows("a", a), _rows("b", b)
-    if left.shape[1] != right.shape[1]:
-        raise InputError(f"similarity: found vectors of {left.shape[1]} and {right.shape[1]} numbers")
+    left, right = as_rows("embeddings1", a), as_rows("embeddings2", b)
+    _check_widths(left, right)
     if name == "manhattan":
-        return np.stack([-np.abs(row - right).sum(axis=1) for row in left]) if len(left) else left @ right.T
+        return _manhattan(left, right)
     if name == "cosine":
         left, right = normalize(left), normalize(right)
     if name == "euclidean":
@@ -69,29 +76,78 @@ def similarity(name: str, a: Any, b: Any) -> Floats:
         squares = (a64 * a64).sum(axis=1)[:, None] + (b64 * b64).sum(axis=1) - 2 * (a64 @ b64.T)
         scores: Floats = -np.sqrt(np.maximum(squares, 0)).astype(np.float32)
         return scores
-    products: Floats = left @ right.T
-    return products
+    # The smaller side is the one that is laid out for the kernel; a product has the same bits either way.
+    return products(left, right) if len(left) >= len(right) else np.ascontiguousarray(products(right, left).T)
 
 
-def similarity_pairwise(name: str, a: Any, b: Any) -> Floats:
-    """Scores [n] of each row of a [n, hidden] with that of b [n, hidden]. name, Raises: see `similarity`."""
-    left, right = _rows("a", a), _rows("b", b)
-    if left.shape != right.shape:
-        raise InputError(f"similarity_pairwise: found shapes {list(left.shape)} and {list(right.shape)}")
+def similarity_pairwise(name: str, a: Any, b: Any) -> Any:
+    """The score of each row of a [n, hidden] with the row of b at its place: float32 [n]; of two vectors a number.
+
+    name: see `similarity`. Raises InputError.
+    """
+    left, right = as_vectors("embeddings1", a), as_vectors("embeddings2", b)
+    _check_widths(left, right)
+    if left.shape != right.shape and left.ndim == right.ndim:
+        raise InputError(f"similarity_pairwise: found {len(left)} and {len(right)} vectors, expected as many")
+    if name == "manhattan":
+        return -np.abs(left - right).sum(axis=-1)
+    if name == "euclidean":
+        return -np.linalg.norm(left - right, axis=-1)
     if name == "cosine":
         left, right = normalize(left), normalize(right)
-    scores: Floats
-    if name == "manhattan":
-        scores = -np.abs(left - right).sum(axis=1)
-    elif name == "euclidean":
-        scores = -np.linalg.norm(left - right, axis=1)
-    else:
-        scores = (left * right).sum(axis=1)
-    return scores
+    return (left * right).sum(axis=-1)
 
 
-def _rows(name: str, vectors: Any) -> Floats:
-    array = np.asarray(vectors, dtype=np.float32)
+def as_vectors(name: str, value: Any) -> Floats:
+    """float32 [n, hidden] or [hidden] of arrays of NumPy, PyTorch (on any device, with a gradient too) and CuPy, and
+    of lists of numbers or of vectors. Raises InputError, which calls the value `name`.
+    """
+    try:
+        if isinstance(value, list | tuple) and any(like(item) is not None for item in value):
+            array = np.stack([as_vectors(name, item) for item in value])
+        else:
+            pattern = like(value)
+            array = np.asarray(value if pattern is None else pattern.to_numpy(), np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: found {type(value).__name__}, expected vectors: {error}") from None
     if array.ndim not in (1, 2):
-        raise InputError(f"{name}: found shape {array.shape}, expected [hidden] or [n, hidden]")
-    return array if array.ndim == 2 else array[None]
+        raise InputError(f"{name}: found shape {list(array.shape)}, expected [hidden] or [n, hidden]")
+    return array
+
+
+def as_rows(name: str, value: Any) -> Floats:
+    """The same as `as_vectors`, always [n, hidden]: a single vector is one row, and an empty list none."""
+    array = as_vectors(name, value)
+    if array.ndim == 2:
+        return array
+    return array[None] if len(array) else array.reshape(0, 0)
+
+
+def _ranges_of(vectors: Floats, precision: str) -> tuple[Any, Any]:
+    if vectors.ndim == 1 or len(vectors) == 1:
+        raise InputError(f"precision: {precision} takes its ranges from the vectors, and one has none: pass ranges")
+    if len(vectors) < _FEW:
+        warnings.warn(
+            f"{precision} takes its ranges from the vectors, and {len(vectors)} are few: pass ranges", stacklevel=4
+        )
+    return vectors.min(axis=0), vectors.max(axis=0)
+
+
+def _checked(ranges: Any, hidden: int) -> Floats:
+    array = np.asarray(ranges, np.float32)
+    if array.shape != (2, hidden):
+        raise InputError(f"ranges: found shape {list(array.shape)}, expected {[2, hidden]}: least and greatest values")
+    return array
+
+
+def _check_widths(left: Floats, right: Floats) -> None:
+    if left.shape[-1] != right.shape[-1] and left.size and right.size:
+        raise InputError(f"similarity: found vectors of {left.shape[-1]} and {right.shape[-1]} numbers")
+
+
+def _manhattan(left: Floats, right: Floats) -> Floats:
+    scores = np.zeros((len(left), len(right)), np.float32)
+    step = max(1, _DIFFERENCES // max(1, right.size))
+    for begin in range(0, len(left), step):
+        scores[begin : begin + step] = -np.abs(left[begin : begin + step, None] - right).sum(axis=-1)
+    return scores
