@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .sentence import SparseEncoder as SparseEncoder
     from .sentence.bge_m3 import BGEM3Encoder as BGEM3Encoder
     from .sentence.multi_vector_encoder import MultiVectorEncoder as MultiVectorEncoder
+    from .stand_in import install_as_sentence_transformers as install_as_sentence_transformers
     from .tokenization import AutoTokenizer as AutoTokenizer
 
 _MODULE_OF = {
@@ -71,6 +72,7 @@ _MODULE_OF = {
     "WeightsError": "errors",
     "__version__": "_core",
     "devices": "_core",
+    "install_as_sentence_transformers": "stand_in",
     "pipeline": "pipelines",
     **NAMES,
 }
