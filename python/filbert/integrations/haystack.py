@@ -1,0 +1,70 @@
+"""Haystack."""
+
+from dataclasses import replace
+from typing import Any
+
+from .models import encoder_of
+
+try:
+    from haystack import Document, component, default_to_dict
+except ImportError as error:
+    raise ImportError("filbert.integrations.haystack needs Haystack: pip install haystack-ai") from error
+
+
+class _Embedder:
+    """What both components have: a model that is loaded when a pipeline warms up, or runs for the first time."""
+
+    def __init__(self, model: str, options: dict[str, Any] | None = None) -> None:
+        self.model = model
+        self.options = options or {}
+        self._encoder: Any = None
+
+    def warm_up(self) -> None:
+        if self._encoder is None:
+            self._encoder = encoder_of(self.model, self.options)
+
+
+@component
+class FilbertTextEmbedder(_Embedder):
+    """The vector of a query, with the prompt that the model has for queries.
+
+    model: a hub id or a folder. options: of `SentenceEncoder.from_pretrained`, such as {"dtype": "int8"}. Raises what
+    that raises.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(default_to_dict(self, model=self.model, options=self.options))
+
+    @component.output_types(embedding=list[float])
+    def run(self, text: str) -> dict[str, list[float]]:
+        self.warm_up()
+        return {"embedding": self._encoder.encode_query(text).tolist()}
+
+
+@component
+class FilbertDocumentEmbedder(_Embedder):
+    """Documents with their vectors, with the prompt that the model has for documents.
+
+    model, options: see FilbertTextEmbedder. meta_fields_to_embed: keys of `meta` whose values are put before the
+    content, a line each. Raises what that raises.
+    """
+
+    def __init__(
+        self, model: str, options: dict[str, Any] | None = None, meta_fields_to_embed: list[str] | None = None
+    ) -> None:
+        super().__init__(model, options)
+        self.meta_fields_to_embed = meta_fields_to_embed or []
+
+    def to_dict(self) -> dict[str, Any]:
+        fields = {"model": self.model, "options": self.options, "meta_fields_to_embed": self.meta_fields_to_embed}
+        return dict(default_to_dict(self, **fields))
+
+    @component.output_types(documents=list[Document])
+    def run(self, documents: list[Document]) -> dict[str, list[Document]]:
+        self.warm_up()
+        vectors = self._encoder.encode_document([self._text(document) for document in documents]).tolist()
+        return {"documents": [replace(each, embedding=vector) for each, vector in zip(documents, vectors, strict=True)]}
+
+    def _text(self, document: Document) -> str:
+        values = [document.meta.get(field) for field in self.meta_fields_to_embed]
+        return "\n".join([*(str(value) for value in values if value is not None), document.content or ""])
