@@ -128,7 +128,7 @@ def _ranges_of(vectors: Floats, precision: str) -> tuple[Any, Any]:
         raise InputError(f"precision: {precision} takes its ranges from the vectors, and one has none: pass ranges")
     if len(vectors) < _FEW:
         warnings.warn(
-            f"{precision} takes its ranges from the vectors, and {len(vectors)} are few: pass ranges", stacklevel=4
+            f"{precision} takes its ranges from the vectors, and {len(vectors)} are few: pass ranges", stacklevel=5
         )
     return vectors.min(axis=0), vectors.max(axis=0)
 
