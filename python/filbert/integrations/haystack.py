@@ -1,4 +1,6 @@
-"""Haystack."""
+"""Haystack. A stored pipeline is read with `Pipeline.load(file, allowed_modules=["filbert.integrations.haystack"])`:
+Haystack takes classes of modules that it does not know for a risk.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -6,18 +8,17 @@ from typing import Any
 from .models import encoder_of
 
 try:
-    from haystack import Document, component, default_to_dict
+    from haystack import Document, component
 except ImportError as error:
     raise ImportError("filbert.integrations.haystack needs Haystack: pip install haystack-ai") from error
 
 
 class _Embedder:
-    """What both components have: a model that is loaded when a pipeline warms up, or runs for the first time."""
+    """Loads the model when a pipeline warms up, or runs for the first time."""
 
-    def __init__(self, model: str, options: dict[str, Any] | None = None) -> None:
-        self.model = model
-        self.options = options or {}
-        self._encoder: Any = None
+    model: str
+    options: dict[str, Any]
+    _encoder: Any = None
 
     def warm_up(self) -> None:
         if self._encoder is None:
@@ -29,11 +30,11 @@ class FilbertTextEmbedder(_Embedder):
     """The vector of a query, with the prompt that the model has for queries.
 
     model: a hub id or a folder. options: of `SentenceEncoder.from_pretrained`, such as {"dtype": "int8"}. Raises what
-    that raises.
+    that raises, when it is warmed up.
     """
 
-    def to_dict(self) -> dict[str, Any]:
-        return dict(default_to_dict(self, model=self.model, options=self.options))
+    def __init__(self, model: str, options: dict[str, Any] | None = None) -> None:
+        self.model, self.options = model, options or {}
 
     @component.output_types(embedding=list[float])
     def run(self, text: str) -> dict[str, list[float]]:
@@ -46,18 +47,14 @@ class FilbertDocumentEmbedder(_Embedder):
     """Documents with their vectors, with the prompt that the model has for documents.
 
     model, options: see FilbertTextEmbedder. meta_fields_to_embed: keys of `meta` whose values are put before the
-    content, a line each. Raises what that raises.
+    content, a line each.
     """
 
     def __init__(
         self, model: str, options: dict[str, Any] | None = None, meta_fields_to_embed: list[str] | None = None
     ) -> None:
-        super().__init__(model, options)
+        self.model, self.options = model, options or {}
         self.meta_fields_to_embed = meta_fields_to_embed or []
-
-    def to_dict(self) -> dict[str, Any]:
-        fields = {"model": self.model, "options": self.options, "meta_fields_to_embed": self.meta_fields_to_embed}
-        return dict(default_to_dict(self, **fields))
 
     @component.output_types(documents=list[Document])
     def run(self, documents: list[Document]) -> dict[str, list[Document]]:

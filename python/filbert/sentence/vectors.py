@@ -80,7 +80,7 @@ def similarity(name: str, a: Any, b: Any) -> Floats:
     return products(left, right) if len(left) >= len(right) else np.ascontiguousarray(products(right, left).T)
 
 
-def similarity_pairwise(name: str, a: Any, b: Any) -> Any:
+def similarity_pairwise(name: str, a: Any, b: Any) -> Floats:
     """The score of each row of a [n, hidden] with the row of b at its place: float32 [n]; of two vectors a number.
 
     name: see `similarity`. Raises InputError.
@@ -89,13 +89,16 @@ def similarity_pairwise(name: str, a: Any, b: Any) -> Any:
     _check_widths(left, right)
     if left.shape != right.shape and left.ndim == right.ndim:
         raise InputError(f"similarity_pairwise: found {len(left)} and {len(right)} vectors, expected as many")
-    if name == "manhattan":
-        return -np.abs(left - right).sum(axis=-1)
-    if name == "euclidean":
-        return -np.linalg.norm(left - right, axis=-1)
     if name == "cosine":
         left, right = normalize(left), normalize(right)
-    return (left * right).sum(axis=-1)
+    scores: Floats
+    if name == "manhattan":
+        scores = -np.abs(left - right).sum(axis=-1)
+    elif name == "euclidean":
+        scores = -np.linalg.norm(left - right, axis=-1)
+    else:
+        scores = (left * right).sum(axis=-1)
+    return scores
 
 
 def as_vectors(name: str, value: Any) -> Floats:
