@@ -24,10 +24,12 @@ _ROWS = 1 << 18
 def products(rows: Floats, weight: Floats, num_threads: int = 0) -> Floats:
     """rows @ weight.T, whose bits do not depend on how many rows there are, as those of a BLAS may.
 
-    The largest of one product is that product, so each row counts as a text of one token.
+    The largest of one product is that product, so each row counts as a text of one token. The kernel lays out its
+    first argument, so where there are far more rows than weights these come first; a product is the same either way.
     """
-    found = _core.maxsim(weight, np.arange(len(weight) + 1), rows, np.arange(len(rows) + 1), num_threads)
-    return np.ascontiguousarray(found.T)
+    first, second = (weight, rows) if len(rows) > 4 * len(weight) else (rows, weight)
+    found = _core.maxsim(first, np.arange(len(first) + 1), second, np.arange(len(second) + 1), num_threads)
+    return found if first is rows else np.ascontiguousarray(found.T)
 
 
 def scores(name: str, queries: Any, documents: Any, num_threads: int = 0) -> Floats:

@@ -76,8 +76,7 @@ def similarity(name: str, a: Any, b: Any) -> Floats:
         squares = (a64 * a64).sum(axis=1)[:, None] + (b64 * b64).sum(axis=1) - 2 * (a64 @ b64.T)
         scores: Floats = -np.sqrt(np.maximum(squares, 0)).astype(np.float32)
         return scores
-    # The smaller side is the one that is laid out for the kernel; a product has the same bits either way.
-    return products(left, right) if len(left) >= len(right) else np.ascontiguousarray(products(right, left).T)
+    return products(left, right)
 
 
 def similarity_pairwise(name: str, a: Any, b: Any) -> Floats:

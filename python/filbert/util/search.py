@@ -21,8 +21,6 @@ SCORES_AT_ONCE = 1 << 24
 
 _NO_KEY = np.iinfo(np.int64).min
 _LOW_BITS = np.int64(0xFFFFFFFF)
-# Columns sorted at a time.
-_COLUMNS = 4096
 
 
 def semantic_search(
@@ -100,13 +98,25 @@ class Best:
         """Scores [n, m] of the rows and columns from those numbers on. Raises InputError for NaN."""
         pattern = like(scores)
         block = np.asarray(scores if pattern is None else pattern.to_numpy(), np.float32)
-        most = self._keys.shape[1]
         if np.isnan(block).any():
             raise InputError("score_function: found NaN, expected scores that have an order: are all vectors finite?")
-        for begin in range(0, block.shape[1], _COLUMNS):
-            found = _keys(block[:, begin : begin + _COLUMNS], column + begin)
-            rows = self._keys[row : row + len(block)]
-            rows[:] = np.partition(np.concatenate([rows, found], axis=1), -most, axis=1)[:, -most:] if most else rows
+        most, begin = self._keys.shape[1], 0
+        while most and begin < block.shape[1]:
+            # Of as many columns as came before, few are better than the best of these.
+            end = begin + max(column + begin, 2 * most)
+            self._merge(block[:, begin:end], column + begin, slice(row, row + len(block)))
+            begin = end
+
+    def _merge(self, scores: Floats, column: int, rows: slice) -> None:
+        least = self._keys[rows].min(axis=1, keepdims=True)
+        is_full = least != _NO_KEY
+        candidates, columns = np.nonzero(scores >= np.where(is_full, _scores(least), -np.inf))
+        counts = np.bincount(candidates, minlength=len(scores))
+        found = np.full((len(scores), int(counts.max(initial=0))), _NO_KEY)
+        places = np.arange(len(candidates)) - np.repeat(np.cumsum(counts) - counts, counts)
+        found[candidates, places] = _keys(scores[candidates, columns], column + columns)
+        most = self._keys.shape[1]
+        self._keys[rows] = np.partition(np.concatenate([self._keys[rows], found], axis=1), -most, axis=1)[:, -most:]
 
     def ids(self) -> Integers:
         """Columns [rows, most], that of the largest score first. As many columns as that have to have come in."""
@@ -115,18 +125,21 @@ class Best:
 
     def scores(self) -> Floats:
         """Scores [rows, most], the largest first."""
-        return _folded((self._sorted() >> 32).astype(np.int32)).view(np.float32)
+        return _scores(self._sorted())
 
     def _sorted(self) -> Integers:
         largest_first: Integers = np.sort(self._keys, axis=1)[:, ::-1]
         return largest_first
 
 
-def _keys(scores: Floats, column: int) -> Integers:
-    columns = np.arange(column, column + scores.shape[1], dtype=np.int64)
+def _keys(scores: Floats, columns: Integers) -> Integers:
     order = _folded((scores + np.float32(0)).view(np.int32))  # the sum turns -0.0 into 0.0, which it is equal to
     keys: Integers = order.astype(np.int64) << 32 | (_LOW_BITS - columns)
     return keys
+
+
+def _scores(keys: Integers) -> Floats:
+    return _folded((keys >> 32).astype(np.int32)).view(np.float32)
 
 
 def _folded(bits: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
