@@ -154,6 +154,29 @@ def test_milvus(folder, encoder, documents, query):
     assert FilbertEmbeddingFunction(encoder).encode_queries(["a cat"])[0].dtype == np.float32
 
 
+def test_a_collection_of_milvus(folder, encoder, documents, query, tmp_path):
+    need("pymilvus", "milvus_lite")
+    result = run(
+        """
+from pymilvus import MilvusClient
+from filbert.integrations.milvus import FilbertEmbeddingFunction
+function = FilbertEmbeddingFunction(sys.argv[2])
+client = MilvusClient(sys.argv[1])
+client.create_collection("texts", dimension=function.dim, metric_type="COSINE")
+vectors = function.encode_documents(sys.argv[3:])
+client.insert("texts", [{"id": index, "vector": vector} for index, vector in enumerate(vectors)])
+found = client.search("texts", data=function.encode_queries(["a cat"]), limit=3)[0]
+result = [[hit["id"], hit["distance"]] for hit in found]
+""",
+        tmp_path / "milvus.db",
+        folder,
+        *SENTENCES,
+    )
+    cosines = encoder.similarity(query, documents)[0]
+    assert [index for index, _ in result] == np.argsort(-cosines).tolist()
+    assert [cosine for _, cosine in result] == pytest.approx(sorted(cosines.tolist())[::-1], abs=1e-5)
+
+
 def test_qdrant_takes_vectors_as_they_are(encoder, documents, query):
     client_library = pytest.importorskip("qdrant_client")
     from qdrant_client.models import Distance, VectorParams

@@ -3,6 +3,7 @@
 import checkpoints
 import numpy as np
 import pytest
+import test_static
 from hosts import need, run
 from text_models import SENTENCES, sentence_folder, vocabulary_folder
 
@@ -157,3 +158,54 @@ result = [[node.node.node_id, float(node.score)] for node in found]
     scores = filbert.CrossEncoder(folder).predict([("a cat", text) for text in SENTENCES])
     order = np.argsort(-scores)
     assert result == [[str(index), float(scores[index])] for index in order]
+
+
+def test_haystack(folder, vectors):
+    need("haystack_integrations.components.embedders.sentence_transformers")
+    result = run(
+        INSTALL
+        + """
+from haystack import Document
+from haystack.utils import ComponentDevice
+from haystack_integrations.components.embedders.sentence_transformers import SentenceTransformersDocumentEmbedder
+embedder = SentenceTransformersDocumentEmbedder(model=sys.argv[1], device=ComponentDevice.from_str("cpu"),
+                                                progress_bar=False)
+embedder.warm_up()
+documents = embedder.run([Document(content=text) for text in sys.argv[2:]])["documents"]
+result = [document.embedding for document in documents]
+""",
+        folder,
+        *SENTENCES,
+    )
+    assert result == vectors
+
+
+def test_lancedb(folder):
+    need("lancedb")
+    result = run(
+        INSTALL
+        + """
+from lancedb.embeddings import get_registry
+model = get_registry().get("sentence-transformers").create(name=sys.argv[1], device="cpu")
+result = [vector if isinstance(vector, list) else vector.tolist() for vector in model.generate_embeddings(sys.argv[2:])]
+""",
+        folder,
+        *SENTENCES,
+    )
+    assert result == filbert.SentenceEncoder(folder).encode(SENTENCES, normalize_embeddings=True).tolist()
+
+
+def test_a_static_model_in_bertopic(tmp_path):
+    need("bertopic", "hdbscan", "umap")
+    folder = test_static.write(tmp_path / "static", {"embeddings": test_static.table()}, {"model_type": "model2vec"})
+    texts = [" ".join(test_static.WORDS[5:7]), test_static.WORDS[8]]
+    result = run(
+        INSTALL
+        + """
+from bertopic.backend._sentencetransformers import SentenceTransformerBackend
+result = SentenceTransformerBackend(sys.argv[1], model2vec=True).embed(sys.argv[2:]).tolist()
+""",
+        folder,
+        *texts,
+    )
+    assert result == filbert.SentenceEncoder(folder).encode(texts).tolist()
