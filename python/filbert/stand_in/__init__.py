@@ -23,9 +23,11 @@ def install_as_sentence_transformers() -> None:
     LangChain, LlamaIndex, Chroma, KeyBERT, BERTopic and others then run as they are, without PyTorch: the module has
     SentenceTransformer (a SentenceEncoder), CrossEncoder, SparseEncoder, MultiVectorEncoder, SimilarityFunction,
     quantize_embeddings and `util` (`filbert.util`: NumPy in the place of tensors), its submodules where programs look
-    for these, and a version in `importlib.metadata`, 6.2.0+filbert. It is never done by itself. A second call does
-    nothing. An installed sentence-transformers stays hidden while the process lives; other processes do not see the
-    stand-in, but can read what was pickled here.
+    for these, and a version in `importlib.metadata`, 6.2.0+filbert.
+
+    It comes before the imports of those libraries, which look for sentence-transformers when they are imported. It is
+    never done by itself, and done twice it is done once. An installed sentence-transformers stays hidden while the
+    process lives; other processes do not see the stand-in, but can read what was pickled here.
 
     Names that filbert does not have (training, losses, evaluators) raise ImportError where they are imported and
     AttributeError where they are looked up; both say what to do.
