@@ -142,6 +142,14 @@ def test_search_in_sparse_rows():
     ]
 
 
+def test_mining_in_sparse_rows():
+    rows = np.maximum(vectors(40), 0.5) - 0.5
+    found = util.paraphrase_mining_embeddings(SparseVectors.from_dense(rows), 7, 11, top_k=5)
+    expected = mined(rows, 5, 1000)
+    assert [pair[1:] for pair in found] == [pair[1:] for pair in expected]
+    assert [pair[0] for pair in found] == pytest.approx([pair[0] for pair in expected], abs=1e-6)
+
+
 def test_search_refuses_what_has_no_order():
     corpus = vectors(5)
     corpus[3, 0] = np.nan
