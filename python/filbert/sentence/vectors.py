@@ -87,7 +87,7 @@ def similarity_pairwise(name: str, a: Any, b: Any) -> Floats:
     left, right = as_vectors("embeddings1", a), as_vectors("embeddings2", b)
     _check_widths(left, right)
     if left.shape != right.shape and left.ndim == right.ndim:
-        raise InputError(f"similarity_pairwise: found {len(left)} and {len(right)} vectors, expected as many")
+        raise InputError(f"similarity_pairwise: found shapes {list(left.shape)} and {list(right.shape)}, expected one")
     if name == "cosine":
         left, right = normalize(left), normalize(right)
     scores: Floats
