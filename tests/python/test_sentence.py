@@ -140,6 +140,20 @@ def test_precisions(encoder, precision):
     assert encoder.encode([], precision=precision).shape == (0, found.shape[1])
 
 
+@pytest.mark.parametrize("precision", ["int8", "uint8"])
+def test_ranges_that_are_given(encoder, precision):
+    texts = random_texts(150)
+    vectors = encoder.encode(texts)
+    ranges = np.stack([vectors.min(axis=0), vectors.max(axis=0)])
+    found = encoder.encode(texts, precision=precision, ranges=ranges)
+    assert found.tobytes() == encoder.encode(texts, precision=precision).tobytes()
+    assert encoder.encode(texts[3], precision=precision, ranges=ranges).tobytes() == found[3].tobytes()
+    wide = encoder.encode(texts, precision=precision, ranges=[ranges[0] - 1, ranges[1] + 1])
+    assert np.ptp(wide.astype(int)) < np.ptp(found.astype(int))
+    with pytest.raises(InputError, match=r"ranges: found shape \[3, 32\], expected \[2, 32\]"):
+        encoder.encode(texts, precision=precision, ranges=np.zeros((3, 32)))
+
+
 def test_a_precision_that_needs_a_range(encoder):
     with pytest.raises(InputError, match="int8 takes its ranges from the vectors, and one has none"):
         encoder.encode("hello", precision="int8")

@@ -185,6 +185,7 @@ class SentenceEncoder(Referable, SentenceHabits):
         task: str | None = None,
         on_truncate: str = "warn",
         return_offsets_mapping: bool = False,
+        ranges: Any = None,
     ) -> Any:
         """The vectors of some texts: float32 [n, size] in their order, or [size] for a single string.
 
@@ -200,8 +201,7 @@ class SentenceEncoder(Referable, SentenceHabits):
             output_value: "sentence_embedding"; "token_embeddings" for an array [tokens, hidden] a text, special tokens
                 included; None for a dict a text of both, "input_ids" and "attention_mask".
             precision: "float32" or None, "int8", "uint8", "binary" or "ubinary"; see
-                `filbert.sentence.vectors.quantize`. The ranges of int8 and uint8 are those of this call's vectors, so
-                that its numbers, unlike all others, depend on the texts they are computed with.
+                `filbert.util.quantize_embeddings`.
             convert_to_numpy: False gives a list of PyTorch tensors. convert_to_tensor: True gives one tensor. Either
                 gives tensors in the place of arrays of tokens, too.
             device: moves the model there for good, if it is elsewhere; a list of its own device changes nothing.
@@ -214,6 +214,9 @@ class SentenceEncoder(Referable, SentenceHabits):
             return_offsets_mapping: with token vectors, adds where each token stands in its text: int64 [tokens, 2],
                 characters [begin, end), [0, 0) of special tokens and a prompt's. "token_embeddings" then gives two
                 lists, and None dicts with "offset_mapping".
+            ranges: of int8 and uint8, the least and the greatest value of each number of a vector, [2, size]. None
+                takes those of this call's vectors: the integers of a vector then depend, as nothing else does, on the
+                texts it is computed with.
 
         Raises:
             InputError: an input that is no text, with its number; an unknown name; what else it says.
@@ -245,7 +248,7 @@ class SentenceEncoder(Referable, SentenceHabits):
         if dimension is not None:
             vectors = np.ascontiguousarray(vectors[:, :dimension])
             vectors = normalize(vectors) if scale else vectors
-        result: Any = quantize(vectors, "float32" if precision is None else precision)
+        result: Any = quantize(vectors, "float32" if precision is None else precision, ranges)
         if tensors:
             import torch
 
