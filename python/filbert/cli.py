@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from .commands.arguments import add_json, add_machine, add_model, add_results, add_texts, place, positive
+from .commands import encode
+from .commands.arguments import add_json, add_machine, add_model, add_results, add_texts, positive
 from .errors import FilbertError
 
 
@@ -84,24 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add_model(info)
     info.set_defaults(run=_info)
 
-    encode = commands.add_parser("encode", help="sentence vectors of a file with one text a line, as a .npy file")
-    add_model(encode)
-    add_texts(encode)
-    encode.add_argument(
-        "-o",
-        "--output",
-        type=place,
-        required=True,
-        metavar="OUT.npy",
-        help="where the [lines, hidden] array goes; - for standard output",
-    )
-    encode.add_argument("--batch-size", type=positive, metavar="N", help="texts in one forward at most")
-    encode.add_argument("--normalize", action="store_true", help="scale every vector to length 1")
-    encode.add_argument("--prompt", metavar="TEXT", help="put before every text")
-    encode.add_argument("--prompt-name", metavar="NAME", help="the same, by the name of one of the model's prompts")
-    encode.add_argument("--truncate-dim", type=positive, metavar="N", help="keep the first N numbers of a vector")
-    add_machine(encode)
-    encode.set_defaults(run=_encode)
+    encode.add(commands)
 
     rerank = commands.add_parser("rerank", help="the lines of a file, the best for a query first, as lines of JSON")
     add_model(rerank)
@@ -152,31 +136,6 @@ def _info(options: argparse.Namespace) -> None:
 
     for line in describe(options.model, revision=options.revision, local_files_only=options.offline):
         print(line)
-
-
-def _encode(options: argparse.Namespace) -> None:
-    from .encode_file import encode_file
-    from .sentence import SentenceEncoder
-
-    def load() -> SentenceEncoder:
-        return SentenceEncoder.from_pretrained(
-            options.model,
-            device=options.device,
-            num_threads=options.threads,
-            revision=options.revision,
-            local_files_only=options.offline,
-        )
-
-    encode_file(
-        load,
-        options.file,
-        options.output,
-        batch_size=options.batch_size,
-        normalize_embeddings=options.normalize,
-        prompt=options.prompt,
-        prompt_name=options.prompt_name,
-        truncate_dim=options.truncate_dim,
-    )
 
 
 def _rerank(options: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ from .libraries import like
 from .model_settings import load_config, refuse_adapter
 from .outputs import ModelOutput
 from .references import Referable
-from .weights import Entry, as_array, open_weights, random_weights, remove_stale_weights, save_weights
+from .weights import Entry, as_array, digest, open_weights, random_weights, remove_stale_weights, save_weights
 
 Model = TypeVar("Model", bound="EncoderModel")
 
@@ -342,6 +342,10 @@ class EncoderModel(Referable, ModuleHabits):
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """The weights by the names of transformers, as read-only NumPy views; BF16 as float32 copies."""
         return {name: as_array(self._weights, source) for name, source in self._match.tensors}
+
+    def weights_digest(self) -> str:
+        """SHA-256, in hex, of all weights, by the names of transformers: the same whatever file they came from."""
+        return digest(self._weights, self._match.tensors)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the weights hold. `only_trainable` has no effect: none is frozen, and none is trained."""

@@ -1,5 +1,6 @@
 """Weights on the way in (files, random numbers) and out (arrays, safetensors files)."""
 
+import hashlib
 import json
 import os
 import re
@@ -55,6 +56,15 @@ def open_weights(path: str | os.PathLike[str], mmap: bool = True) -> _core.Weigh
     for name, tensor in read_pickle(path, mmap).items():
         weights.add(name, tensor.dtype, tensor.shape, tensor.data)
     return weights
+
+
+def digest(weights: _core.Weights, names: Iterable[tuple[str, str]]) -> str:
+    """SHA-256, in hex, over names, dtypes, shapes and bytes. names: of each tensor, here and in the weights."""
+    total = hashlib.sha256()
+    for name, source in sorted(names):
+        total.update(f"{name} {weights.dtype(source)} {weights.shape(source)}".encode())
+        total.update(weights.data(source).data)
+    return total.hexdigest()
 
 
 def _add_bin_shards(weights: _core.Weights, index: str, mmap: bool) -> None:

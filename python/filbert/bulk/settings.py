@@ -1,0 +1,89 @@
+"""What a bulk job is asked to do, checked before anything is opened."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..checks import count, integer
+from ..errors import InputError
+
+# Endings of the parts.
+FORMATS = {"parquet": "parquet", "arrow": "arrow", "npy": "npy", "jsonl": "jsonl"}
+PRECISIONS = ("float32", "float16", "binary", "ubinary")
+ON_ERROR = ("raise", "null")
+# Of SentenceEncoder.encode: those that change vectors, and those that change only how they are computed.
+_MEANING = ("prompt", "prompt_name", "normalize_embeddings", "truncate_dim")
+_RUNNING = ("batch_size",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """column: of the texts. kept: columns that are copied. options: keywords of `SentenceEncoder.encode`."""
+
+    column: str
+    kept: tuple[str, ...]
+    format: str
+    shard_rows: int
+    on_error: str
+    precision: str
+    options: Mapping[str, Any]
+
+    @property
+    def suffix(self) -> str:
+        return FORMATS[self.format]
+
+
+def make_settings(
+    *,
+    column: str,
+    id: str | None,
+    keep: Iterable[str],
+    format: str,
+    shard_rows: int,
+    on_error: str,
+    precision: str | None,
+    options: Mapping[str, Any],
+) -> Settings:
+    """Raises InputError, and TypeError for options that a bulk job does not have."""
+    precision = precision or "float32"
+    if precision in ("int8", "uint8"):
+        raise InputError(
+            f"precision: found {precision!r}, whose steps depend on all vectors at once: a job in shards would give "
+            f"each shard others; expected one of {', '.join(PRECISIONS)}"
+        )
+    for name, value, known in (
+        ("format", format, tuple(FORMATS)),
+        ("on_error", on_error, ON_ERROR),
+        ("precision", precision, PRECISIONS),
+    ):
+        if value not in known:
+            raise InputError(f"{name}: found {value!r:.100}, expected one of {', '.join(known)}")
+    if unknown := sorted(options.keys() - {*_MEANING, *_RUNNING}):
+        raise TypeError(
+            f"filbert.bulk.encode() got unexpected keyword arguments: {', '.join(unknown)}; of those of "
+            f"SentenceEncoder.encode it takes {', '.join((*_MEANING, 'precision', *_RUNNING))}"
+        )
+    if isinstance(keep, str):
+        raise InputError(f"keep: found {keep!r:.100}, expected a list of columns")
+    kept = tuple(dict.fromkeys([*([] if id is None else [id]), *keep]))
+    if "embedding" in kept:
+        raise InputError("keep: found 'embedding', which is the name of the column of vectors")
+    if format == "npy" and kept:
+        raise InputError(f"format: npy files hold vectors alone; to keep {', '.join(kept)} take another format")
+    if format == "npy" and on_error == "null" and precision in ("binary", "ubinary"):
+        raise InputError(f"on_error: npy files of {precision} vectors have no null; take another format")
+    return Settings(column, kept, format, count("shard_rows", shard_rows), on_error, precision, dict(options))
+
+
+def read_share(shard: str | tuple[int, int] | None) -> tuple[int, int]:
+    """Which share of the shards, from 0, of how many: "3/16" or (3, 16). None is all of them. Raises InputError."""
+    if shard is None:
+        return 0, 1
+    found: list[int | None] = []
+    if isinstance(shard, str):
+        found = [int(part) if part.isdecimal() else None for part in shard.split("/")]
+    elif isinstance(shard, tuple | list):
+        found = [integer(part) for part in shard]
+    if len(found) == 2 and found[0] is not None and found[1] is not None and 0 <= found[0] < found[1]:
+        return found[0], found[1]
+    raise InputError(f"shard: found {shard!r:.100}, expected 'i/n' or (i, n) with 0 <= i < n: '0/16' to '15/16'")
