@@ -10,12 +10,13 @@ from .fingerprint import Fingerprint
 from .folder import begin, check_same, find_job
 from .local import LocalEngine, Model
 from .manifest import Done, Manifest, SourceState
-from .parts import remove_left_behind
+from .parts import RECORDS
 from .plan import plan
 from .settings import Settings, make_settings, read_share
 from .source import Named
 from .sources import STANDARD_INPUT, Names, name_sources, open_source
 from .stream import encode_stream
+from .whole_files import remove_left_behind
 
 ENGINES = ("local", "ray")
 
@@ -128,7 +129,8 @@ def encode(
         if found is not None:
             check_same(found, job)
         begin(job)
-        remove_left_behind(folder)
+        for each in (folder, os.path.join(folder, RECORDS)):
+            remove_left_behind(each)
         return _run(runner, job, share, show_progress_bar)
     finally:
         runner.close()

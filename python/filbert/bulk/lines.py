@@ -20,8 +20,8 @@ class Lines:
 
     def __next__(self) -> bytes:
         line = b"" if self._end is not None and self.position >= self._end else self._file.readline()
-        if not line:
-            raise StopIteration
-        start = self.position
+        content = line.removeprefix(_BOM) if self.position == 0 else line
         self.position += len(line)
-        return line.removeprefix(_BOM) if start == 0 else line
+        if not content:
+            raise StopIteration
+        return content

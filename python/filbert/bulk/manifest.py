@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ..atomic import write_text
 from ..errors import InputError
 from ..jsonfile import read_object
 from .fingerprint import Fingerprint
 from .plan import Piece, Shard
 from .source import Named
+from .whole_files import write_text
 
 NAME = "_manifest.json"
 _VERSION = 1

@@ -6,12 +6,13 @@ from ..sentence import SentenceEncoder
 from .arrow_writers import kept_types
 from .fingerprint import fingerprint
 from .manifest import Done, Manifest
-from .parts import new_part, read_done, write_done
+from .parts import read_done, write_done
 from .rows import Rows
 from .settings import Settings
 from .source import Columns, Source
 from .sources import open_source
 from .vectors import RowEncoder
+from .whole_files import new_file
 from .writers import open_writer
 
 
@@ -62,14 +63,13 @@ class Worker:
         count, bad = 0, dict[str, int]()
         described = {"filbert.job": manifest.digest, "filbert.shard": str(number)}
         path = manifest.part(number)
-        with new_part(path) as output:
+        with new_file(path) as output:
             try:
                 rows_of = self._rows
-                writer = open_writer(self._settings, output.file, rows_of.width, rows_of.dtype, types, described)
-                for rows in pieces:
-                    writer.write(rows, *rows_of.encode(rows, bad))
-                    count += len(rows.texts)
-                writer.close()
+                with open_writer(self._settings, output.file, rows_of.width, rows_of.dtype, types, described) as writer:
+                    for rows in pieces:
+                        writer.write(rows, *rows_of.encode(rows, bad))
+                        count += len(rows.texts)
             except OSError as error:
                 if error.filename is None:  # of the part; sources are named
                     raise OSError(error.errno, error.strerror or str(error), path) from None

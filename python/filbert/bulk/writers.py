@@ -4,7 +4,8 @@ import datetime
 import decimal
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -26,6 +27,7 @@ class Writer(Protocol):
         """The rest of the file, which stays open. Raises OSError."""
 
 
+@contextmanager
 def open_writer(
     settings: Settings,
     file: BinaryIO,
@@ -33,16 +35,27 @@ def open_writer(
     dtype: np.dtype[Any],
     types: Mapping[str, Any],
     described: Mapping[str, str],
-) -> Writer:
-    """What writes vectors of `width` numbers into `file`.
+) -> Iterator[Writer]:
+    """What writes vectors of `width` numbers into `file`, and at the end what a file of its format ends with.
 
     types: of Arrow, of the columns that are kept. described: what a file of Parquet or Arrow says of itself.
+    Raises InputError, ImportError and OSError.
     """
+    writer: Writer
     if settings.format == "npy":
-        return _NpyWriter(file, width, dtype)
-    if settings.format == "jsonl":
-        return _JsonLinesWriter(file)
-    return ArrowWriter(settings.format, file, width, dtype, types, described)
+        writer = _NpyWriter(file, width, dtype)
+    elif settings.format == "jsonl":
+        writer = _JsonLinesWriter(file)
+    else:
+        writer = ArrowWriter(settings.format, file, width, dtype, types, described)
+    try:
+        yield writer
+        writer.close()
+    except BaseException:
+        # Those of pyarrow would close themselves, when their file is closed already.
+        with suppress(Exception):
+            writer.close()
+        raise
 
 
 class _NpyWriter:
@@ -66,7 +79,7 @@ class _NpyWriter:
     def _header(self) -> bytes:
         """As np.save writes it, in 128 bytes whatever the number of rows, which is known at the end."""
         described = np.lib.format.dtype_to_descr(self._dtype)
-        text = repr({"descr": described, "fortran_order": False, "shape": (self._rows, self._width)})
+        text = f"{{'descr': {described!r}, 'fortran_order': False, 'shape': ({self._rows}, {self._width}), }}"
         return b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + text.encode().ljust(117) + b"\n"
 
 
