@@ -41,7 +41,6 @@ def fingerprint(encoder: SentenceEncoder, settings: Settings) -> Fingerprint:
         "column": settings.column,
         "columns kept": list(settings.kept),
         "format": settings.format,
-        "on_error": settings.on_error,
     }
 
 

@@ -1,6 +1,7 @@
 """The folder of a job: begun, found, or refused."""
 
 import os
+from typing import Any
 
 from ..errors import InputError
 from .manifest import NAME, Manifest, difference
@@ -41,13 +42,14 @@ def check_same(found: Manifest, expected: Manifest) -> None:
     """Raises InputError, with what differs, unless both write the same parts."""
     what = difference(found.fingerprint, expected.fingerprint)
     if what is None and found.digest != expected.digest:
-        what = difference(
-            {"sources": [source.path for source in found.sources], "shard_rows": found.shard_rows},
-            {"sources": [source.path for source in expected.sources], "shard_rows": expected.shard_rows},
-        )
-        what = what or "its sources, or their times, are others"
+        what = difference(_reading(found), _reading(expected)) or "its sources had other sizes or times"
     if what is not None:
         raise InputError(
             f"{os.path.join(found.folder, NAME)}: is of another job: {what}. Vectors of both would not fit each "
             "other: take another output folder"
         )
+
+
+def _reading(manifest: Manifest) -> dict[str, Any]:
+    named = {f"source {number}": source.path for number, source in enumerate(manifest.sources)}
+    return {"shard_rows": manifest.shard_rows, "number of sources": len(named), **named}

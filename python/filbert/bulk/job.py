@@ -131,6 +131,9 @@ def encode(
         begin(job)
         for each in (folder, os.path.join(folder, RECORDS)):
             remove_left_behind(each)
+        job.done = Manifest.read(folder).done
+        if job.bad and on_error == "raise":
+            raise InputError(f"{folder}: has rows without a vector already, which on_error='null' takes: {job.bad}")
         return _run(runner, job, share, show_progress_bar)
     finally:
         runner.close()
@@ -163,7 +166,6 @@ def _start(name: str, workers: int | None, model: Model, options: Mapping[str, A
 
 
 def _run(engine: Engine, job: Manifest, share: tuple[int, int], show: bool | None) -> Manifest:
-    job.done = Manifest.read(job.folder).done
     numbers = [number for number in range(share[0], len(job.shards), share[1]) if job.done[number] is None]
     rows = sum(piece.rows for number in numbers for _, piece in job.shards[number])
     with Bar(rows, show, "Encoding", unit="row") as bar:

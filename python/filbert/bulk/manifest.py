@@ -170,4 +170,4 @@ def difference(found: dict[str, Any], expected: dict[str, Any]) -> str | None:
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= 300 else f"{text[:297]}..."
