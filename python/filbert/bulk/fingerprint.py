@@ -40,7 +40,6 @@ def fingerprint(encoder: SentenceEncoder, settings: Settings) -> Fingerprint:
         "vectors": hashlib.sha256(probes.tobytes()).hexdigest(),
         "column": settings.column,
         "columns kept": list(settings.kept),
-        "format": settings.format,
     }
 
 

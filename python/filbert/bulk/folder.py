@@ -52,4 +52,4 @@ def check_same(found: Manifest, expected: Manifest) -> None:
 
 def _reading(manifest: Manifest) -> dict[str, Any]:
     named = {f"source {number}": source.path for number, source in enumerate(manifest.sources)}
-    return {"shard_rows": manifest.shard_rows, "number of sources": len(named), **named}
+    return {"format": manifest.format, "shard_rows": manifest.shard_rows, "number of sources": len(named), **named}

@@ -146,13 +146,13 @@ def _plan(folder: str, named: Sequence[Named], settings: Settings, found: Manife
         if same_files and found.shard_rows == settings.shard_rows:
             for source in found.sources:
                 source.check()
-            return Manifest(folder, settings.suffix, {}, found.sources, found.shard_rows, found.shards)
+            return Manifest(folder, settings.format, {}, found.sources, found.shard_rows, found.shards)
     states = [SourceState.of(*each) for each in named]
     opened = []
     for each in named:
         opened.append(open_source(each, settings))
         opened[-1].check()
-    return Manifest(folder, settings.suffix, {}, states, settings.shard_rows, plan(opened, settings.shard_rows))
+    return Manifest(folder, settings.format, {}, states, settings.shard_rows, plan(opened, settings.shard_rows))
 
 
 def _start(name: str, workers: int | None, model: Model, options: Mapping[str, Any], settings: Settings) -> Engine:

@@ -66,13 +66,13 @@ class Done:
 class Manifest:
     """A job and how far it is.
 
-    folder: where the parts are. suffix: what their names end in. fingerprint: what the vectors depend on, by name.
+    folder: where the parts are. format: of them, and their ending. fingerprint: what the vectors depend on, by name.
     sources: the files. shard_rows: rows of each shard but the last. shards: pieces of sources. done: what came of
     each shard; None of those that are not there yet.
     """
 
     folder: str
-    suffix: str
+    format: str
     fingerprint: Fingerprint
     sources: list[SourceState]
     shard_rows: int
@@ -111,7 +111,7 @@ class Manifest:
 
     def part(self, number: int) -> str:
         """The path of a part, there or not."""
-        return os.path.join(self.folder, f"part-{number:05}.{self.suffix}")
+        return os.path.join(self.folder, f"part-{number:05}.{self.format}")
 
     def write(self) -> None:
         """Raises OSError."""
@@ -125,7 +125,7 @@ class Manifest:
         return {
             "version": _VERSION,
             "fingerprint": self.fingerprint,
-            "suffix": self.suffix,
+            "format": self.format,
             "sources": [asdict(source) for source in self.sources],
             "shard_rows": self.shard_rows,
             "shards": self.shards,
@@ -148,7 +148,7 @@ class Manifest:
         try:
             manifest = cls(
                 folder,
-                value["suffix"],
+                value["format"],
                 value["fingerprint"],
                 [SourceState(**source) for source in value["sources"]],
                 value["shard_rows"],

@@ -6,9 +6,10 @@ from typing import Any
 
 from ..checks import count, integer
 from ..errors import InputError
+from ..optional_packages import need
 
-# Endings of the parts.
-FORMATS = {"parquet": "parquet", "arrow": "arrow", "npy": "npy", "jsonl": "jsonl"}
+# Of the parts, which have these names as their endings, too. The first two need pyarrow.
+FORMATS = ("parquet", "arrow", "npy", "jsonl")
 PRECISIONS = ("float32", "float16", "binary", "ubinary")
 ON_ERROR = ("raise", "null")
 # Of SentenceEncoder.encode: those that change vectors, and those that change only how they are computed.
@@ -29,8 +30,9 @@ class Settings:
     options: Mapping[str, Any]
 
     @property
-    def suffix(self) -> str:
-        return FORMATS[self.format]
+    def is_typed(self) -> bool:
+        """Whether columns of parts have types, those of Arrow."""
+        return self.format in ("parquet", "arrow")
 
 
 def make_settings(
@@ -44,7 +46,7 @@ def make_settings(
     precision: str | None,
     options: Mapping[str, Any],
 ) -> Settings:
-    """Raises InputError, and TypeError for options that a bulk job does not have."""
+    """Raises InputError, TypeError for options that a bulk job does not have, and ImportError without pyarrow."""
     precision = precision or "float32"
     if precision in ("int8", "uint8"):
         raise InputError(
@@ -52,7 +54,7 @@ def make_settings(
             f"each shard others; expected one of {', '.join(PRECISIONS)}"
         )
     for name, value, known in (
-        ("format", format, tuple(FORMATS)),
+        ("format", format, FORMATS),
         ("on_error", on_error, ON_ERROR),
         ("precision", precision, PRECISIONS),
     ):
@@ -72,7 +74,10 @@ def make_settings(
         raise InputError(f"format: npy files hold vectors alone; to keep {', '.join(kept)} take another format")
     if format == "npy" and on_error == "null" and precision in ("binary", "ubinary"):
         raise InputError(f"on_error: npy files of {precision} vectors have no null; take another format")
-    return Settings(column, kept, format, count("shard_rows", shard_rows), on_error, precision, dict(options))
+    settings = Settings(column, kept, format, count("shard_rows", shard_rows), on_error, precision, dict(options))
+    if settings.is_typed:
+        need("pyarrow", "arrow")
+    return settings
 
 
 def read_share(shard: str | tuple[int, int] | None) -> tuple[int, int]:

@@ -17,7 +17,7 @@ def encode_stream(worker: Worker, named: Named, folder: str, settings: Settings,
     """Encodes standard input. Raises InputError and OSError."""
     source = open_stream(named, settings)
     source.check()
-    job = Manifest(folder, settings.suffix, worker.fingerprint, [], settings.shard_rows, [])
+    job = Manifest(folder, settings.format, worker.fingerprint, [], settings.shard_rows, [])
     begin(job)
     shards = _Shards(source.read(), settings.shard_rows)
     first = 0

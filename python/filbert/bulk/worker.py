@@ -59,7 +59,7 @@ class Worker:
 
         Raises InputError, ImportError and OSError.
         """
-        types = kept_types(sources, self._settings.kept) if self._settings.format in ("parquet", "arrow") else {}
+        types = kept_types(sources, self._settings.kept) if self._settings.is_typed else {}
         count, bad = 0, dict[str, int]()
         described = {"filbert.job": manifest.digest, "filbert.shard": str(number)}
         path = manifest.part(number)

@@ -104,7 +104,9 @@ def _run_one(options: argparse.Namespace) -> None:
 def _run_bulk(options: argparse.Namespace, bulk: dict[str, Any]) -> None:
     from ..bulk import encode
 
-    if not isinstance(options.output, str) or _is_file(options.output):
+    if not isinstance(options.output, str):
+        raise InputError("--output: found standard output, expected a folder: a bulk job writes parts")
+    if _is_file(options.output):
         raise InputError(f"--output: found {options.output!r}, expected a folder: a bulk job writes parts")
     try:
         done = encode(
@@ -120,9 +122,9 @@ def _run_bulk(options: argparse.Namespace, bulk: dict[str, Any]) -> None:
     bad = ", ".join(f"{rows} {reason}" for reason, rows in done.bad.items())
     missing = len(done.shards) - len(done.parts)
     print(
-        f"{done.folder}: {done.rows} rows in {len(done.parts)} part{'' if len(done.parts) == 1 else 's'}"
+        f"{done.folder}: {done.rows} rows in {len(done.parts)} part{_s(len(done.parts))}"
         f"{f'; without a vector: {bad}' if bad else ''}"
-        f"{f'; {missing} more to come from other shares' if missing else ''}"
+        f"{f'; {missing} part{_s(missing)} still to come' if missing else ''}"
     )
 
 
@@ -144,3 +146,7 @@ def _encoding(options: argparse.Namespace) -> dict[str, Any]:
         "prompt_name": options.prompt_name,
         "truncate_dim": options.truncate_dim,
     }
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
