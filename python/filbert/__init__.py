@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 from .models import NAMES
 
 if TYPE_CHECKING:
+    from . import arrow as arrow
+    from . import bulk as bulk
     from . import errors as errors
+    from . import ray as ray
     from . import util as util
     from ._core import __version__ as __version__
     from ._core import devices as devices
@@ -77,7 +80,10 @@ _MODULE_OF = {
     **NAMES,
 }
 
-__all__ = sorted([*_MODULE_OF, "cmake_dir", "errors", "util"])
+# Named as modules: filbert.bulk.encode.
+_SUBMODULES = {"arrow", "bulk", "errors", "ray", "util"}
+
+__all__ = sorted([*_MODULE_OF, *_SUBMODULES, "cmake_dir"])
 
 
 def cmake_dir() -> str:
@@ -90,7 +96,7 @@ def cmake_dir() -> str:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("errors", "util"):
+    if name in _SUBMODULES:
         return import_module(f".{name}", __name__)
     module = _MODULE_OF.get(name)
     if module is None:

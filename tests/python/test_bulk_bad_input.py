@@ -311,7 +311,7 @@ def test_options_that_are_none(encoder, tmp_path):
         ({"format": "npy", "truncate_dim": 0}, InputError, "truncate_dim: found 0"),
     ):
         with pytest.raises(error, match=message):
-            bulk.encode(encoder, source, out, **options)
+            bulk.encode(encoder, source, out, **{"format": "jsonl", **options})
         assert not out.exists()
 
 

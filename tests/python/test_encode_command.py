@@ -93,9 +93,9 @@ def test_errors_are_one_line(folder, work, capsys, monkeypatch):
         (["a.txt", "-o", "new"], "Is a directory: 'new'; with --format parts are written into a folder"),
         (["a.txt", "b.txt", "-o", "-"], "--output: found standard output, expected a folder: a bulk job writes parts"),
         (["a.txt", "b.txt", "-o", "out.npy"], "--output: found 'out.npy', expected a folder"),
-        (["*.md", "-o", "out"], "*.md: no file matches"),
+        (["*.md", "--format", "npy", "-o", "out"], "*.md: no file matches"),
         (["c.jsonl", "-o", "out", "--format", "jsonl"], "no column 'text'; it has id, body"),
-        (["a.txt", "-o", "out", "--shard", "2/2"], "shard: found '2/2'"),
+        (["a.txt", "--format", "npy", "-o", "out", "--shard", "2/2"], "shard: found '2/2'"),
         (["a.txt", "-o", "out", "--format", "npy", "--workers", "2"], "workers: is for engine='ray'"),
     ):
         assert message in wrong(capsys, "encode", folder, *arguments)

@@ -65,9 +65,9 @@ def run(command, environment, folder):
 
 
 def needs(code):
-    for package in ("torch", "transformers", "sentence_transformers"):
+    for package in ("torch", "transformers", "sentence_transformers", "dask", "duckdb", "polars", "pyarrow"):
         if re.search(rf"^(?:import|from) {package}\b", code, re.MULTILINE):
-            pytest.importorskip(package, reason="the reference extra is not installed")
+            pytest.importorskip(package, reason="an optional package is not installed")
 
 
 @pytest.mark.parametrize(("line", "code", "prints"), list(python_blocks()), ids=lambda value: str(value)[:6].strip())
