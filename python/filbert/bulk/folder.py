@@ -44,6 +44,8 @@ def check_same(found: Manifest, expected: Manifest) -> None:
     if what is None and found.digest != expected.digest:
         what = difference(_reading(found), _reading(expected)) or "its sources had other sizes or times"
     if what is not None:
+        if what.startswith("isa:"):
+            what += " (FILBERT_CPU_ISA forces the same instruction set on all machines)"
         raise InputError(
             f"{os.path.join(found.folder, NAME)}: is of another job: {what}. Vectors of both would not fit each "
             "other: take another output folder"

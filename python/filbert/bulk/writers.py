@@ -45,7 +45,7 @@ def open_writer(
     if settings.format == "npy":
         writer = _NpyWriter(file, width, dtype)
     elif settings.format == "jsonl":
-        writer = _JsonLinesWriter(file)
+        writer = _JsonLinesWriter(file, width, dtype)
     else:
         writer = ArrowWriter(settings.format, file, width, dtype, types, described)
     try:
@@ -86,18 +86,26 @@ class _NpyWriter:
 class _JsonLinesWriter:
     """An object a line: the columns that are kept, and "embedding", a list of numbers or null."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, width: int, dtype: np.dtype[Any]) -> None:
         self._file = file
+        # As many digits as tell each number of its type from the next: half of what its double would have.
+        digit = {"float32": "%.9g", "float16": "%.5g"}.get(dtype.name, "%d")
+        self._form = f"[{', '.join([digit] * width)}]"
 
     def write(self, rows: Rows, vectors: Vectors, valid: Valid) -> None:
         kept = {name: column if isinstance(column, list) else column.to_pylist() for name, column in rows.kept.items()}
         for index, vector in enumerate(vectors):
             values = {name: column[index] for name, column in kept.items()}
-            values["embedding"] = vector.tolist() if valid is None or valid[index] else None
-            self._file.write(json.dumps(values, ensure_ascii=False, default=_plain).encode() + b"\n")
+            begin = json.dumps(values, ensure_ascii=False, default=_plain)[:-1] + (", " if values else "")
+            numbers = self._numbers(vector) if valid is None or valid[index] else "null"
+            self._file.write(f'{begin}"embedding": {numbers}}}\n'.encode())
 
     def close(self) -> None:
         pass
+
+    def _numbers(self, vector: Vectors) -> str:
+        # Infinities and NaN have the names that Python's own reader knows.
+        return self._form % tuple(vector.tolist()) if np.isfinite(vector).all() else json.dumps(vector.tolist())
 
 
 def _plain(value: Any) -> Any:
