@@ -17,8 +17,8 @@ def encode(encoder: "SentenceEncoder | str | os.PathLike[str]", array: Any, **en
     Args:
         encoder: the encoder, or a folder or an id on the hub: it is loaded once in a process, for the CPU.
         array: `pyarrow.Array` or `ChunkedArray` of strings, of any layout; dictionaries of strings too.
-        encode_options: of `SentenceEncoder.encode`: prompt, prompt_name, normalize_embeddings, truncate_dim,
-            batch_size; precision: "float32", "float16", "binary" or "ubinary".
+        encode_options: of `SentenceEncoder.encode`: prompt, prompt_name, normalize_embeddings, truncate_dim, task,
+            on_truncate; precision: "float32", "float16", "binary" or "ubinary".
 
     Returns:
         `pyarrow.FixedSizeListArray` of as many vectors: of float32, or what `precision` says.

@@ -38,6 +38,9 @@ def test_two_workers_write_what_one_process_does(folder, tmp_path):
     two = bulk.encode(folder, source, tmp_path / "two", shard_rows=40, **OPTIONS)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert (two.rows, two.done, two.is_complete) == (300, one.done, True)
+    by_reference = SentenceEncoder.from_pretrained(folder, num_threads=1)
+    assert bulk.encode(by_reference, source, tmp_path / "three", shard_rows=40, engine="ray", workers=2).is_complete
+    assert contents(tmp_path / "one") == contents(tmp_path / "three")
     # What one engine began the other goes on with.
     (tmp_path / "one" / "part-00003.parquet").unlink()
     assert bulk.encode(folder, source, tmp_path / "one", shard_rows=40, **OPTIONS) == one

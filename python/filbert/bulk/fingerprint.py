@@ -24,7 +24,7 @@ def fingerprint(encoder: SentenceEncoder, settings: Settings) -> Fingerprint:
     prompt = choose_prompt(
         encoder.prompts, encoder.default_prompt_name, options.get("prompt"), options.get("prompt_name")
     )
-    probes = encoder.encode(_PROBES, **options, show_progress_bar=False)
+    probes = encoder.encode(_PROBES, **{**options, "on_truncate": "ignore", "show_progress_bar": False})
     return {
         "filbert": __version__,
         "weights": encoder.model.weights_digest(),
@@ -33,10 +33,12 @@ def fingerprint(encoder: SentenceEncoder, settings: Settings) -> Fingerprint:
         "dtype": encoder.model.dtype,
         "device": encoder.model.device.split(":")[0],
         "isa": encoder.model.isa,
+        "task": options.get("task"),
         "prompt": prompt,
         "normalize_embeddings": bool(options.get("normalize_embeddings")),
         "truncate_dim": encoder.truncate_dim if options.get("truncate_dim") is None else options["truncate_dim"],
         "precision": settings.precision,
+        "texts that are too long": "refused" if options.get("on_truncate") == "raise" else "cut",
         "vectors": hashlib.sha256(probes.tobytes()).hexdigest(),
         "column": settings.column,
         "columns kept": list(settings.kept),

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from ..errors import InputError
-from .manifest import NAME, Manifest, difference
+from .manifest import NAME, Done, Manifest, difference
 from .parts import RECORDS
 
 
@@ -27,15 +27,17 @@ def find_job(folder: str, resume: bool) -> Manifest | None:
     return None
 
 
-def begin(manifest: Manifest) -> None:
-    """Writes the manifest of a new job, or finds that another process has begun the same one.
+def begin(manifest: Manifest) -> list[Done | None]:
+    """Writes the manifest of a new job, or finds that another process has begun the same one; and what is done of it.
 
     Raises InputError if it is another one, and OSError.
     """
     os.makedirs(os.path.join(manifest.folder, RECORDS), exist_ok=True)
     if not os.path.exists(os.path.join(manifest.folder, NAME)):
         manifest.write()
-    check_same(Manifest.read(manifest.folder), manifest)
+    found = Manifest.read(manifest.folder)
+    check_same(found, manifest)
+    return found.done
 
 
 def check_same(found: Manifest, expected: Manifest) -> None:

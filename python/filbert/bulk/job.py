@@ -76,15 +76,15 @@ def encode(
         shard_rows: rows of a part: part k begins at row k * shard_rows of all sources one after the other.
         resume: False refuses a folder that holds a job.
         shard: a share of the work, "0/16" to "15/16", one for each of as many processes or machines.
-        on_error: of a row that is null, no text, or refused by the encoder: "raise" ends the job there, what is done
-            staying done; "null" writes a null and counts it.
+        on_error: of a row that is null, no text, not readable, or refused by the encoder: "raise" ends the job there,
+            what is done staying done; "null" writes a null and counts it.
         engine: "local", or "ray" to spread the shards over a cluster of Ray, whose machines see sources and output.
         workers: of Ray; default: one a machine.
         model_options: of `SentenceEncoder.from_pretrained` if `model` is a name: dtype, device, num_threads...
         precision: "float32" (None), "float16", "binary" or "ubinary".
         show_progress_bar: None shows one on a terminal if it takes over a second.
-        encode_options: of `SentenceEncoder.encode`: prompt, prompt_name, normalize_embeddings, truncate_dim,
-            batch_size.
+        encode_options: of `SentenceEncoder.encode`: prompt, prompt_name, normalize_embeddings, truncate_dim, task,
+            batch_size; on_truncate: "raise" makes a text that is too long a bad row.
 
     Returns:
         The manifest: `parts`, `rows`, `bad`, `is_complete`.
@@ -128,10 +128,9 @@ def encode(
         job.fingerprint = runner.fingerprint
         if found is not None:
             check_same(found, job)
-        begin(job)
+        job.done = begin(job)
         for each in (folder, os.path.join(folder, RECORDS)):
             remove_left_behind(each)
-        job.done = Manifest.read(folder).done
         if job.bad and on_error == "raise":
             raise InputError(f"{folder}: has rows without a vector already, which on_error='null' takes: {job.bad}")
         return _run(runner, job, share, show_progress_bar)

@@ -13,8 +13,8 @@ FORMATS = ("parquet", "arrow", "npy", "jsonl")
 PRECISIONS = ("float32", "float16", "binary", "ubinary")
 ON_ERROR = ("raise", "null")
 # Of SentenceEncoder.encode: those that change vectors, and those that change only how they are computed.
-_MEANING = ("prompt", "prompt_name", "normalize_embeddings", "truncate_dim")
-_RUNNING = ("batch_size",)
+_MEANING = ("prompt", "prompt_name", "normalize_embeddings", "truncate_dim", "task")
+_RUNNING = ("batch_size", "on_truncate")
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,12 @@ def add(commands: Any) -> None:
     vectors.add_argument("--normalize", action="store_true", help="scale every vector to length 1")
     vectors.add_argument("--truncate-dim", type=positive, metavar="N", help="keep the first N numbers of a vector")
     vectors.add_argument("--dtype", help="what the model computes in: float32 (default), bfloat16, float16, int8, auto")
+    vectors.add_argument(
+        "--on-truncate",
+        choices=("warn", "ignore", "raise"),
+        default="warn",
+        help="of a text that is too long and would be cut: warn (default) once, or raise an error",
+    )
     vectors.add_argument("--batch-size", type=positive, metavar="N", help="texts in one forward at most")
     _add_bulk(parser.add_argument_group("bulk jobs"))
     add_machine(parser)
@@ -145,6 +151,7 @@ def _encoding(options: argparse.Namespace) -> dict[str, Any]:
         "prompt": options.prompt,
         "prompt_name": options.prompt_name,
         "truncate_dim": options.truncate_dim,
+        "on_truncate": options.on_truncate,
     }
 
 
