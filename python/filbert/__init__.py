@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .auto import AutoModelForQuestionAnswering as AutoModelForQuestionAnswering
     from .auto import AutoModelForSequenceClassification as AutoModelForSequenceClassification
     from .auto import AutoModelForTokenClassification as AutoModelForTokenClassification
+    from .distillation import distill as distill
     from .errors import ConfigError as ConfigError
     from .errors import DeviceError as DeviceError
     from .errors import FilbertError as FilbertError
@@ -76,6 +77,7 @@ _MODULE_OF = {
     "__version__": "_core",
     "devices": "_core",
     "install_as_sentence_transformers": "stand_in",
+    "distill": "distillation",
     "pipeline": "pipelines",
     **NAMES,
 }

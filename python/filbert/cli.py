@@ -1,4 +1,4 @@
-"""The command line: `filbert demo | info | encode | rerank | classify | verify | bench | devices`."""
+"""The command line: `filbert demo | info | encode | rerank | classify | train | distill | verify | bench | devices`."""
 
 import argparse
 import os
@@ -9,6 +9,8 @@ from typing import Any
 
 from .commands import encode
 from .commands.arguments import add_json, add_machine, add_model, add_results, add_texts, positive
+from .commands import distill
+from .commands.arguments import add_json, add_machine, add_model, add_results, add_texts, place, positive
 from .errors import FilbertError
 
 
@@ -103,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     add_results(classify, '{"label", "score"}')
     add_machine(classify)
     classify.set_defaults(run=_classify)
+
+    distill.add(commands)
 
     verify = commands.add_parser("verify", help="a model's numbers beside those of transformers, output by output")
     add_model(verify)

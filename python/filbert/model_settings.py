@@ -127,7 +127,8 @@ def _warn_about_code(path: str, config: PretrainedConfig, task: str) -> None:
     if told is None:
         names = config.architectures if isinstance(config.architectures, list) else []
         stem = type(config).__name__.removesuffix("Config").lower()
-        known = (stem, "hf_colbert")  # Stanford's ColBERT: the encoder of that type, and a projection beside it
+        # Stanford's ColBERT: the encoder of that type, and a projection beside it. StaticModel: model2vec's own class.
+        known = (stem, "hf_colbert", "staticmodel")
         if not names or any(str(name).lower().startswith(known) for name in names):
             return
         told = f"architectures names {', '.join(map(str, names)):.100}"
