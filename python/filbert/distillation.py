@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from .batching import TOKEN_BUDGET
 from .checks import optional_count
-from .encoder import EncoderModel
 from .errors import ConfigError, InputError
 from .hub import Source
 from .progress import Bar
 from .sentence import SentenceEncoder
-from .sentence.loading import load_parts
+from .sentence.chain import Chain
+from .sentence.cuts import Cuts
+from .sentence.loading import load_chains
 from .sentence.modules import read_modules
 from .static_files import StaticFiles
 from .tokenization import Tokenizer
@@ -69,7 +70,8 @@ def distill(
 
     Raises:
         ConfigError: the model is static already, or is no sentence encoder that filbert has.
-        InputError: an argument makes no sense, or `save_directory` is the model's own folder.
+        InputError: an argument makes no sense, `save_directory` is the model's own folder, or the model has a Router
+            that needs a task.
         WeightsError, DeviceError, MemoryError: see `AutoModel.from_pretrained`.
         OSError: the model cannot be read, or `save_directory` not be written; files that were there survive.
     """
@@ -81,13 +83,15 @@ def distill(
     if source.is_local and os.path.isdir(save_directory) and os.path.samefile(source.name, save_directory):
         raise InputError(f"{source.name}: is both the model and where the static model goes")
     modules = read_modules(source)
-    if modules.is_static:
+    if modules.chain()[0][0] == "StaticEmbedding":
         raise ConfigError(f"{source.name}: is a static model already, with no encoder to distil")
     with StaticFiles(save_directory) as files:
-        model, tokenizer = load_parts(source, modules, hub, device=device, num_threads=num_threads, dtype=dtype)
+        options = {"device": device, "num_threads": num_threads, "dtype": dtype}
+        chain = load_chains(source, modules, hub, Cuts(), **options)[None]
+        tokenizer = chain.tokenizer
         ids = meaningful_ids(tokenizer)
-        vectors = token_vectors(model, tokenizer, ids, modules.pooling, show_progress_bar)
-        kept = principal_components(vectors, min(dims or vectors.shape[1], vectors.shape[1]))
+        vectors = token_vectors(chain, ids, show_progress_bar)
+        kept = principal_components(vectors, min(dims or chain.size, chain.size))
         table = np.zeros((max(tokenizer.get_vocab().values()) + 1, kept.shape[1]), np.float32)
         table[ids] = kept * zipf_weights(len(ids), sif_coefficient)[:, None]
         name = os.path.basename(os.path.realpath(source.name)) if source.is_local else source.name
@@ -104,19 +108,26 @@ def meaningful_ids(tokenizer: Tokenizer) -> Integers:
     return np.sort(np.array(ids, np.int64))
 
 
-def token_vectors(model: EncoderModel, tokenizer: Tokenizer, ids: Integers, pooling: str, show: bool | None) -> Floats:
-    """What the encoder makes of each token alone: float32 [ids, hidden]. Raises ConfigError and MemoryError."""
-    before, after = _special_tokens(tokenizer)
+def token_vectors(chain: Chain, ids: Integers, show: bool | None) -> Floats:
+    """What the modules make of each token alone: float32 [ids, size]. Raises ConfigError and MemoryError.
+
+    Without Normalize: a token whose vector is long says more, and says so in the mean of a text's tokens.
+    """
+    assert chain.pooling is not None
+    before, after = _special_tokens(chain.tokenizer)
     length = len(before) + 1 + len(after)
     step = max(TOKEN_BUDGET // length, 1)
-    vectors = np.empty((len(ids), model.hidden_size), np.float32)
+    vectors = np.empty((len(ids), chain.size), np.float32)
     with Bar(len(ids), show, "Distilling", unit="token") as bar:
         for start in range(0, len(ids), step):
             some = ids[start : start + step]
             rows = np.tile(np.array([*before, 0, *after], np.int64), (len(some), 1))
             rows[:, len(before)] = some
-            bounds = np.arange(len(some) + 1, dtype=np.int64) * length
-            vectors[start : start + step] = model.embed(rows.ravel(), bounds, pooling)
+            states = chain.model.run_packed(rows.ravel(), np.arange(len(some) + 1, dtype=np.int64) * length)
+            pooled = np.stack([chain.pooling(state) for state in states.reshape(len(some), length, -1)])
+            for module in chain.steps:
+                pooled = pooled if module.kind == "Normalize" else module(pooled)
+            vectors[start : start + step] = pooled
             bar.update(len(some))
     return vectors
 
