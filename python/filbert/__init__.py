@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .sentence.bge_m3 import BGEM3Encoder as BGEM3Encoder
     from .sentence.multi_vector_encoder import MultiVectorEncoder as MultiVectorEncoder
     from .stand_in import install_as_sentence_transformers as install_as_sentence_transformers
+    from .text_classifier import TextClassifier as TextClassifier
     from .tokenization import AutoTokenizer as AutoTokenizer
 
 _MODULE_OF = {
@@ -72,6 +73,7 @@ _MODULE_OF = {
     "MultiVectorEncoder": "sentence.multi_vector_encoder",
     "SentenceEncoder": "sentence",
     "SparseEncoder": "sentence",
+    "TextClassifier": "text_classifier",
     "UnsafePickleError": "errors",
     "WeightsError": "errors",
     "__version__": "_core",

@@ -1,0 +1,66 @@
+"""What a classifier's folder has beside its encoder: the layer after it, and the labels."""
+
+import json
+import os
+from typing import Any
+
+import numpy.typing as npt
+
+from .atomic import FileSet
+from .errors import ConfigError, InputError
+from .hub import Source
+from .jsonfile import read_json, read_object
+from .labels import Label, as_labels, encoded
+from .sentence.dense import Dense
+
+# Beside the files of sentence-transformers, which does not look at it.
+_LABELS = "labels.json"
+
+
+def write_classifier(folder: str, labels: list[Label], head: Dense | None) -> None:
+    """Adds the labels, and a layer after the last module unless it is there, to a folder with a sentence encoder.
+
+    modules.json, which makes the layer a part of the model, is last. Raises OSError and ConfigError.
+    """
+    with FileSet(folder) as files:
+        if head is not None:
+            from safetensors.numpy import save as to_bytes
+
+            modules = read_json(os.path.join(folder, "modules.json"))
+            place = f"{len(modules)}_Dense"
+            os.makedirs(os.path.join(folder, place), exist_ok=True)
+            with files.create(f"{place}/config.json") as file:
+                file.write(_json(head.config()))
+            with files.create(f"{place}/model.safetensors") as file:
+                file.write(to_bytes(dict(head.tensors()), {"format": "pt"}))
+            kind = "sentence_transformers.models.Dense"
+            modules.append({"idx": len(modules), "name": str(len(modules)), "path": place, "type": kind})
+        with files.create(_LABELS) as file:
+            file.write(_json({"labels": labels}))
+        if head is not None:
+            with files.create("modules.json") as file:
+                file.write(_json(modules))
+        files.commit()
+
+
+def read_labels(source: Source, count: int) -> npt.NDArray[Any]:
+    """The labels [count] of a classifier. Raises ConfigError and OSError."""
+    path = source.find(_LABELS)
+    if path is None:
+        raise ConfigError(f"{source.name}: has no {_LABELS}, which TextClassifier.save_pretrained writes")
+    labels = read_object(path).get("labels")
+    if not isinstance(labels, list):
+        raise ConfigError(f"{path}: labels: found {labels!r:.100}, expected a list")
+    if len(labels) != count:
+        raise ConfigError(f"{path}: found {len(labels)} labels, the model gives {count} numbers")
+    try:
+        classes, codes = encoded(as_labels(labels, count))
+    except InputError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if codes.tolist() != list(range(count)):
+        raise ConfigError(f"{path}: labels: found {labels!r:.100}, expected different ones, sorted")
+    return classes
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
