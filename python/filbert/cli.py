@@ -10,6 +10,7 @@ from typing import Any
 from .commands import encode
 from .commands.arguments import add_json, add_machine, add_model, add_results, add_texts, positive
 from .commands import distill
+from .commands import distill, train
 from .commands.arguments import add_json, add_machine, add_model, add_results, add_texts, place, positive
 from .errors import FilbertError
 
@@ -106,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     add_machine(classify)
     classify.set_defaults(run=_classify)
 
+    train.add(commands)
     distill.add(commands)
 
     verify = commands.add_parser("verify", help="a model's numbers beside those of transformers, output by output")

@@ -50,6 +50,14 @@ def positive(text: str) -> int:
     return value
 
 
+def positive_number(text: str) -> float:
+    """A number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"found {text}, expected a number above 0")
+    return value
+
+
 def place(text: str) -> str | int:
     """What an Output takes."""
     return STANDARD_OUTPUT if text == "-" else text
