@@ -14,7 +14,7 @@ from .labels import Label, as_labels, encoded
 from .sentence.dense import Dense
 
 # Beside the files of sentence-transformers, which does not look at it.
-_LABELS = "labels.json"
+_LABELS = "text_classifier.json"
 
 
 def write_classifier(folder: str, labels: list[Label], head: Dense | None) -> None:
@@ -41,6 +41,11 @@ def write_classifier(folder: str, labels: list[Label], head: Dense | None) -> No
             with files.create("modules.json") as file:
                 file.write(_json(modules))
         files.commit()
+
+
+def is_classifier(source: Source) -> bool:
+    """Whether `write_classifier` wrote it. Raises OSError if there is no such repository."""
+    return source.find(_LABELS) is not None
 
 
 def read_labels(source: Source, count: int) -> npt.NDArray[Any]:

@@ -161,19 +161,19 @@ def _rerank(options: argparse.Namespace) -> None:
 
 
 def _classify(options: argparse.Namespace) -> None:
+    from .classifier_files import is_classifier
+    from .hub import Source
     from .pipelines import pipeline
     from .pipelines.base import Pipeline
     from .result_files import classify_file
+    from .text_classifier import TextClassifier
 
-    def load() -> Pipeline:
-        return pipeline(
-            "text-classification",
-            options.model,
-            device=options.device,
-            num_threads=options.threads,
-            revision=options.revision,
-            local_files_only=options.offline,
-        )
+    def load() -> Pipeline | TextClassifier:
+        where = {"revision": options.revision, "local_files_only": options.offline}
+        machine = {"device": options.device, "num_threads": options.threads}
+        if is_classifier(Source(options.model, **where)):
+            return TextClassifier.from_pretrained(options.model, **machine, **where)
+        return pipeline("text-classification", options.model, **machine, **where)
 
     classify_file(load, options.file, options.output, options.top_k)
 

@@ -4,9 +4,12 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+import numpy as np
+
 from .atomic import Output
 from .pipelines.base import Pipeline
 from .sentence import CrossEncoder
+from .text_classifier import TextClassifier
 from .text_lines import read_lines, refuse_same
 
 Result = dict[str, Any]
@@ -38,11 +41,13 @@ def rerank_file(
     _write(load, source, place, results)
 
 
-def classify_file(load: Callable[[], Pipeline], source: str, place: str | int, top_k: int | None = None) -> None:
+def classify_file(
+    load: Callable[[], Pipeline | TextClassifier], source: str, place: str | int, top_k: int | None = None
+) -> None:
     """Writes the best label of each line of a file, in their order: {"label", "score"} each.
 
     Args:
-        load: gives the pipeline for text-classification; called when the output is open.
+        load: gives the pipeline for text-classification, or a classifier; called when the output is open.
         top_k: with one, "labels" lists so many {"label", "score"} beside that, the best first.
         source, place: see `rerank_file`. A text of more tokens than the model takes is cut.
 
@@ -50,15 +55,24 @@ def classify_file(load: Callable[[], Pipeline], source: str, place: str | int, t
         InputError, OSError: see `rerank_file`.
     """
 
-    def results(classifier: Pipeline, texts: list[str]) -> Iterable[Result]:
-        if top_k is None:
-            yield from (_of_label(found) for found in classifier(texts, truncation=True))
-            return
-        for labels in classifier(texts, truncation=True, top_k=top_k):
+    def results(classifier: Pipeline | TextClassifier, texts: list[str]) -> Iterable[Result]:
+        if isinstance(classifier, TextClassifier):
+            ranked: Iterable[list[Result]] = _ranked(classifier, texts, top_k or 1)
+        else:
+            ranked = classifier(texts, truncation=True, top_k=top_k or 1)
+        for labels in ranked:
             listed = [_of_label(label) for label in labels]
-            yield {**listed[0], "labels": listed}
+            yield listed[0] if top_k is None else {**listed[0], "labels": listed}
 
     _write(load, source, place, results)
+
+
+def _ranked(classifier: TextClassifier, texts: list[str], top_k: int) -> Iterable[list[Result]]:
+    """The likeliest labels of each text, the best first."""
+    labels = classifier.classes_.tolist()
+    for chances in classifier.predict_proba(texts):
+        best = np.argsort(-chances, kind="stable")[:top_k]
+        yield [{"label": labels[index], "score": chances[index]} for index in best]
 
 
 def _of_label(found: Result) -> Result:

@@ -251,19 +251,19 @@ def test_what_makes_no_sense(sklearn, source, tmp_path):
 
 
 def test_folders_that_are_no_classifiers(sklearn, source, tmp_path):
-    with pytest.raises(ConfigError, match=r"encoder: has no labels\.json, which TextClassifier"):
+    with pytest.raises(ConfigError, match=r"encoder: has no text_classifier\.json, which TextClassifier"):
         TextClassifier.from_pretrained(source)
     folder = tmp_path / "saved"
     TextClassifier(source).fit(*drawn(30)).save_pretrained(folder)
     for labels, message in (
-        (["a", "b"], r"labels\.json: found 2 labels, the model gives 3 numbers"),
-        ("abc", r"labels\.json: labels: found 'abc', expected a list"),
-        (None, r"labels\.json: labels: found None, expected a list"),
-        (["a", "b", 1], r"labels\.json: label 2: found 1 \(int\), expected str as label 0 is"),
-        (["b", "a", "c"], r"labels\.json: labels: found .*, expected different ones, sorted"),
-        (["a", "a", "b"], r"labels\.json: labels: found .*, expected different ones, sorted"),
-        (["a", "a", "a"], r"labels\.json: labels: found only 'a'"),
+        (["a", "b"], r"text_classifier\.json: found 2 labels, the model gives 3 numbers"),
+        ("abc", r"text_classifier\.json: labels: found 'abc', expected a list"),
+        (None, r"text_classifier\.json: labels: found None, expected a list"),
+        (["a", "b", 1], r"text_classifier\.json: label 2: found 1 \(int\), expected str as label 0 is"),
+        (["b", "a", "c"], r"text_classifier\.json: labels: found .*, expected different ones, sorted"),
+        (["a", "a", "b"], r"text_classifier\.json: labels: found .*, expected different ones, sorted"),
+        (["a", "a", "a"], r"text_classifier\.json: labels: found only 'a'"),
     ):
-        write_json(folder / "labels.json", {"labels": labels})
+        write_json(folder / "text_classifier.json", {"labels": labels})
         with pytest.raises(ConfigError, match=message):
             TextClassifier.from_pretrained(folder)

@@ -7,7 +7,7 @@ import sys
 import pytest
 import text_models
 from test_cli import wrong
-from test_text_classifier import drawn
+from test_text_classifier import CLASSES, drawn
 
 from filbert import InputError, TextClassifier
 from filbert.class_report import report, split
@@ -25,6 +25,10 @@ def lines(rows):
 def table(rows, delimiter):
     quoted = [[str(part).replace('"', '""') for part in row] for row in rows]
     return f"id{delimiter}label{delimiter}text\n" + "".join(f'7{delimiter}{b}{delimiter}"{a}"\n' for a, b in quoted)
+
+
+def _score(found):
+    return -found["score"]
 
 
 @pytest.fixture
@@ -139,7 +143,25 @@ def test_tests_are_printed(work, capsys):
     assert [line.split()[-1] for line in printed[3:-1]] == ["4"] * 3
 
 
-def test_other_columns(work, capsys):
+def test_filbert_classify_runs_it(work):
+    texts, labels = drawn(60)
+    TextClassifier("model").fit(texts, labels).save_pretrained("out")
+    (work / "lines.txt").write_text("the cat\n\ndog\n")
+    chances = TextClassifier.from_pretrained("out").predict_proba(["the cat", "", "dog"])
+
+    def written(*options):
+        assert main(["classify", "out", "lines.txt", "-o", "found.jsonl", *options]) == 0
+        return [json.loads(line) for line in (work / "found.jsonl").read_text().splitlines()]
+
+    for line, both, row in zip(written(), written("--top-k", "2"), chances.tolist(), strict=True):
+        ranked = sorted(
+            ({"label": label, "score": score} for label, score in zip(CLASSES, row, strict=True)), key=_score
+        )
+        assert line == ranked[0]
+        assert both == {**ranked[0], "labels": ranked[:2]}
+
+
+def test_other_columns(work):
     (work / "named.csv").write_text("what;why,who\na,b\nc,d\n")
     columns = ["--text-column", "what;why", "--label-column", "who"]
     assert main(["train", "classify", "named.csv", "model", "-o", "out", *columns]) == 0
