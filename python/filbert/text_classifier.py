@@ -18,7 +18,7 @@ from .texts import as_texts
 
 Floats = npt.NDArray[np.float32]
 
-# The best of many for 30 to 2,000 texts of two and of five labels, by the chances of other texts (bench/classify.py).
+# The best or nearly so for 30 to 2,000 texts of five labels, by the chances of other texts (bench/classify.py --sweep).
 _DEFAULT_C = 3.0
 _WHERE = ("revision", "cache_dir", "token", "local_files_only", "force_download")
 
