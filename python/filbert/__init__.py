@@ -78,8 +78,8 @@ _MODULE_OF = {
     "WeightsError": "errors",
     "__version__": "_core",
     "devices": "_core",
-    "install_as_sentence_transformers": "stand_in",
     "distill": "distillation",
+    "install_as_sentence_transformers": "stand_in",
     "pipeline": "pipelines",
     **NAMES,
 }

@@ -7,11 +7,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from .commands import encode
+from .commands import distill, encode, train
 from .commands.arguments import add_json, add_machine, add_model, add_results, add_texts, positive
-from .commands import distill
-from .commands import distill, train
-from .commands.arguments import add_json, add_machine, add_model, add_results, add_texts, place, positive
 from .errors import FilbertError
 
 

@@ -5,6 +5,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from .. import _core
 from ..atomic import FileSet
 from .chain import Chain
@@ -60,7 +62,8 @@ def _files(module: Chain | Pooling | Step) -> list[tuple[str, bytes]]:
     if isinstance(module, Pooling):
         return [("config.json", _json(module.config()))]
     files = [("config.json", _json(module.config()))]
-    if tensors := dict(module.tensors()):
+    # In the order of rows: the package writes memory as it lies.
+    if tensors := {name: np.ascontiguousarray(tensor) for name, tensor in module.tensors().items()}:
         from safetensors.numpy import save as to_bytes
 
         files.append(("model.safetensors", to_bytes(tensors, {"format": "pt"})))
