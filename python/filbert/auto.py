@@ -7,6 +7,7 @@ from .configuration import PretrainedConfig, from_file
 from .encoder import EncoderModel
 from .errors import ConfigError
 from .hub import HUB_KEYWORDS, Source
+from .loading_keywords import own_keywords
 from .model_settings import load_config
 from .models import class_of, having
 
@@ -61,13 +62,16 @@ class _AutoModel:
 
     @classmethod
     def from_config(cls, config: PretrainedConfig, **kwargs: Any) -> Any:
-        """A model with random weights; the keywords are those of the class (`seed`, `dtype`, `device`...)."""
-        return cls._class_for(config)(config, **kwargs)
+        """A model with random weights; the keywords are those of the class (`seed`, `dtype`, `device`...).
+
+        Those of transformers that change nothing here are taken too. Raises InputError for others.
+        """
+        return cls._class_for(config)(config, **own_keywords(kwargs))
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
         """See `EncoderModel.from_pretrained`."""
-        kwargs = {**cls.defaults, **kwargs}
+        kwargs = {**cls.defaults, **own_keywords(kwargs)}
         config = kwargs.pop("config", None)
         if config is None:
             source = Source(

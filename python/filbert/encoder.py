@@ -3,7 +3,7 @@
 import copy
 import os
 import warnings
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from .habits import ModuleHabits
 from .hub import Source
 from .interop import places_of, prepare
 from .libraries import like
+from .loading_keywords import own_keywords
+from .loading_report import loading_info, warn_about_tensors
 from .model_settings import load_config, refuse_adapter
 from .outputs import ModelOutput
 from .references import Referable
@@ -89,7 +91,7 @@ class EncoderModel(Referable, ModuleHabits):
         config: PretrainedConfig | None = None,
         add_pooling_layer: bool | None = True,
         dtype: Any = None,
-        device: Any = "cpu",
+        device: Any = None,
         num_threads: int | None = None,
         revision: str | None = None,
         subfolder: str = "",
@@ -99,22 +101,31 @@ class EncoderModel(Referable, ModuleHabits):
         force_download: bool = False,
         variant: str | None = None,
         mmap: bool = True,
-        trust_remote_code: bool | None = None,
+        use_safetensors: bool | None = None,
+        output_loading_info: bool = False,
         task: str | None = None,
-        **config_overrides: Any,
+        **others: Any,
     ) -> Model:
         """Loads a model from a folder or from the hub: model.safetensors or pytorch_model.bin, sharded or not.
 
         add_pooling_layer: of a base model: True needs a pooler in the weights, False leaves it out, None loads it if it
             is there. A family that has none has none either way.
+        device: None is the CPU, or what `device_map` says. dtype, num_threads: see the class.
         mmap: False copies the weights file, for files that another program may write into while the model lives.
-        trust_remote_code: ignored; code of a repository is never run.
+        use_safetensors: True reads safetensors only, False pytorch_model.bin only.
+        output_loading_info: True returns the model and a dict: "missing_keys", "unexpected_keys" and "mismatched_keys"
+            are sets of names of tensors, "error_msgs" is a list. All but the second are empty, see WeightsError.
         task: of a checkpoint with an adapter for each of some tasks (jina-embeddings-v3: "retrieval.query"), the one
             whose adapter is added to the weights; None adds none.
-        Further keywords replace attributes of the configuration (`output_hidden_states=True`).
-        dtype, device, num_threads: see the class. Tensors of the file that the model does not use give one warning.
+        others: replace attributes of the configuration (`output_hidden_states=True`). Those of transformers that change
+            nothing here are taken (`low_cpu_mem_usage`, `attn_implementation`, `trust_remote_code`: code of a
+            repository is never run), and those that would change results are an InputError.
+        Tensors of the file that the model does not use give one warning.
         Raises ConfigError, WeightsError, InputError, DeviceError, OSError and MemoryError.
         """
+        others = own_keywords({"dtype": dtype, "device": device, "token": token, **others})
+        dtype, device, token = (others.pop(name) for name in ("dtype", "device", "token"))
+        device = "cpu" if device is None else device
         source = Source(
             pretrained_model_name_or_path,
             revision=revision,
@@ -125,7 +136,6 @@ class EncoderModel(Referable, ModuleHabits):
             force_download=force_download,
             variant=variant,
         )
-        dtype = config_overrides.pop("torch_dtype", None) if dtype is None else dtype
         if config is None:
             config = load_config(cls.config_class, source, cls.auto_class)
         elif cls._is_own(config):
@@ -137,15 +147,16 @@ class EncoderModel(Referable, ModuleHabits):
             if not vars(config).get("lora_adaptations"):
                 raise InputError(f"task: found {task!r}, but {source.name} has no adapters for tasks")
             vars(config)["task"] = task
-        unknown = override(config, config_overrides)
+        unknown = override(config, others)
         if unknown:
             raise TypeError(f"from_pretrained() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
         refuse_adapter(source)
-        path = source.weights()
+        path = source.weights(use_safetensors)
         model = cls.__new__(cls)
         model._choose_head(add_pooling_layer)
         model._open(config, open_weights(path, mmap), dtype, device, num_threads)
-        model._warn_about_tensors(add_pooling_layer)
+        base = model._task == "model"
+        warn_about_tensors(cls.__name__, source.name, model._match, base, base and add_pooling_layer is None)
         keywords = {
             "add_pooling_layer": add_pooling_layer,
             "num_threads": num_threads,
@@ -155,9 +166,11 @@ class EncoderModel(Referable, ModuleHabits):
             "local_files_only": local_files_only,
             "variant": variant,
             "mmap": mmap,
+            "use_safetensors": use_safetensors,
         }
         model._refer_to(source.name, keywords)
-        return model
+        # As in transformers, whose annotation has the model alone too.
+        return cast(Model, (model, loading_info(model._match))) if output_loading_info else model
 
     @classmethod
     def _load(cls, name: str, **keywords: Any) -> Any:
@@ -217,24 +230,6 @@ class EncoderModel(Referable, ModuleHabits):
 
     def _stored_dtype(self) -> str:
         return _DTYPES[self._weights.dtype(self._match.tensors[0][1])]
-
-    def _warn_about_tensors(self, add_pooling_layer: bool | None) -> None:
-        unexpected = self._match.unexpected
-        if self._task != "model":
-            unexpected = [name for name in unexpected if ".pooler." not in f".{name}"]
-        if unexpected:
-            listed = ", ".join(unexpected[:10]) + (f" and {len(unexpected) - 10} more" if len(unexpected) > 10 else "")
-            warnings.warn(
-                f"{type(self).__name__} does not use these tensors of {self.config.name_or_path}: {listed}. "
-                "That is as it should be if they belong to the head of another task.",
-                stacklevel=3,
-            )
-        if add_pooling_layer is None and not self._match.head and self._match.has_head:
-            warnings.warn(
-                f"{self.config.name_or_path} has no pooler: pooler_output will be None. "
-                "add_pooling_layer=False asks for that without this warning.",
-                stacklevel=3,
-            )
 
     def __call__(
         self,

@@ -106,12 +106,16 @@ class Source:
             raise self._no_model(name) if name == "config.json" else self.missing(name)
         return path
 
-    def weights(self) -> str:
-        """The weights file, or the index of its shards, which are fetched too. Raises OSError if there is none."""
+    def weights(self, use_safetensors: bool | None = None) -> str:
+        """The weights file, or the index of its shards, which are fetched too. Raises OSError if there is none.
+
+        use_safetensors: True looks for safetensors only, False for pytorch_model.bin only, None for either.
+        """
         infix = f".{self._variant}" if self._variant else ""
         candidates = [
             f"{stem}{suffix}{index}{infix}.json" if index else f"{stem}{infix}{suffix}"
             for stem, suffix, index in _WEIGHTS
+            if use_safetensors is None or use_safetensors == (suffix == ".safetensors")
         ]
         for name in candidates:
             path = self.find(name)

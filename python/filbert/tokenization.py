@@ -18,6 +18,7 @@ from .encoding import BatchEncoding, as_tensors, pad_columns
 from .errors import ConfigError, InputError
 from .exits import RunningCalls
 from .hub import Source
+from .loading_keywords import own_keywords
 from .texts import Pair, as_inputs
 from .tokenizer_files import TokenizerFiles
 from .truncation import Truncation
@@ -370,15 +371,16 @@ class AutoTokenizer:
         local_files_only: bool = False,
         force_download: bool = False,
         use_fast: bool = True,
-        trust_remote_code: bool | None = None,
         **overrides: Any,
     ) -> Tokenizer:
         """The tokenizer of a folder, or of a model on the hub: tokenizer.json, or BERT's vocab.txt.
 
         Further keywords replace keys of tokenizer_config.json (`model_max_length=256`, `do_lower_case=False`,
-        `padding_side="left"`). use_fast and trust_remote_code change nothing: there is one tokenizer, and code of a
-        repository is never run. Raises ConfigError, InputError and OSError.
+        `padding_side="left"`); those that change nothing for models are left out (`trust_remote_code`), and so is
+        use_fast: there is one tokenizer. Raises ConfigError, InputError and OSError.
         """
+        overrides = own_keywords({"token": token, **overrides})
+        token = overrides.pop("token")
         source = Source(
             pretrained_model_name_or_path,
             revision=revision,

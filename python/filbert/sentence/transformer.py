@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import ConfigError, InputError
 from ..hub import Source
 from ..jsonfile import read_json, read_object
+from ..loading_keywords import HARMLESS
 from ..settings import warn_about_unknown
 
 _CONFIGS = tuple(
@@ -24,13 +25,12 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
 }
 # Keywords for the three parts of the Transformer module, with the names of sentence-transformers before version 6.
 _KEYWORDS = {"model_kwargs": "model_args", "processor_kwargs": "tokenizer_args", "config_kwargs": "config_args"}
-# Keywords of those that change nothing here: where files are found is the caller's to say, code of a repository is
-# never run, and what a model computes in, on what, and by which kernels does not change what it means.
-HARMLESS_KEYWORDS = frozenset(
-    {"trust_remote_code", "local_files_only", "token", "cache_dir", "use_fast", "use_cache", "use_safetensors"}
-    | {"torch_dtype", "dtype", "attn_implementation", "low_cpu_mem_usage", "device_map", "add_pooling_layer", "backend"}
-    | {"use_flash_attn", "use_memory_efficient_attention", "unpad_inputs"}
-)
+# Keywords of those that change nothing here: where files are found is the caller's to say, and what a model computes
+# in, and on what, does not change what it means.
+HARMLESS_KEYWORDS = HARMLESS | {
+    *("local_files_only", "token", "cache_dir", "use_fast", "use_cache", "use_safetensors"),
+    *("torch_dtype", "dtype", "device_map", "add_pooling_layer", "backend"),
+}
 
 
 @dataclass
