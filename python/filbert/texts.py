@@ -6,6 +6,7 @@ from typing import Any
 from .errors import InputError
 
 Pair = tuple[str, str] | list[str]
+WordPair = tuple[list[str], list[str]]
 
 
 def as_texts(name: str, value: Any) -> tuple[bool, list[str]]:
@@ -45,6 +46,27 @@ def as_inputs(text: Any, text_pair: Any) -> tuple[bool, list[str | Pair]]:
         check_text("text", index, first)
         check_text("text_pair", index, second)
     return True, list(zip(inputs, pairs, strict=True))
+
+
+def as_words(text: Any, text_pair: Any) -> tuple[bool, list[list[str] | WordPair]]:
+    """The same of texts that are lists of words: a batch is a list of such lists, or of pairs of them.
+
+    Raises InputError (see `as_list`), with the number of the text and of the word.
+    """
+    inputs = as_list("text", text, "a list of words, or a list of such lists")
+    batch = bool(inputs) and not isinstance(inputs[0], str)
+    # transformers takes an empty second text of a single pair for none; of a batch it does not.
+    pairs = text_pair if batch else [text_pair] if _is_something(text_pair) else None
+    inputs = inputs if batch else [inputs]
+    if pairs is None:
+        return batch, [
+            _words_of(index, item) if _is_words(item) else _word_pair(index, item) for index, item in enumerate(inputs)
+        ]
+    pairs = as_list("text_pair", pairs, f"{len(inputs)} lists of words as text has")
+    if len(pairs) != len(inputs):
+        raise InputError(f"text_pair: found {len(pairs)}, expected {len(inputs)} lists of words as text has")
+    both = enumerate(zip(inputs, pairs, strict=True))
+    return batch, [(_words_of(index, first), _words_of(index, second, "text_pair")) for index, (first, second) in both]
 
 
 def as_pairs(value: Any) -> tuple[bool, list[Pair]]:
@@ -89,6 +111,26 @@ def check_text(name: str, index: int, text: Any) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"{name} {index}: character {error.start} is a lone surrogate and has no UTF-8 form") from None
+
+
+def _is_something(value: Any) -> bool:
+    return value is not None and (not hasattr(value, "__len__") or len(value) > 0)
+
+
+def _is_words(item: Any) -> bool:
+    """Whether it is a list of words, or at least not a pair of such lists."""
+    return not isinstance(item, list | tuple) or all(isinstance(part, str) for part in item) or len(item) != 2
+
+
+def _word_pair(index: int, item: Any) -> WordPair:
+    return _words_of(index, item[0]), _words_of(index, item[1])
+
+
+def _words_of(index: int, value: Any, name: str = "text") -> list[str]:
+    words = as_list(f"{name} {index}", value, "a list of words")
+    for number, word in enumerate(words):
+        check_text(f"{name} {index}, word", number, word)
+    return words
 
 
 def _what_else(value: Any) -> str | None:

@@ -1,40 +1,32 @@
 """Tokenizers with the interface of transformers' fast ones, on the `tokenizers` package."""
 
-import contextlib
-import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from tokenizers import Encoding as Tokens
 from tokenizers import Tokenizer as Backend
 
 from . import tokenizer_files
-from .atomic import FileSet
 from .checks import integer, optional_count
-from .encoding import BatchEncoding, as_tensors, pad_columns
+from .encoding import BatchEncoding, Filling, as_tensors, columns_of, filled, pad_columns
 from .errors import ConfigError, InputError
-from .exits import RunningCalls
 from .hub import Source
 from .loading_keywords import own_keywords
-from .texts import Pair, as_inputs
+from .text_encoder import MOST_TOKENS, Cut, TextEncoder
+from .texts import Pair, as_inputs, as_words
 from .tokenizer_files import TokenizerFiles
-from .truncation import Truncation
+from .tokenizer_settings import length_limit, save_tokenizer, side_of
 from .vocabulary import Vocabulary
 
 # From here on a model_max_length is none, as in transformers, which writes 1e30 into tokenizer_config.json.
 NO_LIMIT = int(1e20)
-# More tokens than any text has, and than any row could be filled up to.
-_MOST_TOKENS = 2**31 - 1
-
 # Classes that make no token_type_ids unless model_input_names asks for them: most of these models have none.
 _WITHOUT_TYPES = frozenset(
     f"{name}Tokenizer"
     for name in ("DistilBert", "Roberta", "XLMRoberta", "Camembert", "MPNet", "Albert", "Qwen2", "PreTrained")
 ) | {"TokenizersBackend"}
-_CALLS = RunningCalls()  # of the tokenizers package
 _TRUNCATIONS = ("longest_first", "only_first", "only_second")
 
 
@@ -51,9 +43,9 @@ class Tokenizer(Vocabulary):
         """Raises ConfigError for a setting of tokenizer_config.json that makes no sense."""
         self._backend, self._special_tokens, self._config = files
         self.name_or_path = name_or_path
-        self.model_max_length = _limit(self._config)
-        self.padding_side = _side(self._config, "padding_side")
-        self.truncation_side = _side(self._config, "truncation_side")
+        self.model_max_length = length_limit(self._config)
+        self.padding_side = side_of(self._config, "padding_side")
+        self.truncation_side = side_of(self._config, "truncation_side")
         self.pad_token_type_id = self._config.get("pad_token_type_id", 0)
         if not isinstance(self.pad_token_type_id, int):
             raise ConfigError(f"tokenizer_config.json: pad_token_type_id: found {self.pad_token_type_id!r}")
@@ -61,32 +53,29 @@ class Tokenizer(Vocabulary):
         typed = tokenizer_files.class_name(self._config) not in _WITHOUT_TYPES
         names = ["input_ids", *(["token_type_ids"] if typed else []), "attention_mask"]
         self.model_input_names: list[str] = self._config.get("model_input_names") or names
-        self._truncation = Truncation(self._backend)
+        self._texts = TextEncoder(self._backend)
         self._warned = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_truncation"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._truncation = Truncation(self._backend)
 
     def __call__(
         self,
-        text: str | Iterable[str] | Iterable[Pair],
-        text_pair: str | Iterable[str] | None = None,
+        text: str | Iterable[Any],
+        text_pair: str | Iterable[Any] | None = None,
         *,
         add_special_tokens: bool = True,
         padding: bool | str = False,
         truncation: bool | str | None = None,
         max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
         pad_to_multiple_of: int | None = None,
         padding_side: str | None = None,
         return_tensors: str | None = None,
         return_token_type_ids: bool | None = None,
         return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
+        return_length: bool = False,
         verbose: bool = True,
     ) -> BatchEncoding:
         """Tokenises one text or pair, or a batch of them.
@@ -97,30 +86,52 @@ class Tokenizer(Vocabulary):
         truncation: False; True or "longest_first", which cuts the longer of a pair; "only_first", "only_second".
             None truncates if `max_length` is given and nothing is padded, as in transformers.
         max_length: tokens, special ones included; None takes model_max_length.
+        is_split_into_words: a text is a list of words, a batch a list of such lists.
+        return_overflowing_tokens: what is cut off is kept, in more rows of at most `max_length` tokens, which follow
+            that of their text and share `stride` tokens with the row before; `overflow_to_sample_mapping` [rows] has
+            the number of each row's text. stride means nothing without it.
+        return_length: adds `length` [rows], tokens of each row with its padding.
         return_tensors: None for lists, "np" for int64 arrays [batch, seq], "pt" for PyTorch tensors.
 
         Returns input_ids, and as the model takes them or as asked, token_type_ids and attention_mask (1 at tokens, 0
-        at padding): lists for a single text without `return_tensors`, else one row a text. Raises InputError.
+        at padding), special_tokens_mask and offset_mapping: one row a text, and lists without rows for a single text
+        unless `return_tensors` or `return_overflowing_tokens` is given. Raises InputError.
         """
-        batch, inputs = as_inputs(text, text_pair)
-        pad, cut, limit = self._strategies(padding, truncation, max_length, pad_to_multiple_of, verbose)
-        encodings = self._encode(inputs, add_special_tokens, cut, limit, return_offsets_mapping)
-        columns: dict[str, list[Any]] = {"input_ids": [tokens.ids for tokens in encodings]}
-        if self._wants("token_type_ids", return_token_type_ids):
-            columns["token_type_ids"] = [tokens.type_ids for tokens in encodings]
-        if self._wants("attention_mask", return_attention_mask):
-            columns["attention_mask"] = [tokens.attention_mask for tokens in encodings]
-        if return_special_tokens_mask:
-            columns["special_tokens_mask"] = [tokens.special_tokens_mask for tokens in encodings]
-        if return_offsets_mapping:
-            columns["offset_mapping"] = [tokens.offsets for tokens in encodings]
+        batch, inputs = (as_words if is_split_into_words else as_inputs)(text, text_pair)
+        pad, strategy, limit = self._strategies(padding, truncation, max_length, pad_to_multiple_of, verbose)
+        if integer(stride) is None or stride < 0:
+            raise InputError(f"stride: found {stride!r:.100}, expected an integer of at least 0")
+        cut = self._cut(strategy, limit, int(stride) if return_overflowing_tokens else None)
+
+        def encode(details: bool) -> list[list[Tokens]]:
+            found = self._texts.encode(inputs, add_special_tokens, cut, details, is_split_into_words)
+            return [[tokens, *(tokens.overflowing if return_overflowing_tokens else [])] for tokens in found]
+
+        details = return_offsets_mapping or return_overflowing_tokens or is_split_into_words
+        parts = encode(details)
+        lengths = [len(tokens) for tokens, *_ in parts]
         if max_length is None and verbose:
-            self._warn_if_too_long(columns["input_ids"])
-        if pad is not None:
-            columns = self._pad(columns, pad, limit, pad_to_multiple_of, padding_side)
+            self._warn_if_too_long(max(lengths, default=0))
+        filling = None if pad is None else self._filling(lengths, pad, limit, pad_to_multiple_of, padding_side)
+        encodings = filled(parts, filling)
+        asked = {
+            "input_ids": True,
+            "token_type_ids": self._wants("token_type_ids", return_token_type_ids),
+            "attention_mask": self._wants("attention_mask", return_attention_mask),
+            "special_tokens_mask": return_special_tokens_mask,
+            "offset_mapping": return_offsets_mapping,
+        }
+        columns: dict[str, Any] = columns_of(encodings, [name for name, is_asked in asked.items() if is_asked])
+        single = not batch and return_tensors is None and not return_overflowing_tokens
+        if single:
+            columns = {name: rows[0] for name, rows in columns.items()}
+        if return_length:
+            columns["length"] = [len(tokens) for tokens in encodings]
+        if return_overflowing_tokens:
+            columns["overflow_to_sample_mapping"] = [index for index, rows in enumerate(parts) for _ in rows]
         if return_tensors is not None:
-            return as_tensors(columns, return_tensors)
-        return BatchEncoding(columns if batch else {name: rows[0] for name, rows in columns.items()})
+            columns = as_tensors(columns, return_tensors)
+        return BatchEncoding(columns, encodings if details else lambda: filled(encode(True), filling))
 
     def encode(self, text: str | Iterable[str], text_pair: str | None = None, **kwargs: Any) -> Any:
         """The input_ids alone; the keywords are those of the call."""
@@ -128,14 +139,16 @@ class Tokenizer(Vocabulary):
 
     def truncated_ids(self, texts: list[str], max_length: int, add_special_tokens: bool = True) -> list[list[int]]:
         """The ids of texts that were checked, cut to `max_length` tokens: the quick way to them."""
-        encodings = self._encode(list(texts), add_special_tokens, "longest_first", max_length, False)
+        cut = self._cut("longest_first", max_length)
+        encodings = self._texts.encode(texts, add_special_tokens, cut)
         return [tokens.ids for tokens in encodings]
 
     def truncated(
         self, texts: list[str], max_length: int, add_special_tokens: bool = True
     ) -> tuple[list[list[int]], list[int]]:
         """The same ids, and the numbers of the texts that were cut."""
-        encodings = self._encode(list(texts), add_special_tokens, "longest_first", max_length, False)
+        cut = self._cut("longest_first", max_length)
+        encodings = self._texts.encode(texts, add_special_tokens, cut)
         ids = [tokens.ids for tokens in encodings]
         return ids, [index for index, row in enumerate(ids) if len(row) >= max_length and encodings[index].overflowing]
 
@@ -144,13 +157,13 @@ class Tokenizer(Vocabulary):
 
         The types are None where models of this tokenizer take none.
         """
-        encodings = self._encode(list(pairs), True, "longest_first", max_length, False)
+        encodings = self._texts.encode(pairs, cut=self._cut("longest_first", max_length))
         typed = self._wants("token_type_ids", None)
         return [tokens.ids for tokens in encodings], [tokens.type_ids for tokens in encodings] if typed else None
 
     def encodings(self, inputs: Iterable[str | Pair]) -> list[Tokens]:
         """The encodings of texts and pairs that were checked, whole, with the characters and words of their tokens."""
-        return self._encode(list(inputs), True, None, None, True)
+        return self._texts.encode(list(inputs), details=True)
 
     def windows(
         self,
@@ -165,22 +178,14 @@ class Tokenizer(Vocabulary):
         With a stride, each in as many parts as it takes, which share `stride` tokens with the part before.
         is_split_into_words: texts are lists of words. Raises InputError.
         """
-        max_length = min(max_length, _MOST_TOKENS)
-        if stride is None and not is_split_into_words:
-            return [[tokens] for tokens in self._encode(list(inputs), True, truncation, max_length, True)]
-        is_pair = not is_split_into_words and any(not isinstance(item, str) for item in inputs)
-        added = self.num_special_tokens_to_add(is_pair)
-        if stride is not None and stride >= max_length - added:
-            raise InputError(f"stride: found {stride}, expected less than {max_length - added}, the tokens of a part")
-        backend = self._cutting(truncation, max_length, added, stride or 0)
-        with _CALLS, _as_input_errors():
-            found = backend.encode_batch(inputs, is_pretokenized=is_split_into_words)
+        cut = self._cut(truncation, max_length, stride)
+        found = self._texts.encode(list(inputs), cut=cut, details=True, is_split_into_words=is_split_into_words)
         return [[tokens, *([] if stride is None else tokens.overflowing)] for tokens in found]
 
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
         """The tokens of a text as strings."""
         _, inputs = as_inputs(text, pair)
-        tokens: list[str] = self._encode(inputs, add_special_tokens, None, None, True)[0].tokens
+        tokens: list[str] = self._texts.encode(inputs, add_special_tokens, details=True)[0].tokens
         return tokens
 
     def pad(
@@ -208,9 +213,11 @@ class Tokenizer(Vocabulary):
             columns["attention_mask"] = [[1] * len(row) for row in columns["input_ids"]]
         pad, _, limit = self._strategies(padding, False, max_length, pad_to_multiple_of, False)
         if pad is not None:
-            columns = self._pad(columns, pad, limit, pad_to_multiple_of, padding_side)
+            lengths = list(map(len, columns["input_ids"]))
+            filling = self._filling(lengths, pad, limit, pad_to_multiple_of, padding_side)
+            columns = pad_columns(columns, filling)
         if return_tensors is not None:
-            return as_tensors(columns, return_tensors)
+            return BatchEncoding(as_tensors(columns, return_tensors))
         return BatchEncoding({key: value[0] for key, value in columns.items()} if single else columns)
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
@@ -233,31 +240,14 @@ class Tokenizer(Vocabulary):
 
         The folder is created if need be. Raises OSError; old files survive it.
         """
-        fields = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
-        config = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            **self._config,
+        over = {
             **self.special_tokens_map,
             "model_input_names": self.model_input_names,
-            "added_tokens_decoder": {
-                str(index): {field: getattr(token, field) for field in fields}
-                for index, token in sorted(self._backend.get_added_tokens_decoder().items())
-            },
             "model_max_length": self.model_max_length,
             "padding_side": self.padding_side,
             "truncation_side": self.truncation_side,
         }
-        contents = {
-            "tokenizer.json": self._backend.to_str(pretty=True),
-            "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
-        }
-        os.makedirs(save_directory, exist_ok=True)
-        with FileSet(save_directory) as files:
-            for name, text in contents.items():
-                with files.create(name) as file:
-                    file.write(text.encode())
-            files.commit()
-        return tuple(os.path.join(save_directory, name) for name in contents)
+        return save_tokenizer(save_directory, self._backend, self._config, over)
 
     def __repr__(self) -> str:
         limit = "no limit" if self.model_max_length >= NO_LIMIT else f"model_max_length={self.model_max_length}"
@@ -301,51 +291,26 @@ class Tokenizer(Vocabulary):
             raise InputError(f"pad_to_multiple_of: {multiple} does not divide the length truncated to, {max_length}")
         return pad, cut, max_length
 
-    def _encode(
-        self,
-        inputs: list[str | Pair],
-        add_special_tokens: bool,
-        truncation: str | None,
-        max_length: int | None,
-        details: bool,
-    ) -> list[Tokens]:
-        """The encodings; without `details` they have no offsets and no tokens as strings, only ids and masks."""
-        backend, setting = self._backend, None
-        if truncation is not None and max_length is not None and max_length <= _MOST_TOKENS:
-            added = self.num_special_tokens_to_add(any(not isinstance(item, str) for item in inputs))
-            setting = (truncation, max_length, self.truncation_side)
-            backend = self._cutting(truncation, max_length, added if add_special_tokens else 0)
-        encode = backend.encode_batch if details else backend.encode_batch_fast
-        with _CALLS, _as_input_errors():
-            # Offsets count from the beginning of a text, which shortening from the left would move.
-            if setting is not None and not (details and self.truncation_side == "left"):
-                inputs = self._truncation.shorten(inputs, *setting)
-            encodings: list[Tokens] = encode(inputs, add_special_tokens=add_special_tokens)
-        return encodings
+    def _cut(self, strategy: str | None, limit: int | None, stride: int | None = None) -> Cut | None:
+        return None if strategy is None or limit is None else Cut(strategy, limit, self.truncation_side, stride)
 
-    def _cutting(self, truncation: str, max_length: int, added: int, stride: int = 0) -> Backend:
-        """A tokenizer that cuts to `max_length` tokens, of which `added` are special."""
-        if max_length < added:
-            raise InputError(f"max_length: found {max_length}, but {added} special tokens are added")
-        return self._truncation.backend(truncation, max_length, self.truncation_side, stride)
-
-    def _pad(
-        self, columns: dict[str, list[Any]], pad: str, limit: int | None, multiple: int | None, side: str | None
-    ) -> dict[str, list[Any]]:
+    def _filling(
+        self, lengths: list[int], pad: str, limit: int | None, multiple: int | None, side: str | None
+    ) -> Filling:
         side = self.padding_side if side is None else side
         if side not in ("left", "right"):
             raise InputError(f"padding_side: found {side!r}, expected 'left' or 'right'")
-        length = limit if pad == "max_length" else max(map(len, columns["input_ids"]), default=0)
+        length = limit if pad == "max_length" else max(lengths, default=0)
         assert length is not None
+        assert self.pad_token is not None
         assert self.pad_token_id is not None
-        if length > _MOST_TOKENS:
-            raise InputError(f"max_length: found {length}, expected at most {_MOST_TOKENS} to pad to")
+        if length > MOST_TOKENS:
+            raise InputError(f"max_length: found {length}, expected at most {MOST_TOKENS} to pad to")
         if multiple:
             length = -(-length // int(multiple)) * int(multiple)
-        return pad_columns(columns, length, side, self.pad_token_id, self.pad_token_type_id)
+        return Filling(length, side, self.pad_token_id, self.pad_token_type_id, self.pad_token)
 
-    def _warn_if_too_long(self, rows: list[list[int]]) -> None:
-        longest = max(map(len, rows), default=0)
+    def _warn_if_too_long(self, longest: int) -> None:
         if longest > self.model_max_length and not self._warned:
             self._warned = True
             warnings.warn(
@@ -391,31 +356,3 @@ class AutoTokenizer:
             force_download=force_download,
         )
         return Tokenizer(tokenizer_files.load(source, overrides), source.name)
-
-
-@contextlib.contextmanager
-def _as_input_errors() -> Iterator[None]:
-    """What the `tokenizers` package raises as InputError: bare exceptions, and panics outside of Exception."""
-    try:
-        yield
-    except BaseException as error:
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise InputError(str(error)) from None
-        raise
-
-
-def _limit(config: dict[str, Any]) -> int:
-    key = "model_max_length" if "model_max_length" in config else "max_len"  # as it was called until 2020
-    value = config.get(key)
-    if value is None:
-        return int(1e30)
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer) or not value >= 1:
-        raise ConfigError(f"tokenizer_config.json: {key}: found {value!r}, expected an integer above 0")
-    return int(min(value, 1e30))
-
-
-def _side(config: dict[str, Any], key: str) -> str:
-    side = config.get(key) or "right"
-    if side not in ("left", "right", "Left", "Right"):
-        raise ConfigError(f"tokenizer_config.json: {key}: found {side!r}, expected 'left' or 'right'")
-    return str(side).lower()
