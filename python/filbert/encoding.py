@@ -133,8 +133,8 @@ def as_tensors(columns: Mapping[str, Iterable[Any]], kind: str) -> dict[str, Any
                 f"{name}: the rows differ in length, so they make no [batch, seq] array; ask for padding=True, and "
                 "truncation=True for texts that are too long, or leave out return_tensors: filbert takes ragged lists"
             ) from None
-        is_empty = array.ndim == 1 and name not in _OF_ROWS
-        arrays[name] = array.reshape(len(array), 0) if is_empty else array
+        has_no_rows = array.shape == (0,) and name not in _OF_ROWS
+        arrays[name] = array.reshape(0, 0) if has_no_rows else array
     if kind == "np":
         return arrays
     if kind != "pt":

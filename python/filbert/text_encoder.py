@@ -38,11 +38,8 @@ class TextEncoder:
         self._backend = backend
         self._truncation = Truncation(backend)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_backend": self._backend}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["_backend"])  # type: ignore[misc]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TextEncoder, (self._backend,)
 
     def special_tokens(self, is_pair: bool) -> int:
         """How many special tokens a text, or a pair, gets."""

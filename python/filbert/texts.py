@@ -60,7 +60,8 @@ def as_words(text: Any, text_pair: Any) -> tuple[bool, list[list[str] | WordPair
     inputs = inputs if batch else [inputs]
     if pairs is None:
         return batch, [
-            _words_of(index, item) if _is_words(item) else _word_pair(index, item) for index, item in enumerate(inputs)
+            _word_pair(index, item) if _is_word_pair(item) else _words_of(index, item)
+            for index, item in enumerate(inputs)
         ]
     pairs = as_list("text_pair", pairs, f"{len(inputs)} lists of words as text has")
     if len(pairs) != len(inputs):
@@ -117,9 +118,8 @@ def _is_something(value: Any) -> bool:
     return value is not None and (not hasattr(value, "__len__") or len(value) > 0)
 
 
-def _is_words(item: Any) -> bool:
-    """Whether it is a list of words, or at least not a pair of such lists."""
-    return not isinstance(item, list | tuple) or all(isinstance(part, str) for part in item) or len(item) != 2
+def _is_word_pair(item: Any) -> bool:
+    return isinstance(item, list | tuple) and len(item) == 2 and not isinstance(item[0], str)
 
 
 def _word_pair(index: int, item: Any) -> WordPair:

@@ -43,7 +43,7 @@ def plain(encoding):
 
     Rows of different lengths as arrays are one here, and arrays of objects in transformers.
     """
-    if encoding is None or any(getattr(value, "dtype", None) == object for value in encoding.values()):
+    if encoding is None or any(str(getattr(value, "dtype", "")) == "object" for value in encoding.values()):
         return None
     return {
         name: (value.dtype, value.shape, value.tolist()) if isinstance(value, np.ndarray) else value
