@@ -114,7 +114,8 @@ class EncoderModel(Referable, ModuleHabits):
         mmap: False copies the weights file, for files that another program may write into while the model lives.
         use_safetensors: True reads safetensors only, False pytorch_model.bin only.
         output_loading_info: True returns the model and a dict: "missing_keys", "unexpected_keys" and "mismatched_keys"
-            are sets of names of tensors, "error_msgs" is a list. All but the second are empty, see WeightsError.
+            are sets of names of tensors, "error_msgs" is a list. Only the second may hold any: tensors that are missing
+            or of another size are a WeightsError.
         task: of a checkpoint with an adapter for each of some tasks (jina-embeddings-v3: "retrieval.query"), the one
             whose adapter is added to the weights; None adds none.
         others: replace attributes of the configuration (`output_hidden_states=True`). Those of transformers that change

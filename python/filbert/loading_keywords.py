@@ -30,7 +30,7 @@ _REFUSED = {
     "ignore_mismatched_sizes": "a tensor of another size is an error: random numbers would replace it",
     "state_dict": "weights come from files: save them with the safetensors package, beside config.json",
     "key_mapping": "tensors are found by the names that transformers gives them; rename them in the file",
-    "adapter_kwargs": "adapters are not applied; merge it into the weights (peft: model.merge_and_unload())",
+    "adapter_kwargs": "adapters are not applied; merge one into the weights (peft: model.merge_and_unload())",
     "fusion_config": "parts are not exchanged for others that compute something near",
     **dict.fromkeys(("from_tf", "from_flax", "gguf_file"), _FORMATS),
     **dict.fromkeys(("quantization_config", "load_in_8bit", "load_in_4bit"), _SMALL),

@@ -267,6 +267,9 @@ class Tokenizer(Vocabulary):
         verbose: bool,
     ) -> tuple[str | None, str | None, int | None]:
         """Padding ("longest" or "max_length"), truncation and maximum length, as transformers takes these arguments."""
+        # Members of transformers' enums have the strings as values.
+        padding = getattr(padding, "value", padding)
+        truncation = getattr(truncation, "value", truncation)
         max_length = optional_count("max_length", max_length)
         multiple = optional_count("pad_to_multiple_of", multiple)
         if max_length is not None and padding is False and truncation is None:

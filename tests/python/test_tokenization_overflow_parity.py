@@ -140,6 +140,27 @@ def test_pairs_of_words_as_one_argument(both):
         assert dict(ours(batch, is_split_into_words=True)) == dict(expected)
 
 
+def test_strategies_as_enums(both, transformers):
+    from transformers.tokenization_utils_base import TruncationStrategy
+    from transformers.utils import PaddingStrategy, TensorType
+
+    for padding in PaddingStrategy:
+        for truncation in TruncationStrategy:
+            if truncation.value == "only_second":
+                continue  # which single texts do not have
+            arguments = {
+                "padding": padding,
+                "truncation": truncation,
+                "max_length": 8,
+                "return_overflowing_tokens": True,
+            }
+            ours, theirs = (call(tokenizer, TEXTS, **arguments) for tokenizer in both)
+            assert ours is not None
+            assert plain(ours) == plain(theirs)
+    arrays = both[0](TEXTS, padding=True, return_tensors=TensorType.NUMPY)
+    assert plain(arrays) == plain(both[1](TEXTS, padding=True, return_tensors="np"))
+
+
 def test_tensors_of_torch(both, torch):
     ours, theirs = both
     arguments = {"padding": True, "truncation": True, "max_length": 8, "stride": 2, "return_overflowing_tokens": True}
