@@ -35,7 +35,7 @@ def as_inputs(text: Any, text_pair: Any) -> tuple[bool, list[str | Pair]]:
     if text_pair is None:
         for index, item in enumerate(inputs):
             if isinstance(item, list | tuple) and len(item) != 2:
-                raise InputError(f"text {index}: found {item!r:.100}, expected a string or a pair of strings")
+                raise InputError(f"text {index}: found {_show(item)}, expected a string or a pair of strings")
             for part in item if isinstance(item, list | tuple) else [item]:
                 check_text("text", index, part)
         return True, inputs

@@ -106,7 +106,7 @@ def test_encode_a_file(folder, tmp_path, capsys):
 def test_encode_options(folder, tmp_path):
     source, output = tmp_path / "texts.txt", tmp_path / "out.npy"
     source.write_text("hello\nworld\n")
-    options = ["--truncate-dim", "8", "--normalize", "--prompt", "a ", "--batch-size", "1", "--threads", "1"]
+    options = ["--truncate-dim", "8", "--normalize", "--prompt", "a ", "--threads", "1"]
     assert main(["encode", str(folder), str(source), "-o", str(output), *options]) == 0
     encoder = SentenceEncoder.from_pretrained(folder)
     expected = encoder.encode(["hello", "world"], truncate_dim=8, normalize_embeddings=True, prompt="a ")

@@ -49,7 +49,7 @@ def test_several_files_patterns_and_options_make_a_bulk_job(folder, work, capsys
 def test_every_option(folder, work, capsys):
     options = ["--column", "body", "--id", "id", "--format", "jsonl", "--precision", "float16", "--shard-rows", "7"]
     options += ["--on-error", "null", "--normalize", "--prompt-name", "q", "--truncate-dim", "8", "--dtype", "bfloat16"]
-    options += ["--input-format", "jsonl", "--threads", "1", "--batch-size", "3", "--engine", "local"]
+    options += ["--input-format", "jsonl", "--threads", "1", "--engine", "local"]
     assert encode(folder, "c.jsonl", "-o", "out", *options) == 0
     manifest = bulk.Manifest.read("out")
     lines = [json.loads(line) for part in manifest.parts for line in (work / part).read_text().splitlines()]

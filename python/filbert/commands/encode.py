@@ -48,7 +48,6 @@ def add(commands: Any) -> None:
         default="warn",
         help="of a text that is too long and would be cut: warn (default) once, or raise an error",
     )
-    vectors.add_argument("--batch-size", type=positive, metavar="N", help="texts in one forward at most")
     _add_bulk(parser.add_argument_group("bulk jobs"))
     add_machine(parser)
     parser.set_defaults(run=_run)
@@ -146,7 +145,6 @@ def _loading(options: argparse.Namespace) -> dict[str, Any]:
 
 def _encoding(options: argparse.Namespace) -> dict[str, Any]:
     return {
-        "batch_size": options.batch_size,
         "normalize_embeddings": options.normalize,
         "prompt": options.prompt,
         "prompt_name": options.prompt_name,
