@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .csv_fields import allow_documents
 from .errors import InputError
 from .labels import Label
 from .text_lines import read_lines
@@ -76,6 +77,7 @@ def _objects(source: str) -> Iterator[tuple[int, Row]]:
 
 
 def _table(source: str, delimiter: str, columns: tuple[str, str]) -> Iterator[tuple[int, Row]]:
+    allow_documents()
     reader = csv.reader((f"{line}\n" for line in read_lines(source)), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     try:

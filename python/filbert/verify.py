@@ -101,7 +101,9 @@ class _Subject:
             if model is not None and rows:
                 found |= _outputs(model, rows)
         if self.encoder is not None:
-            found["sentence_embedding"] = list(self.encoder.encode(texts, show_progress_bar=False))
+            found["sentence_embedding"] = list(
+                self.encoder.encode(texts, show_progress_bar=False, on_truncate="ignore")
+            )
         return found
 
 

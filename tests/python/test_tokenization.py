@@ -241,7 +241,7 @@ def test_without_a_maximum_nothing_is_truncated(tmp_path):
         ({"text": None}, r"text: found None \(NoneType\)"),
         ({"text": ["a", None]}, r"text 1: found None \(NoneType\), expected a string"),
         ({"text": ["a", ["b", 3]]}, r"text 1: found 3 \(int\), expected a string"),
-        ({"text": ["a", ["b", "c", "d"]]}, r"text 1: found \['b', 'c', 'd'\], expected a string or a pair"),
+        ({"text": ["a", ["b", "c", "d"]]}, r"text 1: found \['b', 'c', 'd'\] \(list\), expected a string or a pair"),
         ({"text": ["a", "\ud800"]}, "text 1: character 0 is a lone surrogate"),
         ({"text": "a", "text_pair": ["b"]}, r"text_pair 0: found \['b'\] \(list\), expected a string"),
         ({"text": ["a"], "text_pair": "b"}, r"text_pair: found 'b' \(str\), expected a list of 1 strings"),

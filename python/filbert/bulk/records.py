@@ -5,11 +5,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from ..csv_fields import allow_documents
 from ..errors import InputError
 from .rows import Row
-
-# Python's own limit, of 128 KiB, is less than many documents have. A quote that is never closed ends here.
-_LONGEST_FIELD = 16 << 20
 
 
 class Format(Protocol):
@@ -87,7 +85,7 @@ class Csv:
         self._delimiter = delimiter
 
     def records(self, lines: Iterator[bytes]) -> Iterator[list[str]]:
-        csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
+        allow_documents()
         reader = csv.reader(map(_decode, lines), delimiter=self._delimiter)
         try:
             yield from filter(None, reader)
