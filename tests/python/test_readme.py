@@ -65,9 +65,11 @@ def run(command, environment, folder):
 
 
 def needs(code):
-    for package in ("torch", "transformers", "sentence_transformers", "dask", "duckdb", "polars", "pyarrow"):
-        if re.search(rf"^(?:import|from) {package}\b", code, re.MULTILINE):
-            pytest.importorskip(package, reason="an optional package is not installed")
+    code = code.partition("filbert.install_as_sentence_transformers()")[0]
+    packages = ["torch", "transformers", "sentence_transformers", "dask", "duckdb", "polars", "pyarrow"]
+    needed = [package for package in packages if re.search(rf"^(?:import|from) {package}\b", code, re.MULTILINE)]
+    for package in [*needed, *(["sklearn"] if "TextClassifier" in code else [])]:
+        pytest.importorskip(package, reason="an optional package is not installed")
 
 
 @pytest.mark.parametrize(("line", "code", "prints"), list(python_blocks()), ids=lambda value: str(value)[:6].strip())
