@@ -21,7 +21,7 @@ from .loading_keywords import own_keywords
 from .loading_report import loading_info, warn_about_tensors
 from .model_settings import load_config, refuse_adapter
 from .outputs import ModelOutput
-from .references import Referable
+from .pickling import Referable
 from .weights import Entry, as_array, digest, open_weights, random_weights, remove_stale_weights, save_weights
 
 Model = TypeVar("Model", bound="EncoderModel")

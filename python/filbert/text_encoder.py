@@ -100,7 +100,7 @@ def _as_input_errors() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if isinstance(error, InputError):
+        if isinstance(error, InputError | MemoryError):
             raise
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise InputError(str(error)) from None

@@ -183,6 +183,23 @@ def test_model_kwargs(tmp_path):
     assert SentenceEncoder(folder, config_kwargs={"hidden_act": "relu"}).model.config.hidden_act == "relu"
 
 
+def test_everything_is_cut_to_truncate_dim(tmp_path):
+    encoder = SentenceEncoder(sentence_folder(tmp_path), truncate_dim=9)
+    found = encoder.encode("the cat", output_value=None)["sentence_embedding"]
+    assert found == pytest.approx(encoder.encode("the cat"), abs=1e-6)
+    assert encoder.encode("the cat", output_value=None, truncate_dim=4)["sentence_embedding"].shape == (4,)
+
+
+def test_older_arguments_by_place(tmp_path):
+    encoder = SentenceEncoder(sentence_folder(tmp_path))
+    pool = encoder.start_multi_process_pool()
+    with pytest.warns(DeprecationWarning, match="older name"):
+        found = encoder.encode_multi_process(TEXTS, pool, None, "a ", 8, 100, False, "float32", True, 5)
+    expected = encoder.encode(TEXTS, prompt="a ", normalize_embeddings=True, truncate_dim=5)
+    assert found.tobytes() == expected.tobytes()
+    assert encoder.encode_query("a", task="document").shape == (32,)
+
+
 def test_a_table_has_no_vectors_of_tokens(tmp_path):
     from safetensors.numpy import save_file
 

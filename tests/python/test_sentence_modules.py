@@ -230,3 +230,29 @@ def test_modules_that_do_not_fit(tmp_path, modules, error, message):
     folder = append(sentence_folder(tmp_path, normalize=False), *modules)
     with pytest.raises(error, match=message):
         SentenceEncoder(folder)
+
+
+def test_modules_that_share_a_folder(tmp_path):
+    """What is saved would be one over the other."""
+    folder = sentence_folder(tmp_path / "model")
+    modules = json.loads((folder / "modules.json").read_text())
+    expected = SentenceEncoder(folder).encode("hello")
+    modules[2]["path"] = ""
+    write_json(folder / "modules.json", modules)
+    encoder = SentenceEncoder(folder)
+    encoder.save_pretrained(folder)
+    assert SentenceEncoder(folder).encode("hello").tobytes() == encoder.encode("hello").tobytes() == expected.tobytes()
+    modules[1]["path"] = "/"
+    write_json(folder / "modules.json", modules)
+    with pytest.raises((ConfigError, InputError), match=r"found modules in the folders \['', ''\]|'/"):
+        SentenceEncoder(folder)
+    modules[1]["path"] = ""
+    write_json(folder / "modules.json", modules)
+    with pytest.raises(ConfigError, match=r"found modules in the folders \['', ''\], expected one for each"):
+        SentenceEncoder(folder)
+
+
+def test_a_router_with_a_mapping_of_numbers(tmp_path):
+    folder = router_folder(tmp_path, {"query": 6}, {"route_mappings": {"(1, None)": "query"}})
+    with pytest.raises(ConfigError, match=r"route_mappings: found '\(1, None\)', expected a task and a modality"):
+        SentenceEncoder(folder)

@@ -115,7 +115,6 @@ def test_what_is_written(tmp_path):
     found = sorted(str(path.relative_to(tmp_path / "saved")) for path in (tmp_path / "saved").rglob("*.*"))
     assert found == [
         "1_Pooling/config.json",
-        "2_Normalize/config.json",
         "config.json",
         "config_sentence_transformers.json",
         "model.safetensors",

@@ -11,8 +11,8 @@ from ..checks import optional_count
 from ..encoder import EncoderModel
 from ..errors import InputError, WeightsError
 from ..hub import Source
+from ..pickling import Referable
 from ..progress import Bar
-from ..references import Referable
 from ..texts import as_texts
 from ..tokenization import Tokenizer
 from .dense import Dense
@@ -97,6 +97,9 @@ class BGEM3Encoder(Referable):
     @classmethod
     def _load(cls, name: str, **keywords: Any) -> Any:
         return cls.from_pretrained(name, **keywords)
+
+    def _tokenizers(self) -> dict[str, Tokenizer]:
+        return {"": self.tokenizer}
 
     def _now(self) -> dict[str, Any]:
         return {"device": self.model.device, "dtype": self.model.dtype}

@@ -14,8 +14,8 @@ from ..encoder import EncoderModel
 from ..errors import ConfigError, InputError
 from ..hub import Source
 from ..model_settings import load_config
+from ..pickling import Referable
 from ..progress import Bar
-from ..references import Referable
 from ..scores import softmax
 from ..texts import Pair, as_pairs, as_texts, check_text
 from ..tokenization import AutoTokenizer, Tokenizer
@@ -38,7 +38,7 @@ class CrossEncoder(Referable):
     prompts, default_prompt_name: texts put before the first text of every pair. max_seq_length: tokens of a pair.
     """
 
-    _settings: ClassVar[tuple[str, ...]] = ("prompts", "default_prompt_name", "max_seq_length", "activation_fn")
+    _settings: ClassVar[tuple[str, ...]] = ("prompts", "default_prompt_name", "activation_fn")
 
     @older_names(
         automodel_args="model_kwargs",
@@ -94,7 +94,7 @@ class CrossEncoder(Referable):
         if backend != "torch":
             raise InputError(f"backend: found {backend!r}, expected 'torch': filbert has an engine of its own")
         options: dict[str, Any] = {"cache_dir": cache_folder, "token": token, "local_files_only": local_files_only}
-        chosen = meaningful(model_kwargs, keep=("dtype", "torch_dtype"))
+        chosen = meaningful(model_kwargs, keep=("dtype", "torch_dtype", "use_safetensors"))
         if "force_download" in chosen:
             options["force_download"] = chosen.pop("force_download")
         source = Source(model_name_or_path, revision=revision, **options)
@@ -318,6 +318,9 @@ class CrossEncoder(Referable):
     def __repr__(self) -> str:
         labels = f"{self.num_labels} label{'' if self.num_labels == 1 else 's'}"
         return f"CrossEncoder({self.model!r}, {labels}, max_seq_length={self.max_seq_length})"
+
+    def _tokenizers(self) -> dict[str, Tokenizer]:
+        return {"": self.tokenizer}
 
     def _now(self) -> dict[str, Any]:
         options = (self._reference or {}).get("model_kwargs", {})

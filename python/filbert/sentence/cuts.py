@@ -1,11 +1,14 @@
 """Texts that are longer than a model takes: counted, and told of once or refused."""
 
+import os
 import threading
 import warnings
 
 from ..errors import InputError
 
 CHOICES = ("warn", "ignore", "raise")
+
+_lock = threading.Lock()  # of all counts
 
 
 class Cuts:
@@ -14,7 +17,6 @@ class Cuts:
     def __init__(self) -> None:
         self.count = 0
         self._told = False
-        self._lock = threading.Lock()
 
     def __deepcopy__(self, memo: object) -> "Cuts":
         return Cuts()
@@ -23,7 +25,7 @@ class Cuts:
         """texts: the numbers of those that were cut to `limit` tokens. Raises InputError if they are to be refused."""
         if texts and on_truncate == "raise":
             raise InputError(f"text {min(texts)}: has more than {limit} tokens")
-        with self._lock:
+        with _lock:
             self.count += len(texts)
 
     def tell(self, cut: int, texts: int, limit: int) -> None:
@@ -36,3 +38,12 @@ class Cuts:
             'counts on, and on_truncate="raise" refuses such texts',
             stacklevel=5,
         )
+
+
+def _after_fork() -> None:
+    """Whoever held the lock is not in the child."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

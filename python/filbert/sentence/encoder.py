@@ -12,7 +12,7 @@ from ..encoder import EncoderModel
 from ..encoding import BatchEncoding
 from ..errors import ConfigError, InputError
 from ..hub import Source
-from ..references import Referable
+from ..pickling import Referable
 from ..texts import Pair, as_inputs, as_texts
 from ..tokenization import Tokenizer
 from . import saving
@@ -41,7 +41,7 @@ class SentenceEncoder(Referable, SentenceHabits):
     """
 
     _settings: ClassVar[tuple[str, ...]] = (
-        *("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim", "max_seq_length"),
+        *("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim", "_include_prompt"),
     )
 
     @older_names(tokenizer_kwargs="processor_kwargs", use_auth_token="token")
@@ -91,7 +91,7 @@ class SentenceEncoder(Referable, SentenceHabits):
         """
         if backend != "torch":
             raise InputError(f"backend: found {backend!r}, expected 'torch': filbert has an engine of its own")
-        keywords = {**meaningful(model_kwargs, keep=("dtype", "torch_dtype"))}
+        keywords = {**meaningful(model_kwargs, keep=("dtype", "torch_dtype", "use_safetensors"))}
         where: dict[str, Any] = {"cache_dir": cache_folder, "token": token, "local_files_only": local_files_only}
         where["force_download"] = keywords.pop("force_download", False)
         source = Source(model_name_or_path, revision=revision, **where)
@@ -199,7 +199,8 @@ class SentenceEncoder(Referable, SentenceHabits):
                 depend on them.
             show_progress_bar: None shows one on a terminal if it takes over a second.
             output_value: "sentence_embedding"; "token_embeddings" for an array [tokens, hidden] a text, special tokens
-                included; None for a dict a text of both, "input_ids" and "attention_mask".
+                included; None for a dict a text of both, "input_ids" and "attention_mask", whose vector of the text
+                may differ from the others in its last bits. Of what comes after the modules these know truncate_dim.
             precision: "float32" or None, "int8", "uint8", "binary" or "ubinary"; see
                 `filbert.util.quantize_embeddings`.
             convert_to_numpy: False gives a list of PyTorch tensors. convert_to_tensor: True gives one tensor. Either
@@ -234,17 +235,18 @@ class SentenceEncoder(Referable, SentenceHabits):
         asked = Asked(
             choose_prompt(self.prompts, self.default_prompt_name, prompt, prompt_name), on_truncate, show_progress_bar
         )
-        chain = self._chain(task)
+        chain = self.chain(task)
+        dimension = self.truncate_dim if truncate_dim is None else truncate_dim
         tensors = convert_to_tensor or not convert_to_numpy
         if output_value != "sentence_embedding":
             encoded = chain.tokens(texts, asked, return_offsets_mapping)
-            self._tell(asked, len(texts))
-            give = everything if output_value is None else token_vectors
-            return give(encoded, single, return_offsets_mapping, tensors)
-        dimension = self.truncate_dim if truncate_dim is None else truncate_dim
+            self._tell(chain, asked, len(texts))
+            if output_value is None:
+                return everything(encoded, dimension, single, return_offsets_mapping, tensors)
+            return token_vectors(encoded, single, return_offsets_mapping, tensors)
         scale = bool(normalize_embeddings)
         vectors = chain.vectors(texts, asked, scale and dimension is None)
-        self._tell(asked, len(texts))
+        self._tell(chain, asked, len(texts))
         if dimension is not None:
             vectors = np.ascontiguousarray(vectors[:, :dimension])
             vectors = normalize(vectors) if scale else vectors
@@ -300,7 +302,7 @@ class SentenceEncoder(Referable, SentenceHabits):
 
         They are tensors of PyTorch if the ids are. Raises InputError and MemoryError.
         """
-        return run_features(self._chain(task), features)
+        return run_features(self.chain(task), features)
 
     forward = __call__
 
@@ -354,7 +356,9 @@ class SentenceEncoder(Referable, SentenceHabits):
 
     @max_seq_length.setter
     def max_seq_length(self, tokens: int) -> None:
-        self.tokenizer.model_max_length = count("max_seq_length", tokens, self.model.max_positions)
+        tokens = count("max_seq_length", tokens, max(model.max_positions for model in self._models()))
+        for chain in self._chains.values():
+            chain.tokenizer.model_max_length = min(tokens, chain.model.max_positions)
 
     @property
     def similarity_fn_name(self) -> str:
@@ -394,6 +398,19 @@ class SentenceEncoder(Referable, SentenceHabits):
         routes = f", tasks {', '.join(str(task) for task in self._chains if task)}" if len(self._chains) > 1 else ""
         return f"SentenceEncoder({self.model!r}, {', '.join(parts)}, max_seq_length={self.max_seq_length}{routes})"
 
+    @property
+    def _include_prompt(self) -> dict[str, bool]:
+        """By the folders of poolings."""
+        return {folder: pooling.include_prompt for folder, pooling in self._modules.poolings.items()}
+
+    @_include_prompt.setter
+    def _include_prompt(self, values: dict[str, bool]) -> None:
+        for folder, value in values.items():
+            self._modules.poolings[folder].include_prompt = value
+
+    def _tokenizers(self) -> dict[str, Tokenizer]:
+        return {chain.entries[0][1]: chain.tokenizer for chain in self._chains.values()}
+
     def _now(self) -> dict[str, Any]:
         reference = self._reference or {}
         return {"device": self.device, "model_kwargs": {**reference.get("model_kwargs", {}), "dtype": self.dtype}}
@@ -401,8 +418,8 @@ class SentenceEncoder(Referable, SentenceHabits):
     def _models(self) -> list[EncoderModel]:
         return list({id(chain.model): chain.model for chain in self._chains.values()}.values())
 
-    def _chain(self, task: str | None) -> Chain:
-        """What a text of that task goes through. Without a Router a task changes nothing."""
+    def chain(self, task: str | None = None) -> Chain:
+        """What a text of that task goes through. Without a Router a task changes nothing. Raises InputError."""
         if len(self._chains) == 1:
             return self._first
         chain = self._chains.get(task)
@@ -411,9 +428,9 @@ class SentenceEncoder(Referable, SentenceHabits):
             chain = self._first
         return chain
 
-    def _tell(self, asked: Asked, texts: int) -> None:
+    def _tell(self, chain: Chain, asked: Asked, texts: int) -> None:
         if asked.cut and asked.on_truncate == "warn":
-            self._cuts.tell(len(asked.cut), texts, self.max_seq_length)
+            self._cuts.tell(len(asked.cut), texts, chain.tokenizer.model_max_length)
 
     def _move(self, device: Any) -> None:
         if isinstance(device, list | tuple):
@@ -431,4 +448,4 @@ class SentenceEncoder(Referable, SentenceHabits):
             options = options if args else {**options, "prompt_name": name}
         if inputs is not None:
             args = (inputs, *args)
-        return self.encode(*args, task=task, **options)
+        return self.encode(*args, **{"task": task, **options})

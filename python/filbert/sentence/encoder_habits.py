@@ -66,10 +66,33 @@ class SentenceHabits(ModuleHabits):
     def stop_multi_process_pool(pool: dict[str, Any]) -> None:
         """Does nothing."""
 
-    def encode_multi_process(self, sentences: Any, pool: dict[str, Any], *args: Any, **options: Any) -> Any:
+    def encode_multi_process(
+        self,
+        sentences: Any,
+        pool: dict[str, Any],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        chunk_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        precision: str = "float32",
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+    ) -> Any:
         """The older name of `encode` with a pool."""
         warnings.warn("encode_multi_process is the older name of encode", DeprecationWarning, stacklevel=2)
-        return self.encode(sentences, *args, pool=pool, **options)
+        return self.encode(
+            sentences,
+            prompt_name,
+            prompt,
+            batch_size,
+            show_progress_bar,
+            precision=precision,
+            normalize_embeddings=normalize_embeddings,
+            truncate_dim=truncate_dim,
+            pool=pool,
+            chunk_size=chunk_size,
+        )
 
     def _check_devices(self, devices: list[Any]) -> None:
         for device in devices:

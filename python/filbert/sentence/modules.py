@@ -89,6 +89,7 @@ def read_modules(source: Source) -> SentenceModules:
     modules.transformers, modules.poolings = {}, {}
     for chain in modules.chains().values() or [[]]:
         _check_order(where, [kind for kind, _ in chain])
+        _check_folders(where, chain)
         for kind, folder in chain:
             if kind == "Pooling" and folder not in modules.poolings:
                 modules.poolings[folder] = read_pooling(source, folder)
@@ -115,6 +116,13 @@ def _take_for_granted(source: Source, config: dict[str, Any], modules: SentenceM
     modules.poolings = {"1_Pooling": Pooling((mode,))}
     what = "those of last tokens" if mode == "lasttoken" else "means of token vectors"
     warnings.warn(f"{source.name} has no modules.json: its sentence vectors are {what}", stacklevel=4)
+
+
+def _check_folders(path: str, chain: list[Entry]) -> None:
+    """Each module but Normalize has a config.json of its own."""
+    folders = [folder.strip("/") for kind, folder in chain if kind != "Normalize"]
+    if len({*folders}) < len(folders):
+        raise ConfigError(f"{path}: found modules in the folders {folders!r}, expected one for each")
 
 
 def _check_order(path: str, kinds: list[str]) -> None:

@@ -12,8 +12,8 @@ from ..checks import count, optional_count
 from ..encoder import EncoderModel
 from ..errors import InputError
 from ..hub import Source
+from ..pickling import Referable
 from ..progress import Bar
-from ..references import Referable
 from ..texts import as_texts
 from ..tokenization import Tokenizer
 from .forwards import forwards
@@ -101,6 +101,9 @@ class MultiVectorEncoder(Referable):
     @classmethod
     def _load(cls, name: str, **keywords: Any) -> Any:
         return cls.from_pretrained(name, **keywords)
+
+    def _tokenizers(self) -> dict[str, Tokenizer]:
+        return {"": self.tokenizer}
 
     def _now(self) -> dict[str, Any]:
         return {"device": self.model.device, "dtype": self.model.dtype}

@@ -81,6 +81,8 @@ def _read_mappings(path: str, mappings: Any) -> dict[Any, str]:
     for text, name in mappings.items():
         try:
             task, modality = ast.literal_eval(text[:_LONGEST_KEY])
+            if not (isinstance(task, str | None) and isinstance(modality, str | tuple | None)):
+                raise ValueError
             read[task, modality] = name
         except (ValueError, SyntaxError, TypeError):
             message = f"{path}: route_mappings: found {text!r:.100}, expected a task and a modality"

@@ -30,7 +30,8 @@ def save(folder: str, modules: SentenceModules, chains: Mapping[str | None, Chai
         found |= zip([entry for entry in chain.entries if entry[0] in STEPS], chain.steps, strict=True)
     for (_, place), module in found.items():
         inner = os.path.join(folder, place)
-        os.makedirs(inner, exist_ok=True)
+        if _files(module):
+            os.makedirs(inner, exist_ok=True)
         if isinstance(module, Chain):
             module.model.save_pretrained(inner)
             module.tokenizer.save_pretrained(inner)
@@ -41,6 +42,7 @@ def save(folder: str, modules: SentenceModules, chains: Mapping[str | None, Chai
                     file.write(data)
         for entry in modules.entries:
             if isinstance(entry, Router):
+                os.makedirs(os.path.join(folder, entry.folder), exist_ok=True)
                 with files.create(within(entry.folder, "router_config.json")) as file:
                     file.write(_json(_router(entry)))
         for name, value in (
@@ -61,7 +63,7 @@ def _files(module: Chain | Pooling | Step) -> list[tuple[str, bytes]]:
         return [("sentence_bert_config.json", _json({"max_seq_length": limit, "do_lower_case": False}))]
     if isinstance(module, Pooling):
         return [("config.json", _json(module.config()))]
-    files = [("config.json", _json(module.config()))]
+    files = [] if module.kind == "Normalize" else [("config.json", _json(module.config()))]
     # In the order of rows: the package writes memory as it lies.
     if tensors := {name: np.ascontiguousarray(tensor) for name, tensor in module.tensors().items()}:
         from safetensors.numpy import save as to_bytes

@@ -11,8 +11,8 @@ import numpy as np
 from ..checks import count, optional_count
 from ..errors import InputError
 from ..hub import Source
+from ..pickling import Referable
 from ..progress import Bar
-from ..references import Referable
 from ..tasks import ForMaskedLM
 from ..texts import as_texts
 from ..tokenization import Tokenizer
@@ -279,6 +279,9 @@ class SparseEncoder(Referable):
     def __repr__(self) -> str:
         routes = ", ".join(f"{name}: {route!r}" if name else repr(route) for name, route in self._routes.items())
         return f"SparseEncoder({routes}, max_seq_length={self.max_seq_length})"
+
+    def _tokenizers(self) -> dict[str, Tokenizer]:
+        return {name: route.tokenizer for name, route in self._routes.items()}
 
     def _models(self) -> list[ForMaskedLM]:
         return [route.model for route in self._routes.values() if route.model is not None]

@@ -46,7 +46,7 @@ class _SameSize:
 
 
 class Normalize(_SameSize):
-    """To length 1."""
+    """To length 1. It has no files."""
 
     kind: ClassVar[str] = "Normalize"
 

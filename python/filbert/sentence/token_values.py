@@ -20,15 +20,17 @@ def token_vectors(encoded: list[Encoded], single: bool, with_offsets: bool, as_t
     return (vectors, offsets) if with_offsets else vectors
 
 
-def everything(encoded: list[Encoded], single: bool, with_offsets: bool, as_tensors: bool) -> Any:
-    """A dict for each text, or for the single one."""
+def everything(
+    encoded: list[Encoded], dimension: int | None, single: bool, with_offsets: bool, as_tensors: bool
+) -> Any:
+    """A dict for each text, or for the single one. dimension: numbers of the vector of a text that are kept."""
     convert = _converter(as_tensors)
     found = [
         {
             "input_ids": convert(each.ids),
             "attention_mask": convert(np.ones_like(each.ids)),
             "token_embeddings": convert(each.vectors),
-            "sentence_embedding": convert(each.vector),
+            "sentence_embedding": convert(each.vector[:dimension]),
             **({"offset_mapping": each.offsets} if with_offsets else {}),
         }
         for each in encoded

@@ -28,7 +28,7 @@ _KEYWORDS = {"model_kwargs": "model_args", "processor_kwargs": "tokenizer_args",
 # Keywords of those that change nothing here: where files are found is the caller's to say, and what a model computes
 # in, and on what, does not change what it means.
 HARMLESS_KEYWORDS = HARMLESS | {
-    *("local_files_only", "token", "cache_dir", "use_fast", "use_cache", "use_safetensors"),
+    *("local_files_only", "token", "use_auth_token", "cache_dir", "use_fast", "use_cache", "use_safetensors"),
     *("torch_dtype", "dtype", "device_map", "add_pooling_layer", "backend"),
 }
 

@@ -6,13 +6,16 @@ import pickle
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from checkpoints import TINY
 from late_interaction import own_folder
+from safetensors.numpy import save_file
 from sparse_models import splade_folder
-from text_models import SENTENCES, sentence_folder
+from test_sentence_modules import router_folder
+from text_models import SENTENCES, sentence_folder, write_json
 
 from filbert import (
     AutoModel,
@@ -23,7 +26,7 @@ from filbert import (
     MultiVectorEncoder,
     SentenceEncoder,
     SparseEncoder,
-    references,
+    pickling,
 )
 from filbert.hub import Source
 
@@ -35,7 +38,7 @@ def folder(tmp_path):
 
 @pytest.fixture(autouse=True)
 def nothing_loaded():
-    references._loaded.clear()
+    pickling._loaded.clear()
 
 
 def round_trip(model):
@@ -84,9 +87,9 @@ def test_a_task_of_its_own(folder):
 def test_one_is_loaded_once(folder, monkeypatch):
     data = [pickle.dumps(SentenceEncoder(folder, truncate_dim=size)) for size in (8, 8, 9)]
     loads = []
-    found = references.Referable._load.__func__
+    found = pickling.Referable._load.__func__
     monkeypatch.setattr(
-        references.Referable,
+        pickling.Referable,
         "_load",
         classmethod(lambda cls, name, **more: loads.append(name) or found(cls, name, **more)),
     )
@@ -94,11 +97,11 @@ def test_one_is_loaded_once(folder, monkeypatch):
     assert loads == [str(folder)], "truncate_dim is set, not loaded"
     assert (first.truncate_dim, second.truncate_dim, third.truncate_dim) == (8, 8, 9)
     assert first is not second
-    for number in range(references._KEPT):
+    for number in range(pickling._KEPT):
         pickle.loads(pickle.dumps(SentenceEncoder(folder, processor_kwargs={"model_max_length": 5 + number})))
-    assert len(references._loaded) == references._KEPT
+    assert len(pickling._loaded) == pickling._KEPT
     pickle.loads(data[0])
-    assert loads.count(str(folder)) == 2 + references._KEPT
+    assert loads.count(str(folder)) == 2 + pickling._KEPT
 
 
 def test_another_process(folder):
@@ -130,9 +133,52 @@ def test_random_weights():
 
 
 def test_no_token_travels(folder):
-    encoder = SentenceEncoder(folder, token="hf_secret")
-    model = AutoModel.from_pretrained(folder, token="hf_secret")
-    assert b"hf_secret" not in pickle.dumps(encoder) + pickle.dumps(model)
+    secrets = {"token": "hf_secret"}, {"use_auth_token": "hf_secret"}
+    models = [SentenceEncoder(folder, **secrets[0]), AutoModel.from_pretrained(folder, **secrets[0])]
+    models += [SentenceEncoder(folder, model_kwargs=each) for each in secrets]
+    models += [SentenceEncoder(folder, processor_kwargs=each) for each in secrets]
+    for model in models:
+        assert b"hf_secret" not in pickle.dumps(model)
+
+
+def test_a_static_model(folder, tmp_path):
+    encoder = SentenceEncoder(folder)
+    encoder.tokenizer.save_pretrained(tmp_path / "table")
+    table = {"embedding.weight": np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)}
+    save_file(table, tmp_path / "table" / "model.safetensors")
+    modules = [{"path": "", "type": "sentence_transformers.models.StaticEmbedding"}]
+    write_json(tmp_path / "table" / "modules.json", modules)
+    table = SentenceEncoder(tmp_path / "table")
+    twin = round_trip(table)
+    assert twin.encode(SENTENCES).tobytes() == table.encode(SENTENCES).tobytes()
+
+
+def test_what_is_set_inside_of_an_encoder(tmp_path):
+    folder = router_folder(tmp_path, {"query": 6, "document": 6})
+    encoder = SentenceEncoder(folder)
+    encoder.set_pooling_include_prompt(False)
+    encoder.tokenizer.truncation_side, encoder.max_seq_length = "left", 6
+    twin = round_trip(encoder)
+    texts = ["the cat is a dog , hello world", "hello"]
+    for method in ("encode_query", "encode_document"):
+        found, expected = (getattr(each, method)(texts, prompt="a day ") for each in (twin, encoder))
+        assert found.tobytes() == expected.tobytes()
+    assert twin.encode(texts[0], prompt="a day ").tobytes() != SentenceEncoder(folder).encode(texts[0]).tobytes()
+
+
+def test_threads_that_ask_at_once(folder, monkeypatch):
+    loads = []
+    found = pickling.Referable._load.__func__
+
+    def load(cls, name, **more):
+        loads.append(name)
+        return found(cls, name, **more)
+
+    monkeypatch.setattr(pickling.Referable, "_load", classmethod(load))
+    with ThreadPoolExecutor(8) as pool:
+        models = list(pool.map(lambda _: pickling.load_once(SentenceEncoder, str(folder)), range(8)))
+    assert len(loads) == 1
+    assert len(set(map(id, models))) == 1
 
 
 def test_the_commit_travels(folder, monkeypatch):
@@ -212,7 +258,7 @@ def test_closures(folder):
 def test_a_model_after_a_fork(folder):
     """The lock is not held for ever by whoever held it in the parent."""
     data = pickle.dumps(SentenceEncoder(folder))
-    with references._lock:
+    with pickling._lock:
         child = os.fork()
         if child == 0:
             os._exit(0 if pickle.loads(data).encode("hello").shape == (32,) else 1)
