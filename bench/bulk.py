@@ -1,6 +1,6 @@
 """Bulk jobs beside a plain `encode` of the same texts: rows a second, and the memory that a job takes.
 
-    python bench/bulk.py --rows 1000000
+    python bench/bulk.py --rows 1000000 --dtype int8
 
 Short texts (about ten tokens) of MiniLM's words, from a file of lines into parts. Each turn is a process of its own,
 plain and bulk one after the other, `--rounds` times; loading the model is not counted, planning, fingerprint and
@@ -28,6 +28,7 @@ SAMPLE = 0.02  # seconds
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=str(minilm_folder()), help="a folder or hub id (default: MiniLM)")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--shard-rows", type=int, default=65_536)
     parser.add_argument("--format", default="parquet")
@@ -57,7 +58,7 @@ def main() -> None:
     save(
         args.output,
         args.threads,
-        {key: getattr(args, key) for key in ("rows", "shard_rows", "format", "dtype")} | {"turns": turns},
+        {key: getattr(args, key) for key in ("model", "rows", "shard_rows", "format", "dtype")} | {"turns": turns},
     )
 
 
@@ -122,7 +123,7 @@ class Clock:
 def load(args: argparse.Namespace) -> Any:
     from filbert import SentenceEncoder
 
-    encoder = SentenceEncoder.from_pretrained(minilm_folder(), dtype=args.dtype, num_threads=args.threads)
+    encoder = SentenceEncoder.from_pretrained(args.model, dtype=args.dtype, num_threads=args.threads)
     encoder.encode(["warm"] * 100, show_progress_bar=False)
     return encoder
 
