@@ -58,7 +58,8 @@ def main() -> None:
     save(
         args.output,
         args.threads,
-        {key: getattr(args, key) for key in ("model", "rows", "shard_rows", "format", "dtype")} | {"turns": turns},
+        {key: getattr(args, key) for key in ("rows", "shard_rows", "format", "dtype")}
+        | {"model": Path(args.model).name, "turns": turns},
     )
 
 
