@@ -6,10 +6,11 @@ import sys
 import numpy as np
 import pytest
 from hosts import need, run
+from late_interaction import own_folder
 from text_models import SENTENCES, sentence_folder
 
 import filbert
-from filbert.errors import InputError
+from filbert.errors import ConfigError, InputError
 from filbert.stand_in import sentence_transformers as classes
 from filbert.stand_in.names import MODULES, PACKAGE
 from filbert.stand_in.organizations import full_name
@@ -206,3 +207,46 @@ def test_modules_in_the_place_of_a_name(folder, tmp_path):
     for arguments in ({}, {"modules": []}, {"modules": [static, static]}, {"modules": [object()]}):
         with pytest.raises(InputError, match="expected a folder or a hub id"):
             classes.SentenceTransformer(**arguments)
+
+
+LATE = """
+import pickle
+from sentence_transformers import MultiVectorEncoder, SimilarityFunction
+model = MultiVectorEncoder(sys.argv[1], device="cpu", model_kwargs={"torch_dtype": "float32", "num_threads": 1},
+                           prompts={"query": "a "}, similarity_fn_name=SimilarityFunction.MEAN_MAXSIM)
+again = pickle.loads(pickle.dumps(model))
+assert type(again) is type(model) is MultiVectorEncoder and again.model.num_threads == 1
+open(sys.argv[2], "wb").write(pickle.dumps(model))
+queries, documents = again.encode_query(sys.argv[3:]), again.encode_document(sys.argv[3:])
+result = [[rows.tolist() for rows in queries], again.similarity(queries, documents).tolist()]
+"""
+
+
+def test_late_interaction_by_name_and_pickled(tmp_path):
+    folder = own_folder(tmp_path / "model")
+    queries, scores = run(INSTALL + LATE, folder, tmp_path / "pickle", *SENTENCES)
+    encoder = filbert.MultiVectorEncoder.from_pretrained(folder)
+    encoder.prompts["query"], encoder.similarity_fn_name = "a ", "meanmaxsim"
+    expected = encoder.encode_query(SENTENCES)
+    assert queries == [rows.tolist() for rows in expected]
+    assert scores == encoder.similarity(expected, encoder.encode_document(SENTENCES)).tolist()
+    again = pickle.loads((tmp_path / "pickle").read_bytes())
+    assert [rows.tolist() for rows in again.encode_query(SENTENCES)] == queries
+
+
+def test_late_interaction_takes_the_files_as_they_are(tmp_path):
+    folder = own_folder(tmp_path / "model")
+    model = classes.MultiVectorEncoder(folder, default_prompt_name="document", config_kwargs={})
+    assert (model.default_prompt_name, model.similarity_fn_name, model.device) == ("document", "maxsim", "cpu")
+    for options, error, message in (
+        ({"processor_kwargs": {"model_max_length": 9}}, InputError, "processor_kwargs: found model_max_length: of"),
+        ({"config_kwargs": {"num_hidden_layers": 1}}, InputError, "config_kwargs: found num_hidden_layers: of"),
+        ({"backend": "onnx"}, InputError, "backend: found 'onnx', expected 'torch'"),
+        ({"default_prompt_name": "x"}, ConfigError, "default_prompt_name: found 'x', which is none of the prompts"),
+        ({"similarity_fn_name": "cosine"}, InputError, "similarity_fn_name: found 'cosine', expected one of"),
+    ):
+        with pytest.raises(error, match=message):
+            classes.MultiVectorEncoder(folder, **options)
+    with pytest.raises(OSError, match="nothing-of-this-name") as raised:
+        classes.MultiVectorEncoder("nothing-of-this-name", local_files_only=True)
+    assert "/nothing-of-this-name" not in str(raised.value)
