@@ -1,5 +1,6 @@
 """What a classifier's folder has beside its encoder: the layer after it, and the labels."""
 
+import itertools
 import json
 import os
 from typing import Any
@@ -12,6 +13,7 @@ from .hub import Source
 from .jsonfile import read_json, read_object
 from .labels import Label, as_labels, encoded
 from .sentence.dense import Dense
+from .sentence.modules import read_modules
 
 # Beside the files of sentence-transformers, which does not look at it.
 _LABELS = "text_classifier.json"
@@ -20,14 +22,14 @@ _LABELS = "text_classifier.json"
 def write_classifier(folder: str, labels: list[Label], head: Dense | None) -> None:
     """Adds the labels, and a layer after the last module unless it is there, to a folder with a sentence encoder.
 
-    modules.json, which makes the layer a part of the model, is last. Raises OSError and ConfigError.
+    The labels, without which it is no classifier, are last. Raises OSError and ConfigError.
     """
     with FileSet(folder) as files:
         if head is not None:
             from safetensors.numpy import save as to_bytes
 
             modules = read_json(os.path.join(folder, "modules.json"))
-            place = f"{len(modules)}_Dense"
+            place = _free_place(folder, len(modules))
             os.makedirs(os.path.join(folder, place), exist_ok=True)
             with files.create(f"{place}/config.json") as file:
                 file.write(_json(head.config()))
@@ -35,12 +37,18 @@ def write_classifier(folder: str, labels: list[Label], head: Dense | None) -> No
                 file.write(to_bytes(dict(head.tensors()), {"format": "pt"}))
             kind = "sentence_transformers.models.Dense"
             modules.append({"idx": len(modules), "name": str(len(modules)), "path": place, "type": kind})
-        with files.create(_LABELS) as file:
-            file.write(_json({"labels": labels}))
-        if head is not None:
             with files.create("modules.json") as file:
                 file.write(_json(modules))
+        with files.create(_LABELS) as file:
+            file.write(_json({"labels": labels}))
         files.commit()
+
+
+def remove_labels(folder: str) -> None:
+    """Makes a folder no classifier, until its files are all new. Raises OSError."""
+    path = os.path.join(folder, _LABELS)
+    if os.path.isfile(path):
+        os.remove(os.path.realpath(path))  # a link stays, as it does where a file is written
 
 
 def is_classifier(source: Source) -> bool:
@@ -65,6 +73,12 @@ def read_labels(source: Source, count: int) -> npt.NDArray[Any]:
     if codes.tolist() != list(range(count)):
         raise ConfigError(f"{path}: labels: found {labels!r:.100}, expected different ones, sorted")
     return classes
+
+
+def _free_place(folder: str, number: int) -> str:
+    """A folder for a layer that no module of the encoder is in."""
+    taken = {place.split("/")[0] for entries in read_modules(Source(folder)).chains().values() for _, place in entries}
+    return next(place for place in (f"{index}_Dense" for index in itertools.count(number)) if place not in taken)
 
 
 def _json(value: Any) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .classifier_files import read_labels, write_classifier
+from .classifier_files import read_labels, remove_labels, write_classifier
 from .errors import InputError
 from .hub import Source
 from .labels import as_labels, encoded
@@ -128,10 +128,12 @@ class TextClassifier:
         """Writes the encoder with the layer after it, and the labels, into a folder.
 
         sentence-transformers loads it too; its `encode` then gives the logits, whose softmax `predict_proba` is.
-        Raises InputError if nothing was fitted, and OSError; no file is left half-written.
+        Raises InputError if nothing was fitted, and OSError; no file is left half-written. What a save that was cut
+        short leaves is refused by `from_pretrained`.
         """
         self._check_fitted()
         folder = os.fspath(save_directory)
+        remove_labels(folder)
         self.encoder.save_pretrained(folder)
         write_classifier(folder, self.classes_.tolist(), self._head)
 

@@ -1,6 +1,9 @@
 """Classifiers fitted on sentence vectors: their chances, their files, and what is refused."""
 
+import contextlib
+import errno
 import json
+import os
 import pickle
 import random
 import subprocess
@@ -9,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 import text_models
+from late_interaction import write_dense, write_modules
 from text_models import VOCABULARY, write_json
 
 import filbert
@@ -142,6 +146,64 @@ def test_saved_and_loaded(sklearn, source, tmp_path):
     assert copied.predict_proba(texts).tobytes() == classifier.predict_proba(texts).tobytes()
     with pytest.raises(InputError, match=r"fit: this classifier was loaded; fit a new one"):
         loaded.fit(texts[:60], labels)
+
+
+def test_a_layer_takes_a_folder_that_no_module_is_in(sklearn, source, tmp_path):
+    weight = np.random.default_rng(3).standard_normal((3, 32)).astype(np.float32)
+    write_dense(source / "3_Dense", {"linear.weight": weight})
+    kinds = {"": "Transformer", "1_Pooling": "Pooling", "3_Dense": "Dense"}
+    write_modules(source, [(place, f"sentence_transformers.models.{kind}") for place, kind in kinds.items()])
+    texts, labels = drawn(60)
+    classifier = TextClassifier(source).fit(texts, labels)
+    for _ in range(2):  # where the layer of an earlier save is, too
+        classifier.save_pretrained(tmp_path / "saved")
+        modules = json.loads((tmp_path / "saved" / "modules.json").read_text())
+        assert [module["path"] for module in modules] == [*kinds, "4_Dense"]
+        loaded = TextClassifier.from_pretrained(tmp_path / "saved")
+        assert loaded.predict_proba(texts).tobytes() == classifier.predict_proba(texts).tobytes()
+
+
+def test_a_save_that_is_cut_short_is_refused(sklearn, source, tmp_path, monkeypatch):
+    """Over another classifier with as many labels, cut off at each of its renames."""
+    texts, labels = drawn(60)
+    older = TextClassifier(text_models.sentence_folder(tmp_path / "other", normalize=False)).fit(texts, labels)
+    newer = TextClassifier(source).fit(texts, [label.upper() for label in labels])
+    folder, real, outcomes = tmp_path / "saved", os.replace, []
+    while not outcomes or outcomes[-1] != "saved":
+        older.save_pretrained(folder)
+        left = len(outcomes)
+
+        def replace(old, new):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise OSError(errno.EIO, "cut off")
+            real(old, new)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", replace)
+            with contextlib.suppress(OSError):
+                newer.save_pretrained(folder)
+        try:
+            loaded = TextClassifier.from_pretrained(folder)
+        except ConfigError as error:
+            outcomes.append(str(error))
+        else:
+            assert loaded.predict_proba(texts).tobytes() == newer.predict_proba(texts).tobytes()
+            assert loaded.classes_.tolist() == newer.classes_.tolist()
+            outcomes.append("saved")
+    # config.json, the weights, the tokenizer's two, two of modules, two settings, modules.json, the layer's, labels.
+    assert len(outcomes) > 10
+    assert all("has no text_classifier.json" in outcome for outcome in outcomes[:-1])
+
+
+def test_labels_behind_a_link_stay_there(sklearn, source, tmp_path):
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "labels.json").write_text("{}")
+    (tmp_path / "saved" / "text_classifier.json").symlink_to("../labels.json")
+    TextClassifier(source).fit(*drawn(30)).save_pretrained(tmp_path / "saved")
+    assert (tmp_path / "saved" / "text_classifier.json").is_symlink()
+    assert json.loads((tmp_path / "labels.json").read_text()) == {"labels": CLASSES}
 
 
 def test_prompts_and_a_prefix_of_the_vectors(sklearn, tmp_path):
