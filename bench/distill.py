@@ -1,6 +1,6 @@
 """A distilled MiniLM beside MiniLM: documents a second, and how well their cosines agree with people.
 
-    python bench/distill.py --work /tmp/filbert-bench
+    python bench/distill.py --work work
 
 The documents are those of `ragged.py`, 512 texts of 43 tokens in the mean, tokenising included. The judgements are
 those of `human_sets.py`. model2vec and sentence-transformers run the files that filbert makes. What model2vec makes of
