@@ -39,6 +39,15 @@ def test_vectors_are_the_encoders(folder):
     np.testing.assert_array_equal(frame.to_numpy(), expected)
 
 
+def test_names_of_columns_are_as_many_as_the_vectors_have_numbers(tmp_path):
+    """Whatever cuts them: the caller, the files or the width of the model. Nothing needs to be fitted first."""
+    whole, cut = sentence_folder(tmp_path / "whole"), sentence_folder(tmp_path / "cut", settings={"truncate_dim": 8})
+    for folder, truncate_dim, expected in ((whole, None, 32), (whole, 100, 32), (cut, None, 8), (cut, 12, 12)):
+        vectorizer = SentenceVectorizer(str(folder), truncate_dim=truncate_dim)
+        assert vectorizer.get_feature_names_out().tolist() == [f"embedding{index}" for index in range(expected)]
+        assert vectorizer.transform(SENTENCES).shape == (3, expected)
+
+
 def test_a_clone_has_the_parameters_and_no_model(folder):
     vectorizer = SentenceVectorizer(str(folder), dtype="int8", num_threads=1).fit(TEXTS)
     assert vectorizer.encoder_.dtype == "int8"

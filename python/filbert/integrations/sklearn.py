@@ -45,7 +45,27 @@ class SentenceVectorizer(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, texts: Any) -> Floats:
-        """The vectors of texts: float32 [n, hidden]. Raises InputError."""
+        """The vectors of texts: float32 [n, hidden]. Loads the model if `fit` has not.
+
+        Raises InputError, and what `fit` raises.
+        """
+        return self._vectors(texts)
+
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
+        """embedding0, embedding1 and so on, as pandas output names columns. Raises what `transform` raises."""
+        import numpy as np
+
+        # Not of `transform`, which may give a frame that takes its names from here.
+        size = self._vectors([""]).shape[1]
+        return np.array([f"embedding{index}" for index in range(size)], dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.string, tags.input_tags.one_d_array, tags.input_tags.two_d_array = True, True, False
+        return tags
+
+    def _vectors(self, texts: Any) -> Floats:
         if not hasattr(self, "encoder_"):
             self.fit(texts)
         vectors: Floats = self.encoder_.encode(
@@ -55,16 +75,3 @@ class SentenceVectorizer(TransformerMixin, BaseEstimator):
             prompt=self.prompt,
         )
         return vectors
-
-    def get_feature_names_out(self, input_features: Any = None) -> Any:
-        """embedding0, embedding1 and so on, as pandas output names columns."""
-        import numpy as np
-
-        size = self.truncate_dim or self.encoder_.get_embedding_dimension()
-        return np.array([f"embedding{index}" for index in range(size)], dtype=object)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.input_tags.string, tags.input_tags.one_d_array, tags.input_tags.two_d_array = True, True, False
-        return tags
