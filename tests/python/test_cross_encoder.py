@@ -453,9 +453,14 @@ def test_lengths(folder, encoder):
     assert encoder.predict(long).tobytes() == short.predict(long).tobytes()
     assert CrossEncoder(folder, processor_kwargs={"model_max_length": 9}).max_seq_length == 9
     assert CrossEncoder(folder, tokenizer_kwargs={"model_max_length": 512}).max_seq_length == 32
-    for wrong in (33, 0, "7"):
-        with pytest.raises(InputError, match=f"max_length: found {wrong!r}, expected an integer from 1 to 32"):
+    longest = CrossEncoder(folder, max_length=512)
+    assert longest.max_seq_length == 32
+    assert longest.predict(long).tobytes() == longest.predict(("hello " * 14, "world " * 15)).tobytes()
+    for wrong in (0, -1, "7", True, 7.0):
+        with pytest.raises(InputError, match=f"max_length: found {wrong!r}, expected an integer above 0"):
             CrossEncoder(folder, max_length=wrong)
+    with pytest.raises(InputError, match="max_seq_length: found 33, expected an integer from 1 to 32"):
+        encoder.max_seq_length = 33
     encoder.max_seq_length = 2
     with pytest.raises(InputError, match="max_length: found 2, but 3 special tokens are added"):
         encoder.predict(long)

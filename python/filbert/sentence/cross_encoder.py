@@ -75,6 +75,7 @@ class CrossEncoder(Referable):
         Args:
             num_labels: how many logits the head has, if config.json does not say.
             max_length: tokens of a pair, special ones included; the longer text is cut first. None: as the files say.
+                More than the model has positions means as many as it has.
             activation_fn: see `predict`. None: as the files say, or else a sigmoid if there is one label.
             device: "cpu", "cuda", "cuda:1" or "auto"; None is the CPU.
             prompts: over those of the files. default_prompt_name: the one that is used where none is asked for.
@@ -333,7 +334,7 @@ class CrossEncoder(Referable):
         if modules.max_seq_length is not None and "model_max_length" not in modules.tokenizer_settings:
             tokenizer.model_max_length = modules.max_seq_length
         if max_length is not None:
-            tokenizer.model_max_length = count("max_length", max_length, self.model.max_positions)
+            tokenizer.model_max_length = count("max_length", max_length)
         tokenizer.model_max_length = min(tokenizer.model_max_length, self.model.max_positions)
 
     def _refuse(self, device: Any, pool: Any, chunk_size: Any) -> None:
