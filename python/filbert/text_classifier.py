@@ -14,6 +14,7 @@ from .logistic import check_installed, fit_logistic
 from .scores import softmax
 from .sentence import SentenceEncoder
 from .sentence.dense import Dense
+from .sentence.given import encoder_of
 from .texts import as_texts
 
 Floats = npt.NDArray[np.float32]
@@ -57,7 +58,9 @@ class TextClassifier:
         if C != "auto" and not (isinstance(C, int | float) and not isinstance(C, bool) and 0 < C < np.inf):
             raise InputError(f"C: found {C!r:.100}, expected a number above 0, or 'auto'")
         self.C = C
-        self.encoder = _open(model, options)
+        self.encoder = encoder_of(model, options)
+        if self.encoder is not model:
+            self.encoder.truncate_dim = None  # of the vectors that come out, and what comes out now are the classes
         self._head: Dense | None = None
         self._is_loaded = False
 
@@ -149,13 +152,3 @@ class TextClassifier:
     def _check_fitted(self) -> None:
         if not hasattr(self, "classes_"):
             raise InputError("this classifier was not fitted: call fit(texts, labels) first")
-
-
-def _open(model: SentenceEncoder | str | os.PathLike[str], options: dict[str, Any]) -> SentenceEncoder:
-    if not isinstance(model, SentenceEncoder):
-        encoder = SentenceEncoder.from_pretrained(model, **options)
-        encoder.truncate_dim = None  # of the vectors that come out, and what comes out now are the classes
-        return encoder
-    if options:
-        raise InputError(f"{', '.join(options)}: given beside an encoder that is loaded")
-    return model

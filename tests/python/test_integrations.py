@@ -49,6 +49,8 @@ def test_langchain(folder, encoder, documents, query):
     assert nearest.page_content == SENTENCES[np.argmax(encoder.similarity(query, documents))]
     with pytest.raises(InputError, match="dtype: found options for a model that is loaded already"):
         FilbertEmbeddings(encoder, dtype="int8")
+    with pytest.raises(InputError, match="model name: found 7, expected a folder or a hub id"):
+        FilbertEmbeddings(7)
 
 
 def test_llama_index(folder, encoder, documents, query):

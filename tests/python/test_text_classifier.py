@@ -296,7 +296,7 @@ def test_what_makes_no_sense(sklearn, source, tmp_path):
         with pytest.raises(InputError, match=r"C: found .*, expected a number above 0, or 'auto'"):
             TextClassifier(source, C=value)
     encoder = SentenceEncoder(source)
-    with pytest.raises(InputError, match="num_threads: given beside an encoder that is loaded"):
+    with pytest.raises(InputError, match="num_threads: found options for a model that is loaded"):
         TextClassifier(encoder, num_threads=1)
     classifier = TextClassifier(encoder)
     for call in (classifier.predict, classifier.predict_proba):

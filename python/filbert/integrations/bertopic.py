@@ -1,9 +1,6 @@
 """BERTopic."""
 
-from typing import Any
-
-from ..scores import Floats
-from .models import encoder_of
+from .backend import Backend
 
 try:
     from bertopic.backend import BaseEmbedder
@@ -11,22 +8,9 @@ except ImportError as error:
     raise ImportError("filbert.integrations.bertopic needs BERTopic: pip install bertopic") from error
 
 
-class FilbertBackend(BaseEmbedder):
+class FilbertBackend(Backend, BaseEmbedder):
     """What `BERTopic(embedding_model=FilbertBackend(model))` embeds with.
 
     It is needed: BERTopic takes an object that it does not know, such as a SentenceEncoder, for none, and downloads
     another model without a word.
     """
-
-    def __init__(self, model: Any, **options: Any) -> None:
-        """model: a hub id, a folder or a SentenceEncoder. options: of `SentenceEncoder.from_pretrained`.
-
-        Raises what that raises.
-        """
-        super().__init__()
-        self.embedding_model = encoder_of(model, options)
-
-    def embed(self, documents: Any, verbose: bool = False) -> Floats:
-        """The vectors of texts: float32 [n, hidden]. Raises InputError."""
-        vectors: Floats = self.embedding_model.encode(list(documents), show_progress_bar=verbose)
-        return vectors

@@ -5,7 +5,7 @@ Haystack takes classes of modules that it does not know for a risk.
 from dataclasses import replace
 from typing import Any
 
-from .models import encoder_of
+from ..sentence.given import encoder_of
 
 try:
     from haystack import Document, component

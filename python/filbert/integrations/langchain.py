@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .models import encoder_of
+from ..sentence.given import encoder_of
 
 try:
     from langchain_core.embeddings import Embeddings

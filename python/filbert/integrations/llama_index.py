@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from .models import encoder_of
+from ..sentence.given import encoder_of
 
 try:
     from llama_index.core.base.embeddings.base import DEFAULT_EMBED_BATCH_SIZE, BaseEmbedding

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..scores import Floats
-from .models import encoder_of
+from ..sentence.given import encoder_of
 
 try:
     from sklearn.base import BaseEstimator, TransformerMixin
