@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from habitual_calls import CALLS, NEED_TORCH, PROMPTS, TEXTS
+from late_interaction import own_folder
+from sparse_models import splade_folder
 from text_models import minilm_folder, sentence_folder, vocabulary_folder, write_json
 
-from filbert import InputError, SentenceEncoder
+from filbert import InputError, MultiVectorEncoder, SentenceEncoder, SparseEncoder
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 STORED = json.loads((GOLDEN / "habits.json").read_text())
@@ -74,6 +76,16 @@ def test_the_signature(library):
     assert [name for name in ours if name in theirs] == [name for name in theirs if name != "kwargs"]
     ours, theirs = (inspect.signature(each.__init__).parameters for each in classes)
     assert set(theirs) - set(ours) == {"modules", "use_auth_token"}
+
+
+def test_a_similarity_function(library, tmp_path):
+    encoder = SentenceEncoder(sentence_folder(tmp_path), similarity_fn_name=library.SimilarityFunction.DOT_PRODUCT)
+    sparse = SparseEncoder(splade_folder(tmp_path / "sparse"))
+    several = MultiVectorEncoder.from_pretrained(own_folder(tmp_path / "several"))
+    sparse.similarity_fn_name = library.SimilarityFunction.COSINE
+    several.similarity_fn_name = library.SimilarityFunction.MAXSIM
+    names = [each.similarity_fn_name for each in (encoder, sparse, several)]
+    assert names == ["dot", "cosine", "maxsim"]
 
 
 def test_an_evaluator(encoder, library):

@@ -225,6 +225,7 @@ class MultiVectorEncoder(Referable):
 
     @similarity_fn_name.setter
     def similarity_fn_name(self, name: str) -> None:
+        name = getattr(name, "value", name)  # of sentence-transformers' SimilarityFunction
         if name not in SCORES:
             raise InputError(f"similarity_fn_name: found {name!r}, expected one of {', '.join(SCORES)}")
         self._similarity_fn_name = name

@@ -250,6 +250,7 @@ class SparseEncoder(Referable):
 
     @similarity_fn_name.setter
     def similarity_fn_name(self, name: str) -> None:
+        name = getattr(name, "value", name)  # of sentence-transformers' SimilarityFunction
         if name not in SIMILARITIES:
             raise InputError(f"similarity_fn_name: found {name!r:.100}, expected one of {', '.join(SIMILARITIES)}")
         self._similarity = name
