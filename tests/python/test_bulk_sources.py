@@ -2,8 +2,10 @@
 
 import io
 import itertools
+import json
 import random
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +148,28 @@ def test_a_value_of_another_type_than_the_first_rows(encoder, tmp_path):
     rows = [{"text": "a", "n": index if index < 1500 else "x"} for index in range(1501)]
     with pytest.raises(InputError, match=r"a.jsonl: column 'n': rows 0 to 1500 .*expected type int64 as in the first"):
         bulk.encode(encoder, write_jsonl(tmp_path / "a.jsonl", rows), tmp_path / "out", keep=["n"])
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "key"),
+    [
+        ({"a": 1}, {"a": 2, "b": 3}, "b"),
+        ({"a": {"b": 1}}, {"a": {"b": 1, "c": None}}, "c"),
+        ([{"a": 1}], [{"a": 1}, None, {"b": 2}], "b"),
+        ({"a": [{"b": 1}]}, {"a": [{"c": 1}]}, "c"),
+    ],
+)
+def test_a_key_that_the_first_rows_have_not(encoder, tmp_path, first, later, key):
+    """Arrow would leave it out in silence; JSON lines keep it."""
+    pytest.importorskip("pyarrow", reason="the arrow extra is not installed")
+    rows = [{"text": "", "deep": first if index < 1003 else later} for index in range(1005)]
+    source = write_jsonl(tmp_path / "a.jsonl", rows)
+    message = rf"a.jsonl: column 'deep': row 1003 \(from 0\): found the key '{key}', expected type .*; format='jsonl'"
+    with pytest.raises(InputError, match=message):
+        bulk.encode(encoder, source, tmp_path / "out", keep=["deep"])
+    manifest = bulk.encode(encoder, source, tmp_path / "kept", keep=["deep"], format="jsonl")
+    lines = Path(manifest.parts[0]).read_text().splitlines()
+    assert [json.loads(line)["deep"] for line in lines[1002:1004]] == [first, later]
 
 
 def test_tables_of_different_types(encoder, tmp_path):

@@ -73,9 +73,11 @@ class ArrowWriter:
         pyarrow = self._pyarrow
         columns = []
         for name, column in rows.kept.items():
+            as_list = isinstance(column, list)
+            type = self._schema.field(name).type
+            if as_list:
+                self._check_keys(rows, name, type)
             try:
-                as_list = isinstance(column, list)
-                type = self._schema.field(name).type
                 columns.append(pyarrow.array(column, type) if as_list else column.cast(type))
             except (pyarrow.ArrowException, OverflowError, TypeError) as error:
                 raise InputError(
@@ -87,3 +89,26 @@ class ArrowWriter:
 
     def close(self) -> None:
         self._writer.close()
+
+    def _check_keys(self, rows: Rows, name: str, type: Any) -> None:
+        if not self._pyarrow.types.is_nested(type):
+            return
+        for index, value in enumerate(rows.kept[name]):
+            key = _unknown_key(self._pyarrow.types, value, type)
+            if key is not None:
+                raise InputError(
+                    f"{rows.path}: column {name!r}: row {rows.first + index} (from 0): found the key {key!r:.100}, "
+                    f"expected type {type} as in the first rows; format='jsonl' keeps values as they are"
+                )
+
+
+def _unknown_key(types: Any, value: Any, type: Any) -> str | None:
+    """A key that a value of JSON has and its type has not: pyarrow would leave it out in silence."""
+    if isinstance(value, dict) and types.is_struct(type):
+        fields = {field.name: field.type for field in (type.field(index) for index in range(type.num_fields))}
+        found = (_unknown_key(types, each, fields[key]) if key in fields else key for key, each in value.items())
+    elif isinstance(value, list) and types.is_list(type):
+        found = (_unknown_key(types, each, type.value_type) for each in value)
+    else:
+        return None
+    return next((key for key in found if key is not None), None)
