@@ -1,13 +1,14 @@
 """Sentence vectors of columns of Arrow: what Polars, DuckDB, Dask, Spark and Ray hand to a function of columns."""
 
 import os
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from .encode_options import check_options, check_precision
 from .errors import InputError
 from .optional_packages import need
+from .pickling import load_once
 from .sentence import SentenceEncoder
 
 
@@ -15,10 +16,11 @@ def encode(encoder: "SentenceEncoder | str | os.PathLike[str]", array: Any, **en
     """The vectors of a column of texts, as a column; a null stays a null.
 
     Args:
-        encoder: the encoder, or a folder or an id on the hub: it is loaded once in a process, for the CPU.
+        encoder: the encoder, or a folder or an id on the hub: it is loaded once in a process, for the CPU, and
+            kept while it is one of the last four.
         array: `pyarrow.Array` or `ChunkedArray` of strings, of any layout; dictionaries of strings too.
         encode_options: of `SentenceEncoder.encode`: prompt, prompt_name, normalize_embeddings, truncate_dim, task,
-            on_truncate; precision: "float32", "float16", "binary" or "ubinary".
+            batch_size, on_truncate; precision: "float32" (None), "float16", "binary" or "ubinary".
 
     Returns:
         `pyarrow.FixedSizeListArray` of as many vectors: of float32, or what `precision` says.
@@ -26,30 +28,30 @@ def encode(encoder: "SentenceEncoder | str | os.PathLike[str]", array: Any, **en
     Raises:
         ImportError: without pyarrow.
         InputError: the column is none of strings, or `SentenceEncoder.encode` cannot take one of them. precision is
-            "int8" or "uint8", whose steps would depend on how an engine cuts a column.
+            another, such as "int8", whose steps would depend on how an engine cuts a column.
+        TypeError: options that are none of these.
+        ConfigError, WeightsError, OSError: the model cannot be loaded.
     """
     pyarrow = need("pyarrow", "arrow")
-    if isinstance(array, pyarrow.ChunkedArray):
-        array = array.combine_chunks()
-    if not isinstance(array, pyarrow.Array):
+    precision = check_precision(encode_options.pop("precision", None))
+    check_options("filbert.arrow.encode", encode_options)
+    if not isinstance(array, pyarrow.Array | pyarrow.ChunkedArray):
         raise InputError(f"array: found {type(array).__name__}, expected pyarrow.Array or pyarrow.ChunkedArray")
     if not is_text(array.type):
         raise InputError(f"array: found type {array.type}, expected strings")
-    if not isinstance(encoder, SentenceEncoder):
-        encoder = _load(os.fspath(encoder))
-    precision = encode_options.pop("precision", None) or "float32"
-    if precision in ("int8", "uint8"):
-        raise InputError(f"precision: found {precision!r}, whose steps depend on all vectors of a call")
+    model = encoder if isinstance(encoder, SentenceEncoder) else load_once(SentenceEncoder, os.fspath(encoder))
     narrow = precision == "float16"
     options = {"precision": "float32" if narrow else precision, "show_progress_bar": False, **encode_options}
-    valid = None if array.null_count == 0 else array.is_valid().to_numpy(zero_copy_only=False)
-    vectors = encoder.encode((array if valid is None else array.drop_null()).to_pylist(), **options)
+    texts = array.to_pylist()
+    # Not by the nulls that Arrow counts: those among the values of a dictionary are none of them.
+    valid = np.array([text is not None for text in texts], np.bool_)
+    vectors = model.encode([text for text in texts if text is not None], **options)
     vectors = vectors.astype(np.float16) if narrow else vectors
-    if valid is not None:
+    if not valid.all():
         whole = np.zeros((len(array), vectors.shape[1]), vectors.dtype)
         whole[valid] = vectors
         vectors = whole
-    return as_lists(vectors, valid)
+    return as_lists(vectors, None if valid.all() else valid)
 
 
 def as_lists(vectors: Any, valid: Any = None) -> Any:
@@ -66,8 +68,3 @@ def is_text(type: Any) -> bool:
     if types.is_dictionary(type):
         return is_text(type.value_type)
     return any(test(type) for test in (types.is_string, types.is_large_string, types.is_string_view, types.is_null))
-
-
-@lru_cache(maxsize=4)
-def _load(name: str) -> SentenceEncoder:
-    return SentenceEncoder.from_pretrained(name)

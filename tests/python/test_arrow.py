@@ -1,5 +1,8 @@
 """filbert.arrow.encode: columns of texts to columns of vectors."""
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from bulk_jobs import texts
@@ -48,6 +51,36 @@ def test_nulls_stay_nulls(encoder):
     assert filbert.arrow.encode(encoder, chunked).is_null().to_pylist() == [False, True, True]
 
 
+def test_nulls_among_the_values_of_a_dictionary(encoder):
+    for kind in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view()):
+        values = pyarrow.array(["a", None, "b"], kind)
+        one = pyarrow.DictionaryArray.from_arrays(pyarrow.array([1, 0, None, 2]), values)
+        other = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0, 1]), values.slice(1))
+        found = filbert.arrow.encode(encoder, pyarrow.chunked_array([one, other]))
+        assert found.is_null().to_pylist() == [True, False, True, False, True, False]
+        expected = encoder.encode(["a", "b", "b"])
+        assert found.drop_null().flatten().to_numpy().tobytes() == expected.tobytes()
+
+
+def test_a_name_is_loaded_once(folder, monkeypatch):
+    """By threads that ask at once, and by a name from the folder above too."""
+    loads = []
+    real = SentenceEncoder._load.__func__
+
+    def load(kind, name, **keywords):
+        loads.append(name)
+        return real(kind, name, **keywords)
+
+    monkeypatch.setattr(SentenceEncoder, "_load", classmethod(load))
+    copy = folder.with_name("once")
+    shutil.copytree(folder, copy)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: filbert.arrow.encode(copy, pyarrow.array(["a"])), range(8)))
+    monkeypatch.chdir(copy.parent)
+    filbert.arrow.encode("once", pyarrow.array(["a"]))
+    assert loads == [str(copy)]
+
+
 def test_columns_without_texts(encoder):
     for array in (
         pyarrow.array([], pyarrow.string()),
@@ -82,5 +115,27 @@ def test_what_is_no_column_of_texts(encoder):
     ):
         with pytest.raises(InputError, match=message):
             filbert.arrow.encode(encoder, value)
-    with pytest.raises(InputError, match="precision: found 'int8', whose steps depend on all vectors of a call"):
-        filbert.arrow.encode(encoder, pyarrow.array(["a", "b"]), precision="int8")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"precision": "int8"}, InputError, "precision: found 'int8', whose steps depend on all vectors at once"),
+        ({"precision": "int4"}, InputError, "precision: found 'int4', expected one of float32, float16, binary"),
+        (
+            {"output_value": None},
+            TypeError,
+            r"arrow.encode\(\) got unexpected keyword arguments: output_value;",
+        ),
+        (
+            {"show_progress_bar": True},
+            TypeError,
+            "show_progress_bar; of those of SentenceEncoder.encode it takes",
+        ),
+        ({"truncate_dim": 0}, InputError, "truncate_dim: found 0"),
+    ],
+)
+def test_options_that_are_none(encoder, options, error, message):
+    for values in (["a", "b"], []):
+        with pytest.raises(error, match=message):
+            filbert.arrow.encode(encoder, pyarrow.array(values, pyarrow.string()), **options)

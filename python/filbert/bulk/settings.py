@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..checks import count, integer
+from ..encode_options import check_options, check_precision
 from ..errors import InputError
 from ..optional_packages import need
 
 # Of the parts, which have these names as their endings, too. The first two need pyarrow.
 FORMATS = ("parquet", "arrow", "npy", "jsonl")
-PRECISIONS = ("float32", "float16", "binary", "ubinary")
 ON_ERROR = ("raise", "null")
-# Of SentenceEncoder.encode: those that change vectors, and those that change only how they are computed.
-_MEANING = ("prompt", "prompt_name", "normalize_embeddings", "truncate_dim", "task")
-_RUNNING = ("batch_size", "on_truncate")
 
 
 @dataclass(frozen=True)
@@ -47,24 +44,14 @@ def make_settings(
     options: Mapping[str, Any],
 ) -> Settings:
     """Raises InputError, TypeError for options that a bulk job does not have, and ImportError without pyarrow."""
-    precision = precision or "float32"
-    if precision in ("int8", "uint8"):
-        raise InputError(
-            f"precision: found {precision!r}, whose steps depend on all vectors at once: a job in shards would give "
-            f"each shard others; expected one of {', '.join(PRECISIONS)}"
-        )
+    precision = check_precision(precision)
     for name, value, known in (
         ("format", format, FORMATS),
         ("on_error", on_error, ON_ERROR),
-        ("precision", precision, PRECISIONS),
     ):
         if value not in known:
             raise InputError(f"{name}: found {value!r:.100}, expected one of {', '.join(known)}")
-    if unknown := sorted(options.keys() - {*_MEANING, *_RUNNING}):
-        raise TypeError(
-            f"filbert.bulk.encode() got unexpected keyword arguments: {', '.join(unknown)}; of those of "
-            f"SentenceEncoder.encode it takes {', '.join((*_MEANING, 'precision', *_RUNNING))}"
-        )
+    check_options("filbert.bulk.encode", options)
     if isinstance(keep, str):
         raise InputError(f"keep: found {keep!r:.100}, expected a list of columns")
     kept = tuple(dict.fromkeys([*([] if id is None else [id]), *keep]))
