@@ -9,7 +9,7 @@ import pytest
 from bulk_jobs import contents, texts, write_jsonl, write_lines
 from text_models import sentence_folder
 
-from filbert import ConfigError, InputError, SentenceEncoder, bulk
+from filbert import ConfigError, DeviceError, InputError, SentenceEncoder, bulk
 
 ODD = [
     {"text": "a"},
@@ -116,6 +116,34 @@ def test_an_unknown_column(encoder, tmp_path):
     with pytest.raises(InputError, match=r"a.txt: no column 'n'; it has none, being lines of text$"):
         bulk.encode(encoder, write_lines(tmp_path / "a.txt", 3), tmp_path / "out", format="jsonl", keep=["n"])
     assert not (tmp_path / "out").exists()
+
+
+def test_two_columns_of_one_name(encoder, tmp_path):
+    (tmp_path / "a.csv").write_text("text,n,text,n\nx,1,y,2\n")
+    for column, name in (("text", "text"), ("n", "n")):
+        with pytest.raises(InputError, match=f"a.csv: column '{name}': found 2 of that name, expected one"):
+            bulk.encode(encoder, tmp_path / "a.csv", tmp_path / "out", format="npy", column=column)
+    (tmp_path / "b.csv").write_text("text,n,n\na,1,2\n")
+    assert bulk.encode(encoder, tmp_path / "b.csv", tmp_path / "out", format="npy").rows == 1
+    with pytest.raises(InputError, match=r"b.csv: column 'n': found 2 of that name"):
+        bulk.encode(encoder, tmp_path / "b.csv", tmp_path / "kept", format="jsonl", keep=["n"])
+
+
+@pytest.mark.parametrize("error", [MemoryError, DeviceError, KeyboardInterrupt])
+def test_errors_that_are_of_no_text_end_the_job(encoder, tmp_path, monkeypatch, error):
+    """They would otherwise write a null in the place of every text."""
+    source = write_lines(tmp_path / "a.txt", 20)
+    real = encoder.encode
+
+    def encode(found, **options):
+        if "hello" in "".join(found):
+            raise error("not this text's fault")
+        return real(found, **options)
+
+    monkeypatch.setattr(encoder, "encode", encode)
+    with pytest.raises(error, match="not this text's fault"):
+        bulk.encode(encoder, source, tmp_path / "out", format="npy", on_error="null")
+    assert not (tmp_path / "out" / "part-00000.npy").exists()
 
 
 def test_columns_of_tables(encoder, tmp_path):
@@ -253,6 +281,10 @@ def test_places_that_are_no_folder_for_parts(encoder, tmp_path):
     ):
         with pytest.raises(error, match=message):
             bulk.encode(encoder, source, place, format="npy")
+    (tmp_path / "used" / "_done").mkdir(parents=True)
+    (tmp_path / "used" / "notes").write_text("")
+    with pytest.raises(InputError, match=r"used: holds 'notes' but no _manifest.json"):
+        bulk.encode(encoder, source, tmp_path / "used", format="npy")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".hidden").write_text("")
     assert bulk.encode(encoder, source, tmp_path / "out", format="npy").is_complete
@@ -301,6 +333,7 @@ def test_options_that_are_none(encoder, tmp_path):
         ({"shard": "a/2"}, InputError, "shard: found 'a/2'"),
         ({"convert_to_tensor": True}, TypeError, "unexpected keyword arguments: convert_to_tensor; of those of"),
         ({"format": "npy", "prompt_name": "x"}, InputError, "prompt_name: found 'x'"),
+        ({"model_options": {"dtype": "int8"}}, InputError, "model_options: found dtype beside an encoder"),
         ({"format": "npy", "truncate_dim": 0}, InputError, "truncate_dim: found 0"),
     ):
         with pytest.raises(error, match=message):

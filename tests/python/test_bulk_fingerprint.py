@@ -66,7 +66,9 @@ def test_the_route_of_a_task(tmp_path):
         whole = sentence_folder(tmp_path / task, normalize=False, transformer={"max_seq_length": limit})
         if task == "query":
             save_file(tensors(seed=1), whole / "model.safetensors", {"format": "pt"})
-        shutil.copytree(whole, tmp_path / "model" / names[0], ignore=shutil.ignore_patterns("1_Pooling", "modules.json"))
+        shutil.copytree(
+            whole, tmp_path / "model" / names[0], ignore=shutil.ignore_patterns("1_Pooling", "modules.json")
+        )
         shutil.copytree(whole / "1_Pooling", tmp_path / "model" / names[1])
         structure[task] = names
         types |= {name: f"sentence_transformers.models.{name.split('_')[2]}" for name in names}

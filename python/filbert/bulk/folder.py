@@ -21,8 +21,8 @@ def find_job(folder: str, resume: bool) -> Manifest | None:
         if not resume:
             raise InputError(f"{folder}: holds a job already; resume=True goes on with it, or take another folder")
         return Manifest.read(folder)
-    others = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    if [name for name in others if name != RECORDS]:
+    others = sorted(name for name in os.listdir(folder) if not name.startswith(".") and name != RECORDS)
+    if others:
         raise InputError(f"{folder}: holds {others[0]!r} but no {NAME}; expected a folder that is new or empty")
     return None
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from ..errors import InputError
 from ..progress import Bar
+from ..sentence import SentenceEncoder
 from .fingerprint import Fingerprint
 from .folder import begin, check_same, find_job
 from .local import LocalEngine, Model
@@ -109,6 +110,11 @@ def encode(
     share = read_share(shard)
     if engine not in ENGINES:
         raise InputError(f"engine: found {engine!r:.100}, expected one of {', '.join(ENGINES)}")
+    if model_options and isinstance(model, SentenceEncoder):
+        raise InputError(
+            f"model_options: found {', '.join(model_options)} beside an encoder, which is loaded already; give them "
+            "to SentenceEncoder.from_pretrained, or a name as the model"
+        )
     named = name_sources(sources, input_format)
     folder = os.fspath(output)
     found = find_job(folder, resume)

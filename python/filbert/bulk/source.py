@@ -32,7 +32,7 @@ class Source(Columns, Protocol):
     """A file of rows. Every method raises InputError, with the name of the file, and OSError."""
 
     def check(self) -> None:
-        """Raises InputError for columns that are not there, or are none of texts."""
+        """Raises InputError for columns that are not there, or twice, or are none of texts."""
 
     def cut(self, room: int, every: int) -> Iterator[Piece]:
         """All of it in pieces of `every` rows, the first of `room` rows; the last may have fewer."""
@@ -42,8 +42,11 @@ class Source(Columns, Protocol):
 
 
 def check_columns(path: str, names: Sequence[str], settings: Settings, has_columns: bool) -> None:
-    """Raises InputError for columns that are asked for and not among `names`, which it lists."""
+    """Raises InputError for columns that are asked for and not among `names`, which it lists, or there twice."""
     wanted = [settings.column, *settings.kept] if has_columns else settings.kept
+    for name in wanted:
+        if names.count(name) > 1:
+            raise InputError(f"{path}: column {name!r}: found {names.count(name)} of that name, expected one")
     missing = [name for name in wanted if name not in names]
     if not missing or (has_columns and not names):
         return
