@@ -1,8 +1,12 @@
 """What bulk jobs refuse: rows, files, folders and options; each error says which, and what was expected."""
 
+import errno
+import io
+import json
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,9 +192,57 @@ def test_csv_with_a_million_columns(encoder, tmp_path):
 
 
 def test_csv_with_a_quote_that_is_never_closed(encoder, tmp_path):
-    (tmp_path / "a.csv").write_text('text\n"' + "a" * (17 << 20))
-    with pytest.raises(InputError, match=r"a.csv: line \d+: field larger than field limit"):
+    (tmp_path / "a.csv").write_text('text\nb\nc\n"' + "a\n" * (9 << 20))
+    for on_error in ("raise", "null"):
+        with pytest.raises(InputError, match=r"a.csv: line 4: field larger than field limit .* a quote that is never"):
+            bulk.encode(encoder, tmp_path / "a.csv", tmp_path / "out", format="npy", on_error=on_error)
+
+
+def test_csv_that_cannot_be_read(encoder, tmp_path, monkeypatch):
+    """One record; the lines after it are read, wherever the file is cut."""
+    data = b'text,n\na,1\n"b\nb",2\nc\rc,3\nd,4\n'
+    (tmp_path / "a.csv").write_bytes(data)
+    for rows in (1, 2, 100):
+        with pytest.raises(InputError, match=r"a.csv: row 2 \(from 0\): new-line character seen in unquoted field"):
+            bulk.encode(encoder, tmp_path / "a.csv", tmp_path / f"raise {rows}", format="npy", shard_rows=rows)
+        options = {"format": "jsonl", "keep": ["n"], "shard_rows": rows, "on_error": "null"}
+        manifest = bulk.encode(encoder, tmp_path / "a.csv", tmp_path / f"null {rows}", **options)
+        assert (manifest.rows, manifest.bad) == (4, {"unreadable": 1})
+        lines = [json.loads(line) for part in manifest.parts for line in Path(part).read_text().splitlines()]
+        assert [line["n"] for line in lines] == ["1", "2", None, "4"]
+        assert [line["embedding"] is None for line in lines] == [False, False, True, False]
+    (tmp_path / "a.csv").write_bytes(b"text\rn\na,1\n")
+    with pytest.raises(InputError, match=r"a.csv: line 1: expected names of columns: new-line character"):
         bulk.encode(encoder, tmp_path / "a.csv", tmp_path / "out", format="npy")
+
+
+def test_errors_of_standard_input_name_it(encoder, tmp_path, monkeypatch):
+    class Broken(io.RawIOBase):
+        """Two rows, and then a disk that fails."""
+
+        def readinto(self, buffer):
+            if self.readable() and not hasattr(self, "given"):
+                self.given = data
+                buffer[: len(data)] = data
+                return len(data)
+            raise OSError(errno.EIO, "Input/output error")
+
+        def readable(self):
+            return True
+
+    for data, error, message in (
+        (b"text\rn\na,1\n", InputError, "^standard input: line 1: expected names"),
+        (b'text\na\n"' + b"a" * (17 << 20), InputError, "^standard input: line 3: field larger than"),
+        (b"body\na\n", InputError, "^standard input: no column 'text'; it has body"),
+        (b"text\na\n\xff\n", InputError, r"^standard input: row 1 \(from 0\): the text is not UTF-8"),
+    ):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        with pytest.raises(error, match=message):
+            bulk.encode(encoder, "-", tmp_path / f"out {len(data)}", input_format="csv", format="npy")
+    data = b"text\na\nb\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(Broken())))
+    with pytest.raises(OSError, match=r"Input/output error: 'standard input'"):
+        bulk.encode(encoder, "-", tmp_path / "broken", input_format="csv", format="npy")
 
 
 def test_another_job_in_the_folder(folder, encoder, tmp_path):

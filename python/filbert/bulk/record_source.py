@@ -53,12 +53,9 @@ class RecordFile:
 
     @contextmanager
     def _lines(self, begin: int = 0, end: int | None = None) -> Iterator[Lines]:
-        with open(self.path, "rb") as file:
+        with _named(self.path), open(self.path, "rb") as file:
             file.seek(begin)
-            try:
-                yield Lines(file, begin, end)
-            except InputError as error:
-                raise InputError(f"{self.path}: {error}") from None
+            yield Lines(file, begin, end)
 
 
 class RecordStream:
@@ -69,17 +66,32 @@ class RecordStream:
         self._format, self._settings = format, settings
         self._lines = Lines(file)
         self._records = format.records(self._lines)
-        self._names, self._sample = _begin(format, self._records)
+        with _named(name):
+            self._names, self._sample = _begin(format, self._records)
 
     def check(self) -> None:
         check_columns(self.path, self._names, self._settings, self._format.has_columns)
 
     def read(self) -> Iterator[Rows]:
         records = itertools.chain(self._sample, self._records)
-        yield from _rows(self.path, self._format, self._names, records, self._lines, 0, self._settings)
+        with _named(self.path):
+            yield from _rows(self.path, self._format, self._names, records, self._lines, 0, self._settings)
 
     def samples(self, name: str) -> list[Any]:
         return _values(self._format, self._names, self._sample, name)
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Errors name the source, those of the system too, which do not where a file is open already."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror or str(error), path) from None
 
 
 def _begin(format: Format, records: Iterator[Any]) -> tuple[list[str], list[Any]]:

@@ -76,7 +76,11 @@ class JsonLines:
 
 
 class Csv:
-    """Fields between commas or tabs, as RFC 4180 has them, under a line of names; empty lines are none."""
+    """Fields between commas or tabs, as RFC 4180 has them, under a line of names; empty lines are none.
+
+    A record that `csv` cannot read, such as one with a lone carriage return, is its error, and the next line begins
+    another. A quote that is never closed has no such next line: it ends everything.
+    """
 
     has_header = True
     has_columns = True
@@ -84,22 +88,40 @@ class Csv:
     def __init__(self, delimiter: str = ",") -> None:
         self._delimiter = delimiter
 
-    def records(self, lines: Iterator[bytes]) -> Iterator[list[str]]:
+    def records(self, lines: Iterator[bytes]) -> Iterator[list[str] | csv.Error]:
         allow_documents()
         reader = csv.reader(map(_decode, lines), delimiter=self._delimiter)
-        try:
-            yield from filter(None, reader)
-        except csv.Error as error:
-            raise InputError(f"line {reader.line_num}: {error}") from None
+        while True:
+            # Of the file, since planning reads all of it from its beginning, and comes here first.
+            line = reader.line_num + 1
+            try:
+                record = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                if "field limit" in str(error):
+                    raise InputError(
+                        f"line {line}: {error}, in the record that begins there, as after a quote that is never closed"
+                    ) from None
+                # Without its advice on Python's open().
+                yield csv.Error(str(error).partition(" - ")[0])
+            else:
+                if record:
+                    yield record
 
-    def names(self, records: Sequence[list[str]]) -> list[str]:
-        return records[0] if records else []
+    def names(self, records: Sequence[list[str] | csv.Error]) -> list[str]:
+        first = records[0] if records else []
+        if isinstance(first, csv.Error):
+            raise InputError(f"line 1: expected names of columns: {first}")
+        return first
 
     def find(self, names: Sequence[str], wanted: Sequence[str]) -> Sequence[int]:
         return [len(names), *(list(names).index(name) for name in wanted)]
 
-    def row(self, record: list[str], wanted: Sequence[Any]) -> Row:
+    def row(self, record: list[str] | csv.Error, wanted: Sequence[Any]) -> Row:
         expected, column, *kept = wanted
+        if isinstance(record, csv.Error):
+            return Row(None, [None] * len(kept), str(record))
         if len(record) != expected:
             return Row(None, [None] * len(kept), f"found {len(record)} fields, expected {expected}")
         return _checked(record[column], [record[index] for index in kept])
