@@ -28,5 +28,7 @@ def batches(lengths: Sequence[int], batch_size: int | None = None) -> Iterator[l
 
 def packed(rows: Sequence[Sequence[int] | Integers]) -> tuple[Integers, Integers]:
     """Ids [tokens] and cu_seqlens [sequences + 1] of sequences, as `EncoderModel.embed` takes them."""
+    if len(rows) == 1:
+        return np.array(rows[0], np.int64), np.array([0, len(rows[0])], np.int64)
     bounds = np.cumsum([0, *map(len, rows)], dtype=np.int64)
     return np.fromiter(itertools.chain.from_iterable(rows), np.int64, bounds[-1]), bounds

@@ -1,7 +1,5 @@
 """Calls of the `tokenizers` package: encodings of texts that were checked, whole or cut."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tokenizers import Encoding as Tokens
@@ -64,19 +62,27 @@ class TextEncoder:
         Raises InputError.
         """
         backend = self._backend
-        with _CALLS, _as_input_errors():
-            if cut is not None and cut.limit <= MOST_TOKENS:
-                is_pair = any(_is_pair(item, is_split_into_words) for item in inputs)
-                backend = self._cutting(cut, add_special_tokens, is_pair)
-                # Offsets count from the beginning of a text, which shortening from the left would move.
-                is_moved = details and cut.side == "left"
-                if cut.stride is None and not is_split_into_words and not is_moved:
-                    inputs = self._truncation.shorten(inputs, cut.strategy, cut.limit, cut.side)
-            encode = backend.encode_batch if details else backend.encode_batch_fast
-            found: list[Tokens] = encode(
-                inputs, add_special_tokens=add_special_tokens, is_pretokenized=is_split_into_words
-            )
-        return found
+        try:
+            with _CALLS:
+                if cut is not None and cut.limit <= MOST_TOKENS:
+                    is_pair = any(_is_pair(item, is_split_into_words) for item in inputs)
+                    backend = self._cutting(cut, add_special_tokens, is_pair)
+                    # Offsets count from the beginning of a text, which shortening from the left would move.
+                    is_moved = details and cut.side == "left"
+                    if cut.stride is None and not is_split_into_words and not is_moved:
+                        inputs = self._truncation.shorten(inputs, cut.strategy, cut.limit, cut.side)
+                encode = backend.encode_batch if details else backend.encode_batch_fast
+                found: list[Tokens] = encode(
+                    inputs, add_special_tokens=add_special_tokens, is_pretokenized=is_split_into_words
+                )
+                return found
+        except (InputError, MemoryError):
+            raise
+        except BaseException as error:
+            # The package raises bare exceptions, and panics outside of Exception.
+            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+                raise InputError(str(error)) from None
+            raise
 
     def _cutting(self, cut: Cut, add_special_tokens: bool, is_pair: bool) -> Backend:
         added = self.special_tokens(is_pair) if add_special_tokens else 0
@@ -92,16 +98,3 @@ def _is_pair(item: Any, is_split_into_words: bool) -> bool:
     if is_split_into_words:
         return len(item) > 0 and not isinstance(item[0], str)
     return not isinstance(item, str)
-
-
-@contextlib.contextmanager
-def _as_input_errors() -> Iterator[None]:
-    """What the `tokenizers` package raises as InputError: bare exceptions, and panics outside of Exception."""
-    try:
-        yield
-    except BaseException as error:
-        if isinstance(error, InputError | MemoryError):
-            raise
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise InputError(str(error)) from None
-        raise

@@ -141,7 +141,9 @@ class Chain:
 
     def _rows(self, texts: list[str | Pair], numbers: list[int], asked: Asked) -> list[_Row]:
         limit = self.tokenizer.model_max_length
-        some = [_prefixed(asked.prompt, texts[index]) for index in numbers]
+        some = [texts[index] for index in numbers]
+        if asked.prompt:
+            some = [_prefixed(asked.prompt, text) for text in some]
         if all(isinstance(text, str) for text in some):
             ids, cut = self.tokenizer.truncated(cast(list[str], some), limit, self.pooling is not None)
             rows = [_Row(row) for row in ids]
@@ -164,7 +166,7 @@ class Chain:
     def _packed(self, indices: list[int], rows: list[_Row]) -> tuple[Integers, Integers, Integers | None]:
         """Their ids, where those of each begin and end, and their types if any has some."""
         ids, bounds = packed([row.ids for row in rows])
-        if len(ids) and ids.max() >= self.model.vocabulary:
+        if len(ids) and (max(rows[0].ids) if len(rows) == 1 else ids.max()) >= self.model.vocabulary:
             raise self.tokenizer.beyond(self.model.vocabulary, "text", indices, [row.ids for row in rows])
         if not self._has_types or all(row.types is None for row in rows):
             return ids, bounds, None

@@ -227,9 +227,10 @@ class SentenceEncoder(Referable, SentenceHabits):
         single = not is_batch
         optional_count("batch_size", batch_size)
         truncate_dim = optional_count("truncate_dim", truncate_dim)
-        for name, value, choices in (("output_value", output_value, _OUTPUTS), ("on_truncate", on_truncate, CHOICES)):
-            if value not in choices:
-                raise InputError(f"{name}: found {value!r:.100}, expected one of {choices}")
+        if output_value not in _OUTPUTS:
+            raise InputError(f"output_value: found {output_value!r:.100}, expected one of {_OUTPUTS}")
+        if on_truncate not in CHOICES:
+            raise InputError(f"on_truncate: found {on_truncate!r:.100}, expected one of {CHOICES}")
         if device is not None:
             self._move(device)
         asked = Asked(
@@ -240,17 +241,21 @@ class SentenceEncoder(Referable, SentenceHabits):
         tensors = convert_to_tensor or not convert_to_numpy
         if output_value != "sentence_embedding":
             encoded = chain.tokens(texts, asked, return_offsets_mapping)
-            self._tell(chain, asked, len(texts))
+            if asked.cut:
+                self._tell(chain, asked, len(texts))
             if output_value is None:
                 return everything(encoded, dimension, single, return_offsets_mapping, tensors)
             return token_vectors(encoded, single, return_offsets_mapping, tensors)
         scale = bool(normalize_embeddings)
         vectors = chain.vectors(texts, asked, scale and dimension is None)
-        self._tell(chain, asked, len(texts))
+        if asked.cut:
+            self._tell(chain, asked, len(texts))
         if dimension is not None:
             vectors = np.ascontiguousarray(vectors[:, :dimension])
             vectors = normalize(vectors) if scale else vectors
-        result: Any = quantize(vectors, "float32" if precision is None else precision, ranges)
+        result: Any = vectors
+        if precision not in (None, "float32"):
+            result = quantize(vectors, str(precision), ranges)
         if tensors:
             import torch
 
@@ -429,7 +434,7 @@ class SentenceEncoder(Referable, SentenceHabits):
         return chain
 
     def _tell(self, chain: Chain, asked: Asked, texts: int) -> None:
-        if asked.cut and asked.on_truncate == "warn":
+        if asked.on_truncate == "warn":
             self._cuts.tell(len(asked.cut), texts, chain.tokenizer.model_max_length)
 
     def _move(self, device: Any) -> None:

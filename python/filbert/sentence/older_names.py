@@ -14,7 +14,7 @@ def older_names(**names: str) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def call(*args: Any, **keywords: Any) -> Any:
-            for older, name in names.items():
+            for older, name in names.items() if keywords else ():
                 if older in keywords and name in keywords:
                     raise TypeError(f"{function.__name__}() got both {name!r} and {older!r}, its older name")
                 if older in keywords:
