@@ -35,14 +35,14 @@ class TextEncoder:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._truncation = Truncation(backend)
+        self._added = [backend.num_special_tokens_to_add(is_pair) for is_pair in (False, True)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TextEncoder, (self._backend,)
 
     def special_tokens(self, is_pair: bool) -> int:
         """How many special tokens a text, or a pair, gets."""
-        count: int = self._backend.num_special_tokens_to_add(is_pair)
-        return count
+        return self._added[is_pair]
 
     def encode(
         self,
