@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .commands import distill, encode, train
-from .commands.arguments import add_json, add_machine, add_model, add_results, add_texts, positive
+from .commands.arguments import add_json, add_machine, add_model, add_results, add_texts, loading, positive
 from .errors import FilbertError
 
 
@@ -146,13 +146,7 @@ def _rerank(options: argparse.Namespace) -> None:
     from .sentence import CrossEncoder
 
     def load() -> CrossEncoder:
-        return CrossEncoder.from_pretrained(
-            options.model,
-            device=options.device,
-            num_threads=options.threads,
-            revision=options.revision,
-            local_files_only=options.offline,
-        )
+        return CrossEncoder.from_pretrained(options.model, **loading(options))
 
     rerank_file(load, options.query, options.file, options.output, options.top_k)
 
@@ -166,11 +160,10 @@ def _classify(options: argparse.Namespace) -> None:
     from .text_classifier import TextClassifier
 
     def load() -> Pipeline | TextClassifier:
-        where = {"revision": options.revision, "local_files_only": options.offline}
-        machine = {"device": options.device, "num_threads": options.threads}
-        if is_classifier(Source(options.model, **where)):
-            return TextClassifier.from_pretrained(options.model, **machine, **where)
-        return pipeline("text-classification", options.model, **machine, **where)
+        source = Source(options.model, revision=options.revision, local_files_only=options.offline)
+        if is_classifier(source):
+            return TextClassifier.from_pretrained(options.model, **loading(options))
+        return pipeline("text-classification", options.model, **loading(options))
 
     classify_file(load, options.file, options.output, options.top_k)
 
@@ -181,10 +174,7 @@ def _verify(options: argparse.Namespace) -> int:
     is_within = run(
         options.model,
         json_place=options.json,
-        device=options.device,
-        num_threads=options.threads,
-        revision=options.revision,
-        local_files_only=options.offline,
+        **loading(options),
     )
     return 0 if is_within else 1
 
@@ -199,10 +189,7 @@ def _bench(options: argparse.Namespace) -> None:
         length=options.length,
         seconds=options.seconds,
         json_place=options.json,
-        device=options.device,
-        num_threads=options.threads,
-        revision=options.revision,
-        local_files_only=options.offline,
+        **loading(options),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 if TYPE_CHECKING:
+    from .encoder import EncoderModel
     from .tokenization import Tokenizer
 
 # Models that were loaded once and are kept.
@@ -76,6 +77,23 @@ class Referable:
         memo[id(self)] = twin
         twin.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
         return twin
+
+
+class LoadedByName(Referable):
+    """What `from_pretrained` makes of one model and one tokenizer."""
+
+    model: "EncoderModel"
+    tokenizer: "Tokenizer"
+
+    @classmethod
+    def _load(cls, name: str, **keywords: Any) -> Any:
+        return cls.from_pretrained(name, **keywords)  # type: ignore[attr-defined]
+
+    def _tokenizers(self) -> dict[str, "Tokenizer"]:
+        return {"": self.tokenizer}
+
+    def _now(self) -> dict[str, Any]:
+        return {"device": self.model.device, "dtype": self.model.dtype}
 
 
 def load_once(kind: type[Referable], name: str, **keywords: Any) -> Any:

@@ -1,6 +1,7 @@
 """Arguments that commands have in common."""
 
 import argparse
+from typing import Any
 
 from ..atomic import STANDARD_OUTPUT
 
@@ -33,6 +34,16 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     """What it runs on."""
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or auto (default: %(default)s)")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: all cores this process may use")
+
+
+def loading(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_model` and `add_machine` say, as keywords of `from_pretrained`."""
+    return {
+        "device": options.device,
+        "num_threads": options.threads,
+        "revision": options.revision,
+        "local_files_only": options.offline,
+    }
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

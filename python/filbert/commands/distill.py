@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from .arguments import add_machine, add_model, positive
+from .arguments import add_machine, add_model, loading, positive
 
 
 def add(commands: Any) -> None:
@@ -30,11 +30,8 @@ def run(options: argparse.Namespace) -> None:
         options.model,
         options.output,
         dims=options.dims,
-        device=options.device,
-        num_threads=options.threads,
         dtype=options.dtype,
-        revision=options.revision,
-        local_files_only=options.offline,
+        **loading(options),
     )
     print(
         f"{options.output}: {encoder.model.vocabulary} tokens with vectors of {encoder.get_embedding_dimension()} "

@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from ..errors import FilbertError, InputError
-from .arguments import add_machine, add_model, place, positive
+from .arguments import add_machine, add_model, loading, place, positive
 
 _DESCRIPTION = """\
 Sentence vectors of texts.
@@ -134,13 +134,7 @@ def _run_bulk(options: argparse.Namespace, bulk: dict[str, Any]) -> None:
 
 
 def _loading(options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "device": options.device,
-        "num_threads": options.threads,
-        "dtype": options.dtype,
-        "revision": options.revision,
-        "local_files_only": options.offline,
-    }
+    return {**loading(options), "dtype": options.dtype}
 
 
 def _encoding(options: argparse.Namespace) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FilbertError, InputError
-from .arguments import add_machine, positive_number
+from .arguments import add_machine, loading, positive_number
 
 if TYPE_CHECKING:
     from ..labels import Label
@@ -54,10 +54,7 @@ def run(options: argparse.Namespace) -> None:
     classifier = TextClassifier(
         options.model,
         C=options.c,
-        device=options.device,
-        num_threads=options.threads,
-        revision=options.revision,
-        local_files_only=options.offline,
+        **loading(options),
     )
     try:
         classifier.fit(texts, labels)

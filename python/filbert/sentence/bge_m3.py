@@ -11,7 +11,7 @@ from ..checks import optional_count
 from ..encoder import EncoderModel
 from ..errors import InputError, WeightsError
 from ..hub import Source
-from ..pickling import Referable
+from ..pickling import LoadedByName
 from ..progress import Bar
 from ..texts import as_texts
 from ..tokenization import Tokenizer
@@ -30,7 +30,7 @@ _NO_WORDS = ("cls_token", "eos_token", "pad_token", "unk_token")
 _OUTPUTS = ("dense_vecs", "lexical_weights", "colbert_vecs")
 
 
-class BGEM3Encoder(Referable):
+class BGEM3Encoder(LoadedByName):
     """Text to a vector, to weights of its words, and to a vector for each token. Many threads may call one.
 
     model, tokenizer: the encoder and its tokenizer.
@@ -93,16 +93,6 @@ class BGEM3Encoder(Referable):
         encoder = cls(model, tokenizer, sparse, colbert)
         encoder._refer_to(source.name, {**hub, **running, "revision": source.revision})
         return encoder
-
-    @classmethod
-    def _load(cls, name: str, **keywords: Any) -> Any:
-        return cls.from_pretrained(name, **keywords)
-
-    def _tokenizers(self) -> dict[str, Tokenizer]:
-        return {"": self.tokenizer}
-
-    def _now(self) -> dict[str, Any]:
-        return {"device": self.model.device, "dtype": self.model.dtype}
 
     def encode(
         self,

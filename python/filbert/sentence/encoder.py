@@ -24,11 +24,10 @@ from .loading import load_chains
 from .modules import SIMILARITIES, read_modules
 from .older_names import older_names
 from .token_values import everything, token_vectors
-from .transformer import choose_prompt, meaningful
+from .transformer import choose_prompt, meaningful, prompt_for
 from .vectors import Floats, normalize, quantize, similarity, similarity_pairwise
 
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
 class SentenceEncoder(Referable, SentenceHabits):
@@ -263,14 +262,18 @@ class SentenceEncoder(Referable, SentenceHabits):
             result = result if convert_to_tensor or single else list(result)
         return result[0] if single else result
 
-    def encode_query(self, inputs: Any = None, *args: Any, **options: Any) -> Any:
+    def encode_query(
+        self, inputs: Any = None, prompt_name: str | None = None, prompt: str | None = None, *args: Any, **options: Any
+    ) -> Any:
         """`encode` for texts that are asked, with the prompt "query" unless another is given, and the task "query"."""
-        return self._encode_for("query", ("query",), inputs, args, options)
+        return self._encode_for("query", inputs, prompt_name, prompt, args, options)
 
-    def encode_document(self, inputs: Any = None, *args: Any, **options: Any) -> Any:
+    def encode_document(
+        self, inputs: Any = None, prompt_name: str | None = None, prompt: str | None = None, *args: Any, **options: Any
+    ) -> Any:
         """`encode` for texts that are searched, with the first prompt there is of "document", "passage" and "corpus"
         unless another is given, and the task "document"."""
-        return self._encode_for("document", _DOCUMENT_PROMPTS, inputs, args, options)
+        return self._encode_for("document", inputs, prompt_name, prompt, args, options)
 
     for method in (encode_query, encode_document):
         method.__signature__ = inspect.signature(encode)  # type: ignore[attr-defined]
@@ -444,13 +447,15 @@ class SentenceEncoder(Referable, SentenceHabits):
             self.to(device=device)
 
     def _encode_for(
-        self, task: str, prompts: tuple[str, ...], inputs: Any, args: tuple[Any, ...], options: dict[str, Any]
+        self,
+        task: str,
+        inputs: Any,
+        prompt_name: str | None,
+        prompt: str | None,
+        args: tuple[Any, ...],
+        options: dict[str, Any],
     ) -> Any:
-        given = (*args[:2], *(options.get(name) for name in ("prompt_name", "prompt")))
-        if all(value is None for value in given):
-            name = next((name for name in prompts if name in self.prompts), None)
-            args = (name, *args[1:]) if args else args
-            options = options if args else {**options, "prompt_name": name}
-        if inputs is not None:
-            args = (inputs, *args)
-        return self.encode(*args, **{"task": task, **options})
+        name, options = prompt_for(task, self.prompts, prompt_name, prompt), {"task": task, **options}
+        if inputs is None:  # given by an older name
+            return self.encode(prompt_name=name, prompt=prompt, **options)
+        return self.encode(inputs, name, prompt, *args, **options)

@@ -12,7 +12,7 @@ from ..checks import count, optional_count
 from ..encoder import EncoderModel
 from ..errors import InputError
 from ..hub import Source
-from ..pickling import Referable
+from ..pickling import LoadedByName
 from ..progress import Bar
 from ..texts import as_texts
 from ..tokenization import Tokenizer
@@ -22,11 +22,11 @@ from .maxsim import SCORES, pair_scores, scores
 from .multi_vector_modules import read_multi_vector
 from .multi_vector_settings import MultiVectorModules, normalized
 from .multi_vector_tokens import TASKS, MultiVectorTokens, Row
-from .transformer import choose_prompt
+from .transformer import choose_prompt, prompt_for
 from .vectors import Floats, normalize
 
 
-class MultiVectorEncoder(Referable):
+class MultiVectorEncoder(LoadedByName):
     """Text to a vector for each token, for scores of late interaction (ColBERT). Many threads may call one.
 
     model, tokenizer: the encoder and its tokenizer. prompts, default_prompt_name: texts put before every input.
@@ -97,16 +97,6 @@ class MultiVectorEncoder(Referable):
         encoder = cls(model, tokenizer, modules)
         encoder._refer_to(source.name, {**hub, **running, "revision": source.revision})
         return encoder
-
-    @classmethod
-    def _load(cls, name: str, **keywords: Any) -> Any:
-        return cls.from_pretrained(name, **keywords)
-
-    def _tokenizers(self) -> dict[str, Tokenizer]:
-        return {"": self.tokenizer}
-
-    def _now(self) -> dict[str, Any]:
-        return {"device": self.model.device, "dtype": self.model.dtype}
 
     def encode(
         self,
@@ -179,7 +169,7 @@ class MultiVectorEncoder(Referable):
 
         A query is filled up with mask tokens if the model does that, and they have vectors, too.
         """
-        name = "query" if prompt is None and prompt_name is None and "query" in self.prompts else prompt_name
+        name = prompt_for("query", self.prompts, prompt_name, prompt)
         return self.encode(inputs, name, prompt, batch_size, show_progress_bar, task="query", **options)
 
     def encode_document(
@@ -195,9 +185,8 @@ class MultiVectorEncoder(Referable):
 
         Without a prompt it takes the first that there is of "document", "passage" and "corpus".
         """
-        if prompt is None and prompt_name is None:
-            prompt_name = next((name for name in ("document", "passage", "corpus") if name in self.prompts), None)
-        return self.encode(inputs, prompt_name, prompt, batch_size, show_progress_bar, task="document", **options)
+        name = prompt_for("document", self.prompts, prompt_name, prompt)
+        return self.encode(inputs, name, prompt, batch_size, show_progress_bar, task="document", **options)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Floats:
         """Scores [n, m] of n queries against m documents, by `similarity_fn_name`.

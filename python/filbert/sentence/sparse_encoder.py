@@ -21,8 +21,7 @@ from .modules import SIMILARITIES
 from .sparse import Floats, SparseVector, SparseVectors, as_tensors, as_vectors
 from .sparse_modules import read_sparse_modules
 from .sparse_routes import load_routes
-
-_TASKS = {"query": ("query",), "document": ("document", "passage", "corpus")}  # the prompts of each, by preference
+from .transformer import prompt_for
 
 
 class SparseEncoder(Referable):
@@ -165,7 +164,7 @@ class SparseEncoder(Referable):
         **named: Any,
     ) -> Any:
         """As `encode`, of texts that are looked for: the prompt "query", and that route of a Router."""
-        name = self._prompt_of("query", prompt_name, prompt)
+        name = prompt_for("query", self.prompts, prompt_name, prompt)
         return self.encode(inputs, name, prompt, *others, **named, task="query")
 
     def encode_document(
@@ -177,7 +176,7 @@ class SparseEncoder(Referable):
         **named: Any,
     ) -> Any:
         """As `encode`, of texts to find: the prompt "document", "passage" or "corpus", and that route."""
-        name = self._prompt_of("document", prompt_name, prompt)
+        name = prompt_for("document", self.prompts, prompt_name, prompt)
         return self.encode(inputs, name, prompt, *others, **named, task="document")
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Floats:
@@ -286,11 +285,6 @@ class SparseEncoder(Referable):
 
     def _models(self) -> list[ForMaskedLM]:
         return [route.model for route in self._routes.values() if route.model is not None]
-
-    def _prompt_of(self, task: str, prompt_name: str | None, prompt: str | None) -> str | None:
-        if prompt_name is not None or prompt is not None:
-            return prompt_name
-        return next((name for name in _TASKS[task] if name in self.prompts), None)
 
     def _prompt(self, prompt: str | None, name: str | None) -> str:
         if prompt is None and name is not None:

@@ -23,6 +23,8 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "query_expansion": (None,),
     "tokenizer_name_or_path": (None,),
 }
+# The prompts of a task, by preference.
+_PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
 # Keywords for the three parts of the Transformer module, with the names of sentence-transformers before version 6.
 _KEYWORDS = {"model_kwargs": "model_args", "processor_kwargs": "tokenizer_args", "config_kwargs": "config_args"}
 # Keywords of those that change nothing here: where files are found is the caller's to say, and what a model computes
@@ -141,6 +143,13 @@ def choose_prompt(
     if name not in prompts:
         raise InputError(f"prompt_name: found {name!r}, the model has {', '.join(prompts) or 'no prompts'}")
     return prompts[name]
+
+
+def prompt_for(task: str, prompts: Mapping[str, str], prompt_name: str | None, prompt: str | None) -> str | None:
+    """The name of the prompt of a task, "query" or "document", unless a call asks for one; None if there is none."""
+    if prompt_name is not None or prompt is not None:
+        return prompt_name
+    return next((name for name in _PROMPTS[task] if name in prompts), None)
 
 
 def meaningful(keywords: Mapping[str, Any] | None, keep: tuple[str, ...] = ()) -> dict[str, Any]:
