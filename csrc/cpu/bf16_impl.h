@@ -55,13 +55,10 @@ struct WidenedBf16 {
   };
   using Word = std::uint32_t;
   using Cell = std::uint32_t;
-  using Sum = Vec;
   static Pair widen(Words words) { return {even_bf16(words), odd_bf16(words)}; }
-  static Sum zero() { return set(0.0f); }
   static Pair column(const Cell* b) { return widen(load_words(b)); }
   static Pair broadcast(Word a) { return widen(set_words(a)); }
-  static Sum dot(Pair a, Pair b, Sum sum) { return fma(a.odd, b.odd, fma(a.even, b.even, sum)); }
-  static Vec bits(Sum sum) { return sum; }
+  static Vec dot(Pair a, Pair b, Vec sum) { return fma(a.odd, b.odd, fma(a.even, b.even, sum)); }
   static std::size_t block(std::size_t words) { return words; }
 };
 

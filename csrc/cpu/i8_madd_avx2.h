@@ -9,16 +9,14 @@ namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
 struct I8 : WidenedI8 {
-  struct Sum {
-    __m256i v;
-  };
-  static Sum zero() { return {_mm256_setzero_si256()}; }
-  static Sum column(const Cell* b) {
+  static Words column(const Cell* b) {
     return {_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b)))};
   }
-  static Sum broadcast(Word a) { return {_mm256_set1_epi32(static_cast<int>(a))}; }
-  static Sum dot(Sum a, Sum b, Sum sum) { return {_mm256_add_epi32(sum.v, _mm256_madd_epi16(a.v, b.v))}; }
-  static Vec bits(Sum sum) { return {_mm256_castsi256_ps(sum.v)}; }
+  static Words broadcast(Word a) { return {_mm256_set1_epi32(static_cast<int>(a))}; }
+  static Vec dot(Words a, Words b, Vec sum) {
+    const __m256i products = _mm256_madd_epi16(a.v, b.v);
+    return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sum.v), products))};
+  }
   static void store_integers(Integer* out, Vec a) {
     const __m256i wide = _mm256_cvtps_epi32(a.v);
     const __m128i low = _mm256_castsi256_si128(wide);

@@ -9,20 +9,16 @@ namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
 struct I8 : WidenedI8 {
-  struct Sum {
-    int32x4_t v;
-  };
   struct Pairs {
     int16x8_t v;
   };
-  static Sum zero() { return {vdupq_n_s32(0)}; }
   static Pairs column(const Cell* b) { return {vmovl_s8(vreinterpret_s8_u16(vld1_u16(b)))}; }
   static Pairs broadcast(Word a) { return {vreinterpretq_s16_u32(vdupq_n_u32(a))}; }
-  static Sum dot(Pairs a, Pairs b, Sum sum) {
+  static Vec dot(Pairs a, Pairs b, Vec sum) {
     const int32x4_t low = vmull_s16(vget_low_s16(a.v), vget_low_s16(b.v));
-    return {vaddq_s32(sum.v, vpaddq_s32(low, vmull_high_s16(a.v, b.v)))};
+    const int32x4_t products = vpaddq_s32(low, vmull_high_s16(a.v, b.v));
+    return {vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(sum.v), products))};
   }
-  static Vec bits(Sum sum) { return {vreinterpretq_f32_s32(sum.v)}; }
   static void store_integers(Integer* out, Vec a) { vst1_s16(out, vqmovn_s32(vcvtnq_s32_f32(a.v))); }
 };
 

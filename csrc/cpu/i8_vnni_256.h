@@ -9,14 +9,11 @@ namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
 struct I8 : ByteI8 {
-  struct Sum {
-    __m256i v;
-  };
-  static Sum zero() { return {_mm256_setzero_si256()}; }
-  static Sum column(const Cell* b) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(b))}; }
-  static Sum broadcast(Word a) { return {_mm256_set1_epi32(static_cast<int>(a))}; }
-  static Sum dot(Sum a, Sum b, Sum sum) { return {_mm256_dpbusd_avx_epi32(sum.v, a.v, b.v)}; }
-  static Vec bits(Sum sum) { return {_mm256_castsi256_ps(sum.v)}; }
+  static Words column(const Cell* b) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(b))}; }
+  static Words broadcast(Word a) { return {_mm256_set1_epi32(static_cast<int>(a))}; }
+  static Vec dot(Words a, Words b, Vec sum) {
+    return {_mm256_castsi256_ps(_mm256_dpbusd_avx_epi32(_mm256_castps_si256(sum.v), a.v, b.v))};
+  }
   static void store_integers(Integer* out, Vec a) {
     const __m256i wide = _mm256_cvtps_epi32(a.v);
     const __m128i half = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));

@@ -17,14 +17,11 @@ struct I8Operand : ByteI8 {
 
 #if defined(__AVX512VNNI__)
 struct I8 : I8Operand {
-  struct Sum {
-    __m512i v;
-  };
-  static Sum zero() { return {_mm512_setzero_si512()}; }
-  static Sum column(const Cell* b) { return {_mm512_loadu_si512(b)}; }
-  static Sum broadcast(Word a) { return {_mm512_set1_epi32(static_cast<int>(a))}; }
-  static Sum dot(Sum a, Sum b, Sum sum) { return {_mm512_dpbusd_epi32(sum.v, a.v, b.v)}; }
-  static Vec bits(Sum sum) { return {_mm512_castsi512_ps(sum.v)}; }
+  static Words column(const Cell* b) { return {_mm512_loadu_si512(b)}; }
+  static Words broadcast(Word a) { return {_mm512_set1_epi32(static_cast<int>(a))}; }
+  static Vec dot(Words a, Words b, Vec sum) {
+    return {_mm512_castsi512_ps(_mm512_dpbusd_epi32(_mm512_castps_si512(sum.v), a.v, b.v))};
+  }
 };
 #endif
 

@@ -29,12 +29,9 @@ inline void for_each_vector(std::size_t n, F&& body) {
 struct F32 {
   using Word = float;
   using Cell = float;  // what a panel holds for one word and column
-  using Sum = Vec;
-  static Sum zero() { return set(0.0f); }
   static Vec column(const Cell* b) { return load(b); }
   static Vec broadcast(Word a) { return set(a); }
-  static Sum dot(Vec a, Vec b, Sum sum) { return fma(a, b, sum); }
-  static Vec bits(Sum sum) { return sum; }
+  static Vec dot(Vec a, Vec b, Vec sum) { return fma(a, b, sum); }
   static std::size_t block(std::size_t words) { return k_block(words); }
 };
 
@@ -58,10 +55,10 @@ class Prefetcher {
 template <typename T, std::size_t Rows, std::size_t Vectors>
 inline void tile(std::size_t words, const typename T::Word* a, std::size_t lda, const typename T::Cell* b,
                  bool accumulate, float* c, std::size_t ldc, std::size_t columns, Prefetcher& next) {
-  typename T::Sum sum[Rows][Vectors];
+  Vec sum[Rows][Vectors];
   FILBERT_UNROLL
   for (std::size_t r = 0; r < Rows; ++r) FILBERT_UNROLL
-  for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = T::zero();
+  for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = set(0.0f);
   for (std::size_t i = 0; i < words; ++i, b += Vectors * kWidth) {
     next.step();
     decltype(T::column(b)) column[Vectors];
@@ -80,11 +77,11 @@ inline void tile(std::size_t words, const typename T::Word* a, std::size_t lda, 
     float* row = c + r * ldc;
     FILBERT_UNROLL
     for (std::size_t j = 0; j + 1 < Vectors; ++j) {
-      const Vec total = T::bits(sum[r][j]);
+      const Vec total = sum[r][j];
       store(row + j * kWidth, accumulate ? load(row + j * kWidth) + total : total);
     }
     float* end = row + (Vectors - 1) * kWidth;
-    const Vec total = T::bits(sum[r][Vectors - 1]);
+    const Vec total = sum[r][Vectors - 1];
     store_first(end, accumulate ? load_first(end, last) + total : total, last);
   }
 }
