@@ -2,6 +2,8 @@
 #pragma once
 
 #include "cpu/kernels.h"
+#include "cpu/share_buffers.h"
+#include "cpu/spares.h"
 #include "cpu/threads.h"
 
 struct filbert_context {
@@ -10,4 +12,5 @@ struct filbert_context {
   const filbert::cpu::LinearKernel& linear;
   const filbert::cpu::AttentionKernel& attention;
   filbert::cpu::ThreadPool pool;
+  filbert::cpu::Spares<filbert::cpu::ShareBuffers> buffers = {};
 };

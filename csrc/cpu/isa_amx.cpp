@@ -26,7 +26,8 @@ template <typename Rows>
 class TiledLinear {
  public:
   static std::size_t scratch(std::size_t rows, std::size_t k, bool) {
-    return Rows::words(k) > kMostWords ? round_up(rows, kTwo) * kPanelWidth : 0;
+    const std::size_t sums = Rows::words(k) > kMostWords ? round_up(rows, kTwo) * kPanelWidth : 0;
+    return sums > Rows::pack_scratch(k) ? sums : Rows::pack_scratch(k);
   }
 
   TiledLinear(const LinearTask& task, float* sums)

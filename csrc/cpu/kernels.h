@@ -98,9 +98,9 @@ struct LinearKernel {
   bool gives_operands;     // LinearTask::out_is_operand may be set, if n is a multiple of format.k_multiple
   std::size_t (*operand)(std::size_t rows, std::size_t k);  // floats that it takes
   // Rows [begin, end) of x [rows, k] into their place in the operand, aligned to 64 bytes. Null: x is read as it is.
-  void (*pack)(const float* x, std::size_t begin, std::size_t end, std::size_t rows, const PanelMatrix&,
-               float* operand);
-  std::size_t (*scratch)(std::size_t rows, std::size_t k, bool gated);  // floats that run needs, aligned to 64 bytes
+  void (*pack)(const float* x, std::size_t begin, std::size_t end, std::size_t rows, const PanelMatrix&, float* operand,
+               float* scratch);
+  std::size_t (*scratch)(std::size_t rows, std::size_t k, bool gated);  // floats of pack and run, aligned to 64 bytes
   void (*run)(const LinearTask&, std::size_t panel_begin, std::size_t panel_end, float* scratch);
 };
 

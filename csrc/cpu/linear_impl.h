@@ -127,6 +127,7 @@ struct F32Rows {
   static constexpr auto kPack = nullptr;
   static std::size_t words(std::size_t k) { return k; }
   static std::size_t operand(std::size_t, std::size_t) { return 0; }
+  static std::size_t pack_scratch(std::size_t) { return 0; }
 
   explicit F32Rows(const LinearTask& task) : data(static_cast<const float*>(task.operand)), stride(task.weight.k) {}
   static constexpr const float* scales = nullptr;
@@ -143,8 +144,9 @@ struct Bf16Rows {
   static constexpr bool kGivesOperands = true;
   static std::size_t words(std::size_t k) { return bf16_words(k); }
   static std::size_t operand(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)); }
+  static std::size_t pack_scratch(std::size_t) { return 0; }
   static void pack(const float* x, std::size_t begin, std::size_t end, std::size_t, const PanelMatrix& w,
-                   float* operand) {
+                   float* operand, float*) {
     pack_bf16_rows<T>(x, w.k, begin, end, w.k, reinterpret_cast<std::uint32_t*>(operand));
   }
   static constexpr auto kPack = pack;
@@ -156,7 +158,7 @@ struct Bf16Rows {
   std::size_t stride;
 };
 
-// Behind the rows: their scales, and room for one rotated row.
+// Behind the rows: their scales.
 template <typename T>
 struct I8Rows {
   using Operand = T;
@@ -165,14 +167,15 @@ struct I8Rows {
   static constexpr bool kShort = true;
   static constexpr bool kGivesOperands = false;  // what an integer is worth depends on the whole row
   static std::size_t words(std::size_t k) { return round_up(k, T::kMultiple) / T::kGroup; }
-  static std::size_t operand(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)) + rows + k; }
+  static std::size_t operand(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)) + rows; }
+  static std::size_t pack_scratch(std::size_t k) { return k; }  // a rotated row
   static void pack(const float* x, std::size_t begin, std::size_t end, std::size_t rows, const PanelMatrix& w,
-                   float* operand) {
+                   float* operand, float* scratch) {
     auto* data = reinterpret_cast<std::uint32_t*>(operand);
     float* const scales = operand + T::Layout::size(rows, words(w.k));
     for (std::size_t r = begin; r < end; ++r)
-      scales[r] = pack_i8_row<T>(x + r * w.k, w.factors, w.k, words(w.k), scales + rows,
-                                 data + T::Layout::offset(r, words(w.k)));
+      scales[r] =
+          pack_i8_row<T>(x + r * w.k, w.factors, w.k, words(w.k), scratch, data + T::Layout::offset(r, words(w.k)));
   }
   static constexpr auto kPack = pack;
 
@@ -237,8 +240,9 @@ inline void linear(const LinearTask& task, std::size_t panel_begin, std::size_t 
 }
 
 template <typename Rows>
-inline std::size_t linear_scratch(std::size_t rows, std::size_t, bool gated) {
-  return Rows::kGivesOperands || gated ? rows * kPanelWidth : 0;
+inline std::size_t linear_scratch(std::size_t rows, std::size_t k, bool gated) {
+  const std::size_t sums = Rows::kGivesOperands || gated ? rows * kPanelWidth : 0;
+  return sums > Rows::pack_scratch(k) ? sums : Rows::pack_scratch(k);
 }
 
 template <typename Rows>

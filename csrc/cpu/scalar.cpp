@@ -107,7 +107,8 @@ std::size_t operand_size(std::size_t rows, std::size_t k) {
 }
 
 template <typename Operand>
-void pack(const float* x, std::size_t begin, std::size_t end, std::size_t, const PanelMatrix& w, float* operand) {
+void pack(const float* x, std::size_t begin, std::size_t end, std::size_t, const PanelMatrix& w, float* operand,
+          float*) {
   for (std::size_t row = begin; row < end; ++row) Operand::pack(x + row * w.k, w, operand + row * Operand::size(w.k));
 }
 

@@ -1,0 +1,62 @@
+// Some rows on their way through a list of token ops: what an op hands to the next stays in one buffer, as floats or as
+// the operand of a product.
+#pragma once
+
+#include <cstddef>
+
+#include "cpu/kernels.h"
+
+namespace filbert::cpu {
+
+// What up to `rows` rows need, in floats.
+struct ShareSizes {
+  std::size_t operand = 0;  // of a linear op
+  std::size_t handed = 0;   // from one op to the next; twice, for an op reads one while it writes the other
+  std::size_t kernel = 0;   // the kernel's own, of each thread that works on the rows
+
+  ShareSizes(const LinearKernel& linear, const filbert_token_op* ops, std::size_t count, std::size_t rows);
+  std::size_t buffers() const { return operand + 2 * handed; }
+};
+
+// An op at a time: prepare, then all of its parts, by any threads, then hand_on.
+class RowShare {
+ public:
+  // Rows [begin, end) of the batch; buffers: sizes.buffers() floats.
+  RowShare(const Kernels& kernels, const LinearKernel& kernel, const ShareSizes& sizes, std::size_t begin,
+           std::size_t end, float* buffers);
+
+  // next: the op after it, or null.
+  void prepare(const filbert_token_op& op, const filbert_token_op* next);
+  void hand_on();
+
+  std::size_t rows() const { return rows_; }
+  // Parts of a linear op: of its rows, if they are to be packed, then of its columns.
+  bool packs() const { return packs_; }
+  std::size_t panels() const;
+  void pack(std::size_t begin, std::size_t end, float* scratch) const;
+  void multiply(std::size_t panel_begin, std::size_t panel_end, float* scratch) const;
+  // Parts of another op.
+  void run_rows(std::size_t begin, std::size_t end, float* scratch) const;
+
+ private:
+  void prepare_linear(const filbert_linear_args& args, bool alone, bool to_linear);
+
+  const Kernels& kernels_;
+  const LinearKernel& kernel_;
+  std::size_t begin_, rows_;
+  float *operand_, *handed_[2];
+  int turn_ = 0;                   // of the two
+  const void* ready_ = nullptr;    // what the next op multiplies, or null:
+  const float* floats_ = nullptr;  // what the next op reads instead of its x, or null
+
+  // Of the op that is prepared.
+  const filbert_token_op* op_ = nullptr;
+  const float* x_ = nullptr;  // from the first of the rows on
+  float* out_ = nullptr;      // the same, of an op that is not linear
+  bool alone_ = false;        // out is one of the two buffers
+  bool packs_ = false;        // a linear op: its x; another: its out, for next_
+  PanelMatrix next_ = {};
+  LinearTask task_ = {};
+};
+
+}  // namespace filbert::cpu
