@@ -19,6 +19,7 @@ struct Tiled {
   static std::size_t offset(std::size_t row, std::size_t words) {
     return row / kTwo * kTwo * words + row % kTwo * kSide;
   }
+  static void put(std::uint32_t* line, std::size_t i, Vec v) { RowMajor::put(line, i, v); }
 };
 
 struct Bf16 {

@@ -75,7 +75,7 @@ struct Bf16Attention {
                         float* panels) {
     const std::size_t width = bf16_words(d);
     for (std::size_t i = 0; i < keys; ++i)
-      pack_bf16_row(k + i * stride, d, kLine, reinterpret_cast<std::uint32_t*>(scratch) + i * width);
+      pack_bf16_row<RowMajor>(k + i * stride, d, kLine, reinterpret_cast<std::uint32_t*>(scratch) + i * width);
     pack_transposed(scratch, width, keys, width, panels);
   }
   static void pack_values(const float* v, std::size_t stride, std::size_t keys, std::size_t d, float* panels) {

@@ -60,7 +60,7 @@ void describe_processor(const Kernels& kernels, filbert_dtype dtype, int threads
   std::snprintf(out->isas, sizeof(out->isas), "%s", isas.c_str());
   const bool widened = dtype == FILBERT_BF16 && !kernels.multiplies_bf16;
   std::snprintf(out->note, sizeof(out->note), "%s",
-                widened ? "this processor does not multiply bfloat16: it is widened to float32" : "");
+                widened ? "bfloat16 is widened to float32, which this processor multiplies faster" : "");
   out->threads = threads;
 }
 

@@ -1,5 +1,5 @@
-// bfloat16 operands: pairs along k in 32-bit words. This product is for processors that do not multiply them: they are
-// widened to float32, which is exact, and summed there.
+// bfloat16 operands: pairs along k in 32-bit words. The product here is for processors that do not multiply them, or
+// slower than float32: rows are rounded but stay float32, weights are widened on their way, which is exact.
 #pragma once
 
 #include "cpu/matmul_impl.h"
@@ -16,18 +16,22 @@ struct RowMajor {
   static std::size_t size(std::size_t rows, std::size_t words) { return rows * stride(words); }
   static std::size_t stride(std::size_t words) { return words + kLine; }
   static std::size_t offset(std::size_t row, std::size_t words) { return row * stride(words); }
+  // Number i of a line of 2 kLine, and those behind it.
+  static void put(std::uint32_t* line, std::size_t i, Vec v) {
+    store_bf16(reinterpret_cast<std::uint16_t*>(line) + i, v);
+  }
 };
 
 inline std::size_t bf16_words(std::size_t k) { return round_up(k, kBf16Multiple) / 2; }
 
-// out = x[k] rounded, zeros behind it up to bf16_words(k) words; every kLine words are `step` from the next.
+// out = x[k] rounded, zeros behind it up to bf16_words(k) words; every line is `step` from the next.
+template <typename Layout>
 inline void pack_bf16_row(const float* x, std::size_t k, std::size_t step, std::uint32_t* out) {
   constexpr std::size_t kNumbers = 2 * kLine;
   for (std::size_t begin = 0; begin < 2 * bf16_words(k); begin += kNumbers, out += step) {
-    auto* numbers = reinterpret_cast<std::uint16_t*>(out);
     for (std::size_t j = 0; j < kNumbers; j += kWidth) {
       const std::size_t i = begin + j;
-      store_bf16(numbers + j, i + kWidth <= k ? load(x + i) : load_first(x + i, i < k ? k - i : 0));
+      Layout::put(out, j, i + kWidth <= k ? load(x + i) : load_first(x + i, i < k ? k - i : 0));
     }
   }
 }
@@ -37,7 +41,7 @@ template <typename T>
 inline void pack_bf16_rows(const float* x, std::size_t stride, std::size_t begin, std::size_t end, std::size_t k,
                            std::uint32_t* out) {
   for (std::size_t r = begin; r < end; ++r)
-    pack_bf16_row(x + r * stride, k, T::Layout::kStep, out + T::Layout::offset(r, bf16_words(k)));
+    pack_bf16_row<typename T::Layout>(x + r * stride, k, T::Layout::kStep, out + T::Layout::offset(r, bf16_words(k)));
 }
 
 // out[j] = (low[j], high[j]), whole vectors of words; high may be null for zeros
@@ -48,16 +52,31 @@ inline void pair_bf16_rows(const float* low, const float* high, std::size_t n, s
   });
 }
 
+// Rows of float32 that are bfloat16 numbers, a line between them.
+struct WidenedRowMajor {
+  static constexpr std::size_t kStep = 2 * kLine;
+  static std::size_t size(std::size_t rows, std::size_t words) { return rows * 2 * stride(words); }
+  static std::size_t stride(std::size_t words) { return words + kLine / 2; }  // in pairs
+  static std::size_t offset(std::size_t row, std::size_t words) { return row * 2 * stride(words); }
+  static void put(std::uint32_t* line, std::size_t i, Vec v) {
+    store(reinterpret_cast<float*>(line) + i, odd_bf16(Words{round_bf16(v)}));
+  }
+};
+
 struct WidenedBf16 {
-  using Layout = RowMajor;
+  using Layout = WidenedRowMajor;
   struct Pair {
     Vec even, odd;
   };
-  using Word = std::uint32_t;
+  struct Word {
+    float even, odd;
+  };
   using Cell = std::uint32_t;
-  static Pair widen(Words words) { return {even_bf16(words), odd_bf16(words)}; }
-  static Pair column(const Cell* b) { return widen(load_words(b)); }
-  static Pair broadcast(Word a) { return widen(set_words(a)); }
+  static Pair column(const Cell* b) {
+    const Words words = load_words(b);
+    return {even_bf16(words), odd_bf16(words)};
+  }
+  static Pair broadcast(const Word& a) { return {set(a.even), set(a.odd)}; }
   static Vec dot(Pair a, Pair b, Vec sum) { return fma(a.odd, b.odd, fma(a.even, b.even, sum)); }
   static std::size_t block(std::size_t words) { return words; }
 };

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "cpu/kernel_sets.h"
 
@@ -50,6 +51,17 @@ bool has_avx512_vnni() { return Cpuid(7).ecx & bit_AVX512VNNI; }
 
 bool has_avx512_bf16() { return Cpuid(7, 1).eax & (1u << 5); }
 
+// Whether vdpbf16ps is faster than the two multiply-adds in float32 that it stands for. On Intel's processors with AMX,
+// where there is one for every four of those (measured), it is not, though a virtual machine may hide their AMX;
+// Cooper Lake, family 6 and model 85, came before them.
+bool has_fast_avx512_bf16() {
+  const Cpuid vendor(0);
+  const bool is_intel = vendor.ebx == signature_INTEL_ebx;
+  const unsigned version = Cpuid(1).eax;
+  const unsigned model = (version >> 4 & 0xf) | (version >> 12 & 0xf0);
+  return !is_intel || model == 85;
+}
+
 // Bits 17 and 18 of the saved state. Linux lets a process use tiles once it has asked: ARCH_REQ_XCOMP_PERM.
 bool has_amx() {
   constexpr unsigned needed = 1u << 22 | 1u << 24 | 1u << 25;  // bf16, tiles, int8
@@ -83,6 +95,7 @@ std::vector<Kernels> detect() {
   kernels.i8 = avx512_vnni_i8_kernels();
   found.push_back(kernels);
   if (!has_avx512_bf16()) return found;
+  const std::size_t vnni = found.size() - 1;
   const auto set_bf16 = [&kernels](const Bf16Kernels& bf16) {
     kernels.bf16 = bf16.linear;
     kernels.fast_attention = bf16.attention;
@@ -91,6 +104,7 @@ std::vector<Kernels> detect() {
   kernels.multiplies_bf16 = true;
   set_bf16(avx512_bf16_kernels());
   found.push_back(kernels);
+  if (!has_fast_avx512_bf16()) std::swap(found[vnni], found.back());
   if (!has_amx()) return found;
   kernels.isa = "amx";
   kernels.i8 = amx_i8_kernels();

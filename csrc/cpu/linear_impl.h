@@ -31,7 +31,7 @@ inline void store_result(const Epilogue& e, std::size_t r, std::size_t j, Vec v,
       using Layout = typename Rows::Operand::Layout;
       const std::size_t column = e.column + j;
       std::uint32_t* line = e.operand + Layout::offset(e.row + r, e.words) + column / (2 * kLine) * Layout::kStep;
-      return store_bf16(reinterpret_cast<std::uint16_t*>(line) + column % (2 * kLine), v);
+      return Layout::put(line, column % (2 * kLine), v);
     }
   }
   store_first(e.out + r * e.stride + j, v, lanes);
@@ -152,9 +152,9 @@ struct Bf16Rows {
   static constexpr auto kPack = pack;
 
   explicit Bf16Rows(const LinearTask& task)
-      : data(static_cast<const std::uint32_t*>(task.operand)), stride(T::Layout::stride(words(task.weight.k))) {}
+      : data(static_cast<const typename T::Word*>(task.operand)), stride(T::Layout::stride(words(task.weight.k))) {}
   static constexpr const float* scales = nullptr;
-  const std::uint32_t* data;
+  const typename T::Word* data;
   std::size_t stride;
 };
 

@@ -30,7 +30,7 @@ struct F32 {
   using Word = float;
   using Cell = float;  // what a panel holds for one word and column
   static Vec column(const Cell* b) { return load(b); }
-  static Vec broadcast(Word a) { return set(a); }
+  static Vec broadcast(const Word& a) { return set(a); }
   static Vec dot(Vec a, Vec b, Vec sum) { return fma(a, b, sum); }
   static std::size_t block(std::size_t words) { return k_block(words); }
 };
