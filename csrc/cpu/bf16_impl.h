@@ -78,7 +78,7 @@ struct WidenedBf16 {
   }
   static Pair broadcast(const Word& a) { return {set(a.even), set(a.odd)}; }
   static Vec dot(Pair a, Pair b, Vec sum) { return fma(a.odd, b.odd, fma(a.even, b.even, sum)); }
-  static std::size_t block(std::size_t words) { return words; }
+  static std::size_t block(std::size_t words) { return k_block(2 * words) / 2; }
 };
 
 }  // namespace
