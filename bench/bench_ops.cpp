@@ -5,13 +5,14 @@
 //   bench_ops [--threads N] [--device cuda] [--tokens N] [--peaks]
 //
 // FILBERT_CPU_ISA forces an instruction set; --tokens leaves out what has more on a GPU; --peaks prints those only, as
-// JSON.
+// JSON, and on the CPU the yardstick of each dtype beside them.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 
+#include "gate.h"
 #include "op_bench.h"
 #include "peaks.h"
 
@@ -39,13 +40,34 @@ void linears(const OpBench& bench, std::size_t tokens, std::size_t hidden) {
   bench.linear("down", tokens, hidden, 4 * hidden, FILBERT_IDENTITY, true);
 }
 
+// The product that a model is held to: of as many rows a thread as a batch gives it, with nothing around it. That of
+// float32 is one of FMA, also where tiles could multiply float32.
+double yardstick(const char* isa, int threads, DType dtype) {
+  if (dtype == DType::f32 && std::strcmp(isa, "amx") == 0) setenv("FILBERT_CPU_ISA", "avx512_bf16", 1);
+  const OpBench bench("cpu", threads, dtype, 1);
+  if (dtype == DType::f32) setenv("FILBERT_CPU_ISA", isa, 1);
+  const std::size_t rows = dtype == DType::f32 ? 96 : 384;
+  return bench.yardstick(rows * static_cast<std::size_t>(threads), 3072, 768);
+}
+
+void print_peaks(const filbert_device_description& device, const filbert::bench::Peaks& peaks) {
+  std::printf("{\"isa\": \"%s\", \"threads\": %d, \"fp32_gflops\": %.1f, \"bf16_gflops\": %.1f, ", device.isa,
+              device.threads, peaks.fp32_gflops, peaks.bf16_gflops);
+  std::printf("\"int8_gops\": %.1f, \"read_gbps\": %.1f", peaks.int8_gops, peaks.read_gbps);
+  if (filbert_gate_open(device.isa, device.threads)) {
+    const std::pair<const char*, DType> yardsticks[] = {{"fp32_yardstick_gflops", DType::f32},
+                                                        {"bf16_yardstick_gflops", DType::bf16},
+                                                        {"int8_yardstick_gops", DType::i8}};
+    for (const auto& [name, dtype] : yardsticks)
+      std::printf(", \"%s\": %.1f", name, yardstick(device.isa, device.threads, dtype));
+  }
+  std::printf("}\n");
+}
+
 void run_cpu(const Options& options) {
   const filbert_device_description device = OpBench("cpu", options.threads, DType::f32, 1).device();
   const filbert::bench::Peaks peaks = filbert::bench::measure_peaks(device.isa, device.threads);
-  std::printf(
-      "{\"isa\": \"%s\", \"threads\": %d, \"fp32_gflops\": %.1f, \"bf16_gflops\": %.1f, \"int8_gops\": %.1f, "
-      "\"read_gbps\": %.1f}\n",
-      device.isa, device.threads, peaks.fp32_gflops, peaks.bf16_gflops, peaks.int8_gops, peaks.read_gbps);
+  print_peaks(device, peaks);
   if (options.peaks_only) return;
   const std::pair<DType, double> dtypes[] = {
       {DType::f32, peaks.fp32_gflops}, {DType::bf16, peaks.bf16_gflops}, {DType::i8, peaks.int8_gops}};

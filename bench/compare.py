@@ -18,7 +18,7 @@ import numpy as np
 from cases import ALL_MODELS, MODELS, PRECISIONS, Sizes, flops, memory_floor_ms, parse_case
 from engines import ENGINES, LIBRARIES, Forward, Spec, quiet, torch_engine
 from exports import ModelFiles
-from machine import PEAK_OF, Peaks, default_output, higher, measure_peaks, save
+from machine import PEAK_OF, YARDSTICK_OF, Peaks, default_output, higher, measure_peaks, save
 from protocol import FEWEST_ROUNDS, PAUSE, TURN, interleave, row_cosines, summarize
 from result_tables import comparison
 
@@ -207,14 +207,17 @@ def title(row: dict[str, Any]) -> str:
 
 
 def add_shares(results: list[dict[str, Any]], peaks: Peaks) -> None:
-    """Each engine's share of the peak of its precision, where the machine has one; for one short text its time over
-    that to read the weights."""
+    """Each engine's share of the peak and of the yardstick of its precision, where the machine has them; for one short
+    text its time over that to read the weights."""
     for row in results:
         peak = peaks.get(PEAK_OF[row["precision"]])
+        yardstick = peaks.get(YARDSTICK_OF[row["precision"]])
         floor = memory_floor_ms(Sizes(**row["sizes"]), row["precision"], peaks["read_gbps"])
         for values in row["engines"].values():
             if peak:
                 values["share_of_peak"] = row["flops"] / values["p50_ms"] / 1e6 / peak
+            if yardstick:
+                values["share_of_yardstick"] = row["flops"] / values["p50_ms"] / 1e6 / yardstick
             if row["case"] == "1x8":
                 values["ratio_to_memory_floor"] = values["p50_ms"] / floor
 

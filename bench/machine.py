@@ -38,6 +38,11 @@ _FLAGS = (
 )
 
 PEAK_OF = {"float32": "fp32_gflops", "bfloat16": "bf16_gflops", "int8": "int8_gops"}
+YARDSTICK_OF = {
+    "float32": "fp32_yardstick_gflops",
+    "bfloat16": "bf16_yardstick_gflops",
+    "int8": "int8_yardstick_gops",
+}
 
 Peaks = dict[str, float]
 
@@ -95,7 +100,7 @@ def _caches() -> dict[str, str]:
 
 
 def measure_peaks(program: Path, threads: int) -> Peaks:
-    """What `bench_ops --peaks` finds: fp32_gflops, bf16_gflops, int8_gops and read_gbps."""
+    """What `bench_ops --peaks` finds: peaks of each dtype, its yardstick product, and read_gbps."""
     command = [str(program), "--peaks", "--threads", str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return {key: float(value) for key, value in json.loads(done.stdout).items() if isinstance(value, (int, float))}

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -10,12 +9,12 @@
 #include <random>
 #include <vector>
 
+#include "clock.h"
 #include "engine/tensors.h"
+#include "gate.h"
 
 namespace filbert::bench {
 namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::vector<float> random_floats(std::size_t count, float deviation = 1.0f) {
   std::mt19937 generator(1);
@@ -98,6 +97,12 @@ class RandomWeight {
   std::vector<filbert_weight*> weights_;
 };
 
+double median(std::vector<double>& values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 OpBench::Dtype describe(DType dtype) {
   if (dtype == DType::f32) return {"float32", 4};
   if (dtype == DType::bf16) return {"bfloat16", 2};
@@ -131,6 +136,40 @@ double OpBench::linear(const char* what, std::size_t tokens, std::size_t n, std:
   if (peaks_.gbps > 0) std::printf(" (%.0f%% of memory)", 100 * read / peaks_.gbps);
   std::printf("\n");
   return rate;
+}
+
+double OpBench::yardstick(std::size_t tokens, std::size_t n, std::size_t k) const {
+  constexpr double kBytes = 200e6, kSeconds = 2, kFast = 0.85;
+  constexpr std::size_t kFewest = 5;
+  const auto copies = static_cast<std::size_t>(kBytes / (static_cast<double>(n * k) * dtype_.weight_bytes)) + 1;
+  const Buffer x = random_activations(*ops_, tokens * k);
+  const Buffer out = result(*ops_, tokens * n);
+  const RandomWeight weights(*ops_, FILBERT_MATRIX, n, k, copies);
+  struct Sample {
+    double gate, time;
+  };
+  std::vector<Sample> samples;
+  double best_gate = filbert_gate_rate();
+  const double begin = seconds();
+  for (std::size_t i = 0; seconds() - begin < kSeconds || i < kFewest; ++i) {
+    const double before = filbert_gate_rate();
+    const double start = seconds();
+    ops_->token_ops({filbert::linear({x.data(), weights[i], nullptr, nullptr, FILBERT_IDENTITY, out.data(), 0})},
+                    tokens);
+    const double time = seconds() - start;
+    samples.push_back({std::min(before, filbert_gate_rate()), time});
+    best_gate = std::max(best_gate, before);
+  }
+  std::vector<double> times;
+  for (const Sample& sample : samples)
+    if (sample.gate >= kFast * best_gate) times.push_back(sample.time);
+  if (times.size() < kFewest) {
+    std::fprintf(stderr, "%s: only %zu of %zu calls of the yardstick were in the fast state: all count\n", dtype_.name,
+                 times.size(), samples.size());
+    times.clear();
+    for (const Sample& sample : samples) times.push_back(sample.time);
+  }
+  return 2.0 * static_cast<double>(tokens * n * k) / median(times) / 1e9;
 }
 
 double OpBench::attention(std::size_t sequences, std::size_t length, std::size_t heads, std::size_t head_size) const {
@@ -237,11 +276,11 @@ double OpBench::pool(std::size_t sequences, std::size_t length, std::size_t widt
 // Median seconds of a call, over 0.15 s. A device runs behind its caller: there many calls are recorded and replayed as
 // one, for about 10 ms, so that neither launching nor waiting is timed.
 double OpBench::median_time(const Call& call) const {
-  const auto seconds = [&](const auto& body) {
-    const double start = now();
+  const auto time = [&](const auto& body) {
+    const double start = seconds();
     body();
     ops_->sync();
-    return now() - start;
+    return seconds() - start;
   };
   call(0);
   ops_->sync();
@@ -249,7 +288,7 @@ double OpBench::median_time(const Call& call) const {
   std::function<void()> body = [&] { call(0); };
   filbert_recording* recording = nullptr;
   if (device().tokens_to_record > 0) {
-    calls = static_cast<std::size_t>(std::clamp(0.01 / seconds(body), 1.0, 1000.0));
+    calls = static_cast<std::size_t>(std::clamp(0.01 / time(body), 1.0, 1000.0));
     recording = ops_->record([&] {
       for (std::size_t i = 0; i < calls; ++i) call(i);
     });
@@ -258,11 +297,9 @@ double OpBench::median_time(const Call& call) const {
     ops_->sync();
   }
   std::vector<double> times;
-  for (const double begin = now(); now() - begin < 0.15 || times.size() < 5;) times.push_back(seconds(body));
+  for (const double begin = seconds(); seconds() - begin < 0.15 || times.size() < 5;) times.push_back(time(body));
   if (recording) ops_->free_recording(recording);
-  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
-  std::nth_element(times.begin(), middle, times.end());
-  return *middle / static_cast<double>(calls);
+  return median(times) / static_cast<double>(calls);
 }
 
 double OpBench::activation_bytes(std::size_t count) const {

@@ -35,6 +35,9 @@ class OpBench {
   double attention(std::size_t sequences, std::size_t length, std::size_t heads, std::size_t head_size) const;
   // With both terms for positions, and the buckets of DeBERTa-v3. Of those terms no operations are counted.
   double disentangled(std::size_t sequences, std::size_t length, std::size_t heads, std::size_t head_size) const;
+  // Of a plain product without bias, activation or residual, whose weights come from memory: over 200 MB of them take
+  // turns. Calls count that had the gate fast before and after them, or all where those are too few. Prints nothing.
+  double yardstick(std::size_t tokens, std::size_t n, std::size_t k) const;
   // These return GB/s, each number of an activation or a table counted once for each use.
   double norm(std::size_t tokens, std::size_t width) const;
   double embed_norm(std::size_t tokens, std::size_t width) const;

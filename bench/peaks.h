@@ -1,4 +1,5 @@
-// What the processor can do at most, measured: register-only loops of the instructions that the kernels use.
+// What the processor can do at most, measured: loops on registers alone of the instructions that the kernels use, on
+// random numbers, since tiles of zeros are a fifth faster than what multiplies real ones.
 #pragma once
 
 #include <string>
