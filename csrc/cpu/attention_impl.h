@@ -30,7 +30,7 @@ inline void pack_transposed(const float* source, std::size_t stride, std::size_t
 // How attention reads q, k, v and the softmax: float32 where they lie, K and V in panels.
 struct F32Attention {
   using Operand = F32;
-  static constexpr std::size_t kQueries = kTileRows;
+  static constexpr std::size_t kQueries = 4 * kTileRows;
   static std::size_t words(std::size_t k) { return k; }
   // Of keys that are summed, where only some of all are seen.
   static std::size_t seen_block(std::size_t) { return kKeyBlock; }
