@@ -2,28 +2,31 @@
 
     python bench/callers.py --work /tmp/filbert-bench
 
-Throughput at 1, 2 and 4 callers of one model, each sending one sequence at a time; and how much faster 8x128 gets with
-all threads than with one.
+Throughput and latency at 1, 2, 4 and 8 callers of one model and at two callers each of two models, all sending one
+sequence at a time; and how much faster 8x128 gets with all threads than with one.
 """
 
 import argparse
+import math
 import statistics
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cases import MODELS
-from engines import each_precision, filbert_engine, quiet
+from cases import MODELS, PRECISIONS
+from engines import Forward, each_precision, filbert_engine, quiet
 from exports import ModelFiles
 from machine import default_output, save
 from protocol import PAUSE, interleave
 
-CALLERS = (1, 2, 4)
-LENGTHS = (32, 128)
+CALLERS = (1, 2, 4, 8)
+TWO_MODELS = "2+2"
+LENGTHS = (8, 32, 128)
 SCALING_CASE = (8, 128)
 VOCABULARY = 30522
 
@@ -31,6 +34,7 @@ VOCABULARY = 30522
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
@@ -44,11 +48,19 @@ def main() -> None:
         folder = ModelFiles(name, args.work).folder()
         models = each_precision(lambda precision, folder=folder: filbert_engine(folder, precision, args.threads))
         for precision, forward in models.items():
+            if precision not in args.precisions:
+                continue
+            other = filbert_engine(folder, precision, args.threads)
             for length in LENGTHS:
-                found = measure_callers(forward, length, args.seconds, args.rounds)
-                callers.append({"model": name, "precision": precision, "length": length, "sequences_per_second": found})
-                rates = "  ".join(f"{count} callers {rate:8.1f}/s" for count, rate in found.items())
-                print(f"{name:<10} {precision:<8} 1x{length:<4} {rates}", flush=True)
+                found = measure_callers(forward, other, length, args.seconds, args.rounds)
+                callers += [{"model": name, "precision": precision, "length": length, **each} for each in found]
+                for each in found:
+                    print(
+                        f"{name:<10} {precision:<8} 1x{length:<4} {each['callers']:>3} callers "
+                        f"{each['sequences_per_second']:8.1f}/s {each['relative']:6.2f}  "
+                        f"p50 {each['p50_ms']:7.2f}  p99 {each['p99_ms']:7.2f} ms",
+                        flush=True,
+                    )
             single = filbert_engine(folder, precision, 1)
             scaling.append({"model": name, "precision": precision, **measure_scaling(single, forward, args.seconds)})
             print(
@@ -59,40 +71,52 @@ def main() -> None:
     save(args.output, args.threads, {"callers": callers, "scaling": scaling})
 
 
-def measure_callers(
-    forward: Callable[[np.ndarray], object], length: int, seconds: float, rounds: int
-) -> dict[int, float]:
-    """Sequences a second by the number of callers: medians of rounds in which each number has its turn."""
+def measure_callers(forward: Forward, other: Forward, length: int, seconds: float, rounds: int) -> list[dict[str, Any]]:
+    """Medians of rounds in which each number of callers has its turn; latencies are those of the slowest caller."""
     ids = np.random.default_rng(0).integers(0, VOCABULARY, (1, length))
-    rates: dict[int, list[float]] = {count: [] for count in CALLERS}
+    cases = {str(count): [forward] * count for count in CALLERS} | {TWO_MODELS: [forward, forward, other, other]}
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in cases}
     for _ in range(rounds):
-        for count in CALLERS:
+        for name, forwards in cases.items():
             time.sleep(PAUSE)
-            forward(ids)
-            rates[count].append(throughput(lambda: forward(ids), count, seconds))
-    return {count: statistics.median(values) for count, values in rates.items()}
+            for each in forwards:
+                each(ids)
+            found[name].append(measure([partial(each, ids) for each in forwards], seconds))
+    rows = []
+    for name, values in found.items():
+        rate, p50, p99 = (statistics.median(column) for column in zip(*values, strict=True))
+        rows.append({"callers": name, "sequences_per_second": rate, "p50_ms": p50, "p99_ms": p99})
+    return [{**row, "relative": row["sequences_per_second"] / rows[0]["sequences_per_second"]} for row in rows]
 
 
-def throughput(call: Callable[[], object], callers: int, seconds: float) -> float:
-    """Calls a second of so many threads that call for so long."""
-    done = [0] * callers
-    start = threading.Barrier(callers + 1)
+def measure(calls: list[Callable[[], object]], seconds: float) -> tuple[float, float, float]:
+    """Calls a second of all threads, one a call, and the largest p50 and p99 that one of them saw, in milliseconds."""
+    times: list[list[float]] = [[] for _ in calls]
+    start = threading.Barrier(len(calls) + 1)
 
     def work(index: int) -> None:
         start.wait()
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            call()
-            done[index] += 1
+        begin = time.perf_counter()
+        end = begin + seconds
+        while begin < end:
+            calls[index]()
+            now = time.perf_counter()
+            times[index].append(1e3 * (now - begin))
+            begin = now
 
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(callers)]
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(calls))]
     for thread in threads:
         thread.start()
     start.wait()
     begin = time.perf_counter()
     for thread in threads:
         thread.join()
-    return sum(done) / (time.perf_counter() - begin)
+    rate = sum(map(len, times)) / (time.perf_counter() - begin)
+    return rate, max(map(statistics.median, times)), max(percentile(each, 0.99) for each in times)
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[math.ceil(share * len(values)) - 1]
 
 
 def measure_scaling(

@@ -134,7 +134,11 @@ filbert_status download(filbert_context*, float* host, const float* device, std:
   return FILBERT_OK;
 }
 
-filbert_status sync(filbert_context*) { return FILBERT_OK; }
+// The end of a forward.
+filbert_status sync(filbert_context* context) {
+  context->pool.rest();
+  return FILBERT_OK;
+}
 
 // As many products of 255 and 127 as int32 holds the sum of.
 constexpr std::size_t kMostInt8Columns = 65536;
@@ -147,6 +151,7 @@ filbert_status load_weight(filbert_context* context, filbert_weight_kind kind, c
                                          std::to_string(parts[0].cols) + " of this layer");
   return guarded([&] {
     *out = make_weight(kind, parts, count, input_norm, context->dtype, context->linear.format, context->pool).release();
+    context->pool.rest();
   });
 }
 

@@ -1,9 +1,10 @@
-// A persistent pool of threads. The caller of run() works too, so a pool of one has no threads of its own. In a forked
-// child it starts anew, whatever its threads and callers were doing.
+// The threads of the process, as a model sees them: all models and callers share them. In a forked child they start
+// anew, whatever threads and callers were doing.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
+
+#include "cpu/job.h"
 
 namespace filbert::cpu {
 
@@ -14,6 +15,7 @@ inline constexpr int kMaxThreads = 1024;
 
 class ThreadPool {
  public:
+  // At most so many threads, the calling one included, work on a job at a time. std::bad_alloc, std::system_error.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -21,28 +23,24 @@ class ThreadPool {
 
   int threads() const { return threads_; }
 
-  // Runs body(task, scratch) for every task in [0, tasks), on all threads, and returns when all are done. Each thread
-  // has its own scratch of at least `scratch_floats`, aligned to 64 bytes. Callers take turns. Throws std::bad_alloc
-  // before anything has run.
+  // Runs body(task, scratch) for every task in [0, tasks), and returns when all are done. Each thread has its own
+  // scratch of at least `scratch_floats`, aligned to 64 bytes. Throws std::bad_alloc before anything has run.
+  // The calling thread has a turn from its first job on, for which it waits here.
   template <typename Body>
   void run(std::size_t tasks, std::size_t scratch_floats, const Body& body) {
-    run_erased(
-        tasks, scratch_floats,
-        [](const void* context, std::size_t task, float* scratch) {
-          (*static_cast<const Body*>(context))(task, scratch);
-        },
-        &body);
+    run({[](const void* context, std::size_t task, float* scratch) {
+           (*static_cast<const Body*>(context))(task, scratch);
+         },
+         &body, tasks, scratch_floats});
   }
 
+  // The calling thread's turn is over.
+  void rest();
+
  private:
-  using Function = void (*)(const void* context, std::size_t task, float* scratch);
-  struct State;
+  void run(const Work&);
 
-  void run_erased(std::size_t tasks, std::size_t scratch_floats, Function function, const void* context);
-  State& state();
-
-  int threads_;
-  std::atomic<State*> state_;
+  const int threads_;
 };
 
 }  // namespace filbert::cpu

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -40,20 +41,184 @@ TEST_CASE("threads: scratch is not shared between tasks that run at once") {
   CHECK(clean);
 }
 
+namespace {
+
+// How many bodies run, and the most that did at a time.
+class Running {
+ public:
+  void one() {
+    const int now = now_.fetch_add(1) + 1;
+    for (int seen = most_; seen < now && !most_.compare_exchange_weak(seen, now);) {
+    }
+    std::this_thread::yield();
+    total_.fetch_add(1);
+    now_.fetch_sub(1);
+  }
+  int most() const { return most_; }
+  int total() const { return total_; }
+
+ private:
+  std::atomic<int> now_{0}, most_{0}, total_{0};
+};
+
+// Calls body(caller) in so many threads.
+template <typename Body>
+void call_from(int callers, const Body& body) {
+  std::vector<std::thread> threads;
+  for (int caller = 0; caller < callers; ++caller) threads.emplace_back([&body, caller] { body(caller); });
+  for (std::thread& thread : threads) thread.join();
+}
+
+// A forward: several jobs, then a rest.
+void forward(ThreadPool& pool, Running& running) {
+  for (int i = 0; i < 4; ++i) pool.run(10, 16, [&](std::size_t, float*) { running.one(); });
+  pool.rest();
+}
+
+}  // namespace
+
 TEST_CASE("threads: callers take turns, jobs long asleep wake up") {
   ThreadPool pool(3);
+  Running running;
+  call_from(8, [&](int) {
+    for (int i = 0; i < 50; ++i) {
+      forward(pool, running);
+      if (i % 12 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  });
+  CHECK(running.total() == 8 * 50 * 40);
+  CHECK(running.most() <= 3);
+}
+
+TEST_CASE("threads: no more compute at a time than the largest pool in use has") {
+  for (const int threads : {1, 2, 3}) {
+    CAPTURE(threads);
+    const ThreadPool unused(5);
+    ThreadPool small(1), large(threads);
+    Running running;
+    call_from(8, [&](int caller) {
+      for (int i = 0; i < 50; ++i) forward(caller % 2 ? small : large, running);
+    });
+    CHECK(running.total() == 8 * 50 * 40);
+    CHECK(running.most() <= threads);
+  }
+}
+
+TEST_CASE("threads: a job is worked on by no more than its pool has, whoever is free") {
+  const ThreadPool unused(5);
+  ThreadPool pool(2);
+  Running running;
+  for (int i = 0; i < 100; ++i) forward(pool, running);
+  CHECK(running.most() <= 2);
+}
+
+TEST_CASE("threads: every caller gets on, beside others that never rest") {
+  for (const int threads : {1, 2}) {
+    ThreadPool pool(threads);
+    std::atomic<int> behind{8};
+    call_from(8, [&](int) {
+      for (int jobs = 0; behind > 0; ++jobs) {
+        pool.run(10, 0, [](std::size_t, float*) {});
+        if (jobs == 4) behind.fetch_sub(1);
+      }
+      pool.rest();
+    });
+    CHECK(behind == 0);
+  }
+}
+
+TEST_CASE("threads: a turn that came to no end holds nobody up") {
+  ThreadPool pool(1);
   std::atomic<int> total{0};
-  std::vector<std::thread> callers;
-  for (int caller = 0; caller < 8; ++caller)
-    callers.emplace_back([&] {
-      for (int i = 0; i < 200; ++i) {
-        pool.run(10, 0, [&](std::size_t, float*) { total.fetch_add(1); });
-        if (i % 50 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  for (int i = 0; i < 3; ++i)
+    call_from(1, [&](int) { pool.run(1, 0, [&](std::size_t, float*) { total.fetch_add(1); }); });
+  CHECK(total == 3);
+}
+
+TEST_CASE("threads: a caller whose turn was taken away gets another") {
+  ThreadPool pool(1);
+  std::atomic<int> total{0};
+  const auto run = [&] { pool.run(3, 0, [&](std::size_t, float*) { total.fetch_add(1); }); };
+  run();
+  call_from(1, [&](int) { run(); });
+  run();
+  pool.rest();
+  CHECK(total == 9);
+}
+
+TEST_CASE("threads: many more threads than cores") {
+  for (const int threads : {16, 64}) {
+    ThreadPool pool(threads);
+    call_from(4, [&](int) {
+      for (int job = 0; job < 20; ++job) {
+        std::vector<std::atomic<int>> runs(200);
+        pool.run(runs.size(), 8, [&](std::size_t task, float* scratch) {
+          scratch[7] = 1.0f;
+          runs[task].fetch_add(1);
+        });
+        for (const auto& count : runs)
+          if (count != 1) FAIL_CHECK("a task ran " << count << " times");
+      }
+      pool.rest();
+    });
+  }
+}
+
+TEST_CASE("threads: pools open and close while others run") {
+  ThreadPool pool(2);
+  Running running;
+  call_from(4, [&](int caller) {
+    for (int i = 0; i < 40; ++i) {
+      if (caller < 2) {
+        forward(pool, running);
+      } else {
+        ThreadPool other(1 + (i + caller) % 5);
+        forward(other, running);
+      }
+    }
+  });
+  CHECK(running.total() == 4 * 40 * 40);
+  CHECK(running.most() <= 5);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose allocators end the process
+TEST_CASE("threads: without memory for scratch nothing runs, and the pool goes on") {
+  ThreadPool pool(2);
+  int runs = 0;
+  CHECK_THROWS_AS(pool.run(5, SIZE_MAX / 8, [&](std::size_t, float*) { ++runs; }), std::bad_alloc);
+  CHECK_THROWS_AS(pool.run(1, SIZE_MAX / 8, [&](std::size_t, float*) { ++runs; }), std::bad_alloc);
+  CHECK(runs == 0);
+  pool.run(1, 8, [&](std::size_t, float*) { ++runs; });
+  CHECK(runs == 1);
+  pool.rest();
+}
+
+TEST_CASE("threads: forks while many call, and pools open and close") {
+  ThreadPool pool(3);
+  Running running;
+  std::atomic<bool> stop{false};
+  std::thread callers([&] {
+    call_from(5, [&](int caller) {
+      while (!stop) {
+        if (caller == 0) {
+          ThreadPool other(5);
+          forward(other, running);
+        } else {
+          forward(pool, running);
+        }
       }
     });
-  for (std::thread& caller : callers) caller.join();
-  CHECK(total == 8 * 200 * 10);
+  });
+  for (int i = 0; i < 50; ++i)
+    CHECK(forked([&] {
+            Running of_child;
+            call_from(4, [&](int) { forward(pool, of_child); });
+            return of_child.total() == 160;
+          }) == 0);
+  stop = true;
+  callers.join();
 }
+#endif
 
 #if !defined(__SANITIZE_THREAD__)  // TSan does not follow threads started after a fork
 TEST_CASE("threads: a pool works in a forked child, and its destructor is harmless there") {

@@ -1,0 +1,164 @@
+#include "cpu/turns.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace filbert::cpu {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::int64_t nanoseconds(std::chrono::nanoseconds time) { return time.count(); }
+
+std::int64_t now() { return nanoseconds(std::chrono::steady_clock::now().time_since_epoch()); }
+
+// While others wait, a turn is over at the first job after this. A change within a forward costs about 0.25 ms, for its
+// activations leave the caches.
+constexpr std::int64_t kTurn = nanoseconds(50ms);
+
+// A caller that is back within this finds its seat empty, not a helper to wait for.
+constexpr std::int64_t kAway = nanoseconds(100us);
+
+// Callers rest after a forward. Only one that failed does not.
+constexpr std::chrono::milliseconds kLongestIdle = 50ms;
+
+// What the thread holds, if the turn is still that of the seat.
+thread_local struct {
+  Turns* turns;
+  Seat* seat;
+  std::uint64_t turn;
+} held;
+
+}  // namespace
+
+void Turns::add_seats(int count) {
+  const std::lock_guard lock(mutex_);
+  for (; seat_count_ < count; ++seat_count_) seats_.store(new Seat(seats()), std::memory_order_release);
+}
+
+void Turns::free_scratch() {
+  const std::lock_guard lock(mutex_);
+  for (Seat* seat = seats(); seat; seat = seat->next) {
+    if (seat->turn != 0) free_seat(*seat);
+    seat->scratch = Scratch();
+  }
+}
+
+bool Turns::is_crowded() const {
+  const std::uint32_t places = places_.load(std::memory_order_relaxed);
+  return places % kLimit > places / kLimit;
+}
+
+Seat& Turns::begin_job(int threads) {
+  if (held.turns == this) {
+    std::uint64_t turn = held.turn;
+    if (held.seat->turn.compare_exchange_strong(turn, turn + 1, std::memory_order_acquire)) {
+      const bool over = waiting_.load(std::memory_order_relaxed) > 0 && now() - held.seat->since > kTurn;
+      if (held.seat->threads == threads && !over && !is_crowded()) return *held.seat;
+      held.seat->turn.store(held.turn, std::memory_order_release);
+      rest();
+    }
+  }
+  wait_for_turn(threads);
+  return *held.seat;
+}
+
+void Turns::end_job(Seat& seat) {
+  seat.idle_since.store(now(), std::memory_order_relaxed);
+  seat.turn.store(held.turn, std::memory_order_release);
+}
+
+void Turns::wait_for_turn(int threads) {
+  Waiter me = {threads};
+  std::unique_lock lock(mutex_);
+  *end_ = &me;
+  end_ = &me.next;
+  waiting_.fetch_add(1);
+  seat_waiters();
+  while (!me.seat)
+    if (me.seated.wait_for(lock, kLongestIdle) == std::cv_status::timeout) end_idle_turns();
+  held = {this, me.seat, me.seat->turn - 1};
+}
+
+void Turns::rest() {
+  if (held.turns != this) return;
+  held.turns = nullptr;
+  const std::lock_guard lock(mutex_);
+  if (held.seat->turn / 2 == held.turn / 2) free_seat(*held.seat);
+}
+
+// Makes room for others, and seats them. Needs the mutex, as all that follows.
+void Turns::free_seat(Seat& seat) {
+  seat.turn.store(0);
+  int limit = 0;
+  for (const Seat* other = seats(); other; other = other->next)
+    if (other->turn != 0) limit = std::max(limit, other->threads);
+  std::uint32_t seen = places_.load();
+  while (!places_.compare_exchange_weak(seen, static_cast<std::uint32_t>(limit) * kLimit + seen % kLimit - 1)) {
+  }
+  if (limit > 0 && !first_) {
+    const std::int64_t time = now();
+    away_ = time < away_until_ ? away_ + 1 : 1;
+    away_until_ = time + kAway;
+  }
+  seat_waiters();
+}
+
+void Turns::seat_waiters() {
+  while (first_ && take_place(first_->threads)) {
+    Waiter& waiter = *first_;
+    Seat* seat = seats();
+    while (seat->turn != 0) seat = seat->next;
+    seat->threads = waiter.threads;
+    seat->since = now();
+    seat->turn = 2 * ++turns_ + 1;  // in a job, so that it is not idle while its thread wakes up
+    first_ = waiter.next;
+    if (!first_) end_ = &first_;
+    waiting_.fetch_sub(1);
+    if (away_ > 0) away_.fetch_sub(1);
+    waiter.seat = seat;
+    waiter.seated.notify_one();
+  }
+}
+
+bool Turns::take_place(int threads) {
+  std::uint32_t seen = places_.load();
+  for (;;) {
+    const std::uint32_t limit = std::max(seen / kLimit, static_cast<std::uint32_t>(threads));
+    if (seen % kLimit >= limit) return false;
+    if (places_.compare_exchange_weak(seen, limit * kLimit + seen % kLimit + 1)) return true;
+  }
+}
+
+void Turns::end_idle_turns() {
+  const std::int64_t long_ago = now() - nanoseconds(kLongestIdle);
+  for (Seat* seat = seats(); seat; seat = seat->next) {
+    std::uint64_t turn = seat->turn;
+    if (turn == 0 || turn % 2 != 0 || seat->idle_since > long_ago) continue;
+    if (seat->turn.compare_exchange_strong(turn, 0)) free_seat(*seat);
+  }
+}
+
+int Turns::room() const {
+  const std::uint32_t places = places_.load(std::memory_order_relaxed);
+  const int away = away_.load(std::memory_order_relaxed);
+  const int kept = away > 0 && now() < away_until_.load(std::memory_order_relaxed) ? away : 0;
+  return static_cast<int>(places / kLimit) - static_cast<int>(places % kLimit) - kept;
+}
+
+bool Turns::begin_helping() {
+  if (is_wanted() || room() <= 0) return false;
+  std::uint32_t seen = places_.load(std::memory_order_relaxed);
+  while (seen % kLimit < seen / kLimit)
+    if (places_.compare_exchange_weak(seen, seen + 1)) return true;
+  return false;
+}
+
+void Turns::end_helping() {
+  places_.fetch_sub(1);
+  if (waiting_.load() == 0) return;
+  const std::lock_guard lock(mutex_);
+  seat_waiters();
+}
+
+}  // namespace filbert::cpu

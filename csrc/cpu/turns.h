@@ -1,0 +1,81 @@
+// Who computes. A caller has a turn, from its first job to rest(), in order of arrival; helpers come in where callers
+// leave room. No more threads compute at a time than the largest num_threads of the callers that have a turn.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+
+#include "cpu/job.h"
+#include "cpu/scratch.h"
+
+namespace filbert::cpu {
+
+// Of one caller that has a turn.
+struct Seat {
+  explicit Seat(Seat* after) : next(after) {}
+
+  Job job;
+  Scratch scratch;
+  int threads = 0;
+  std::int64_t since = 0;  // in nanoseconds, like those below
+  std::atomic<std::int64_t> idle_since{0};
+  std::atomic<std::uint64_t> turn{0};  // its number, times two, plus one in a job; 0: nobody's
+  Seat* const next;
+};
+
+class Turns {
+ public:
+  // As many callers may then have a turn at a time. std::bad_alloc.
+  void add_seats(int count);
+  void free_scratch();  // there is no caller
+
+  // The calling thread's seat, for one job: it keeps its turn if it has one that is not over, else waits for one.
+  Seat& begin_job(int threads);
+  void end_job(Seat&);
+  // The calling thread's turn is over. One that comes to no end is taken away when somebody has waited for long.
+  void rest();
+
+  // How many helpers there is room for. Seats of callers that were here a moment ago are kept free for them.
+  int room() const;
+  // Whether a helper without work disturbs nobody.
+  bool may_spin() const { return places_.load(std::memory_order_relaxed) == 0 || room() > 0; }
+  bool begin_helping();
+  void end_helping();
+  // Whether a helper has to leave.
+  bool is_wanted() const { return waiting_.load(std::memory_order_relaxed) > 0 || is_crowded(); }
+
+  Seat* seats() const { return seats_.load(std::memory_order_acquire); }
+
+ private:
+  struct Waiter {
+    int threads;
+    Seat* seat = nullptr;
+    Waiter* next = nullptr;
+    std::condition_variable seated = {};
+  };
+
+  bool is_crowded() const;
+  void wait_for_turn(int threads);
+  void seat_waiters();
+  bool take_place(int threads);
+  void free_seat(Seat&);
+  void end_idle_turns();
+
+  // How many threads compute, and times kLimit: how many may.
+  static constexpr std::uint32_t kLimit = 1u << 16;
+  alignas(64) std::atomic<std::uint32_t> places_{0};
+  std::atomic<int> waiting_{0};
+  std::atomic<int> away_{0};
+  std::atomic<std::int64_t> away_until_{0};
+  std::atomic<Seat*> seats_{nullptr};  // never freed
+
+  alignas(64) std::mutex mutex_;
+  int seat_count_ = 0;
+  std::uint64_t turns_ = 0;
+  Waiter* first_ = nullptr;
+  Waiter** end_ = &first_;
+};
+
+}  // namespace filbert::cpu
