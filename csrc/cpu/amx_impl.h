@@ -13,6 +13,7 @@ inline constexpr std::size_t kTwo = 2 * kSide;
 
 // Rows in blocks of 32, a block as the products read it: two tiles of 16 words, two of the next 16 ...
 struct Tiled {
+  static constexpr std::size_t kPiece = kSide;
   static constexpr std::size_t kStep = kTwo * kSide;
   static std::size_t size(std::size_t rows, std::size_t words) { return round_up(rows, kTwo) * words; }
   static std::size_t stride(std::size_t words) { return words; }

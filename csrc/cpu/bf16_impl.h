@@ -12,7 +12,8 @@ inline constexpr std::size_t kBf16Multiple = 2 * kLine;  // as much as the wides
 
 // Where a row lies in an operand: row-major, with a line between rows so that they do not alias.
 struct RowMajor {
-  static constexpr std::size_t kStep = kLine;
+  static constexpr std::size_t kPiece = kLine;  // words of a row that lie together,
+  static constexpr std::size_t kStep = kLine;   // and how far the next ones are
   static std::size_t size(std::size_t rows, std::size_t words) { return rows * stride(words); }
   static std::size_t stride(std::size_t words) { return words + kLine; }
   static std::size_t offset(std::size_t row, std::size_t words) { return row * stride(words); }
@@ -20,9 +21,10 @@ struct RowMajor {
 
 inline std::size_t bf16_words(std::size_t k) { return round_up(k, kBf16Multiple) / 2; }
 
-// out = x[k] rounded, zeros behind it up to bf16_words(k) words; every kLine words are `step` from the next.
+// out = x[k] rounded, zeros behind it up to bf16_words(k) words; every `Piece` words are `step` from the next.
+template <std::size_t Piece = kLine>
 inline void pack_bf16_row(const float* x, std::size_t k, std::size_t step, std::uint32_t* out) {
-  constexpr std::size_t kNumbers = 2 * kLine;
+  constexpr std::size_t kNumbers = 2 * Piece;
   for (std::size_t begin = 0; begin < 2 * bf16_words(k); begin += kNumbers, out += step) {
     auto* numbers = reinterpret_cast<std::uint16_t*>(out);
     for (std::size_t j = 0; j < kNumbers; j += kWidth) {
@@ -37,7 +39,7 @@ template <typename T>
 inline void pack_bf16_rows(const float* x, std::size_t stride, std::size_t begin, std::size_t end, std::size_t k,
                            std::uint32_t* out) {
   for (std::size_t r = begin; r < end; ++r)
-    pack_bf16_row(x + r * stride, k, T::Layout::kStep, out + T::Layout::offset(r, bf16_words(k)));
+    pack_bf16_row<T::Layout::kPiece>(x + r * stride, k, T::Layout::kStep, out + T::Layout::offset(r, bf16_words(k)));
 }
 
 // out[j] = (low[j], high[j]), whole vectors of words; high may be null for zeros
