@@ -1,6 +1,6 @@
 // c = a b with instructions that multiply two rows by two columns: 8 bytes along k of each, to 2 x 2 sums. Rows lie in
 // pairs, their bytes taking turns; in a panel two columns lie beside each other by themselves, in groups of 8 bytes.
-// 12 rows by 8 columns of sums stay in 24 registers, fed by 6 loads of rows and 4 of columns for 24 products. 6 rows
+// 12 rows by 8 columns of sums stay in 24 registers, fed by 6 loads of rows and 4 of columns for 24 products. 4 rows
 // or fewer take all 16 columns of a panel at once, which then comes front to back. Every sum runs over k in order.
 #pragma once
 
@@ -13,7 +13,7 @@ namespace {
 
 inline constexpr std::size_t kUnit = 2;  // words that a product takes of a row
 inline constexpr std::size_t kPairedRows = 12;
-inline constexpr std::size_t kFewRows = 6;
+inline constexpr std::size_t kFewRows = 4;
 
 // `stride` is that of pairs, with a line between them so that they do not alias.
 struct RowPairs {
@@ -36,7 +36,8 @@ struct PairedRows : Rows {
 template <typename T, std::size_t Pairs, std::size_t Columns>
 inline void paired_tile(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t lda,
                         const std::uint32_t* b, std::size_t width, float* c, std::size_t ldc, std::size_t columns,
-                        Prefetcher& next) {
+                        Prefetcher& after) {
+  Prefetcher next = after;  // in registers
   typename T::Sum sum[Pairs][Columns];
   FILBERT_UNROLL
   for (std::size_t p = 0; p < Pairs; ++p) FILBERT_UNROLL
@@ -53,6 +54,7 @@ inline void paired_tile(std::size_t rows, std::size_t words, const std::uint32_t
       for (std::size_t j = 0; j < Columns; ++j) sum[p][j] = T::multiply(row, column[j], sum[p][j]);
     }
   }
+  after = next;
   FILBERT_UNROLL
   for (std::size_t p = 0; p < Pairs; ++p) FILBERT_UNROLL
   for (std::size_t j = 0; j < Columns; j += 2) {
