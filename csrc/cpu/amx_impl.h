@@ -13,13 +13,14 @@ inline constexpr std::size_t kTwo = 2 * kSide;
 
 // Rows in blocks of 32, a block as the products read it: two tiles of 16 words, two of the next 16 ...
 struct Tiled {
+  static constexpr std::size_t kPiece = kSide;
   static constexpr std::size_t kStep = kTwo * kSide;
   static std::size_t size(std::size_t rows, std::size_t words) { return round_up(rows, kTwo) * words; }
   static std::size_t stride(std::size_t words) { return words; }
   static std::size_t offset(std::size_t row, std::size_t words) {
     return row / kTwo * kTwo * words + row % kTwo * kSide;
   }
-  static void put(std::uint32_t* line, std::size_t i, Vec v) { RowMajor::put(line, i, v); }
+  static void put(std::uint32_t* piece, std::size_t i, Vec v) { RowMajor::put(piece, i, v); }
 };
 
 struct Bf16 {

@@ -12,22 +12,23 @@ inline constexpr std::size_t kBf16Multiple = 2 * kLine;  // as much as the wides
 
 // Where a row lies in an operand: row-major, with a line between rows so that they do not alias.
 struct RowMajor {
-  static constexpr std::size_t kStep = kLine;
+  static constexpr std::size_t kPiece = kLine;  // words of a row that lie together,
+  static constexpr std::size_t kStep = kLine;   // and how far the next ones are
   static std::size_t size(std::size_t rows, std::size_t words) { return rows * stride(words); }
   static std::size_t stride(std::size_t words) { return words + kLine; }
   static std::size_t offset(std::size_t row, std::size_t words) { return row * stride(words); }
-  // Number i of a line of 2 kLine, and those behind it.
-  static void put(std::uint32_t* line, std::size_t i, Vec v) {
-    store_bf16(reinterpret_cast<std::uint16_t*>(line) + i, v);
+  // Number i of a piece, and those behind it.
+  static void put(std::uint32_t* piece, std::size_t i, Vec v) {
+    store_bf16(reinterpret_cast<std::uint16_t*>(piece) + i, v);
   }
 };
 
 inline std::size_t bf16_words(std::size_t k) { return round_up(k, kBf16Multiple) / 2; }
 
-// out = x[k] rounded, zeros behind it up to bf16_words(k) words; every line is `step` from the next.
+// out = x[k] rounded, zeros behind it up to bf16_words(k) words; every piece is `step` from the next.
 template <typename Layout>
 inline void pack_bf16_row(const float* x, std::size_t k, std::size_t step, std::uint32_t* out) {
-  constexpr std::size_t kNumbers = 2 * kLine;
+  constexpr std::size_t kNumbers = 2 * Layout::kPiece;
   for (std::size_t begin = 0; begin < 2 * bf16_words(k); begin += kNumbers, out += step) {
     for (std::size_t j = 0; j < kNumbers; j += kWidth) {
       const std::size_t i = begin + j;
@@ -54,12 +55,13 @@ inline void pair_bf16_rows(const float* low, const float* high, std::size_t n, s
 
 // Rows of float32 that are bfloat16 numbers, a line between them.
 struct WidenedRowMajor {
+  static constexpr std::size_t kPiece = kLine;
   static constexpr std::size_t kStep = 2 * kLine;
   static std::size_t size(std::size_t rows, std::size_t words) { return rows * 2 * stride(words); }
   static std::size_t stride(std::size_t words) { return words + kLine / 2; }  // in pairs
   static std::size_t offset(std::size_t row, std::size_t words) { return row * 2 * stride(words); }
-  static void put(std::uint32_t* line, std::size_t i, Vec v) {
-    store(reinterpret_cast<float*>(line) + i, odd_bf16(Words{round_bf16(v)}));
+  static void put(std::uint32_t* piece, std::size_t i, Vec v) {
+    store(reinterpret_cast<float*>(piece) + i, odd_bf16(Words{round_bf16(v)}));
   }
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "cpu/threads.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -25,7 +27,8 @@ constexpr int kSpins = 2000;
 void Crew::fit(int (*largest)()) {
   const std::lock_guard lock(mutex_);
   const int threads = largest();
-  turns_.add_seats(threads);
+  const char* bad_variable = nullptr;
+  turns_.set_limit(threads > 0 ? std::max(threads, default_threads(&bad_variable)) : 0);
   const auto wanted = static_cast<std::size_t>(std::max(0, threads - 1));
   const std::size_t before = workers_.size();
   workers_.reserve(wanted);
@@ -70,7 +73,7 @@ void Crew::reserve_scratch(std::size_t floats) {
 void Crew::run(int threads, const Work& work) {
   const int helpers = work.tasks > 1 ? threads - 1 : 0;
   if (helpers > 0) reserve_scratch(work.scratch_floats);
-  Seat& seat = turns_.begin_job(threads);
+  Seat& seat = turns_.begin_job();
   if (seat.scratch.floats() < work.scratch_floats) seat.scratch = Scratch(work.scratch_floats);
   seat.job.open(work, helpers);
   int called = 0;

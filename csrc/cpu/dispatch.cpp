@@ -15,6 +15,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace filbert::cpu {
@@ -73,6 +75,19 @@ bool has_amx() {
 #endif
 }
 
+#elif defined(__aarch64__)
+
+// The kernel's HWCAP2_I8MM and HWCAP2_BF16, which older headers lack.
+constexpr unsigned long kI8mm = 1ul << 13, kBf16 = 1ul << 14;
+
+bool has(unsigned long capability) {
+#if defined(__linux__)
+  return getauxval(AT_HWCAP2) & capability;
+#else
+  return false;
+#endif
+}
+
 #endif
 
 // Worst first: each set takes over what the one before has and it does not better.
@@ -112,6 +127,21 @@ std::vector<Kernels> detect() {
   found.push_back(kernels);
 #elif defined(__aarch64__)
   found.push_back(neon_kernels());
+  if (has(kI8mm)) {
+    Kernels kernels = found.back();
+    kernels.isa = "neon_i8mm";
+    kernels.i8 = neon_i8mm_i8_kernels();
+    found.push_back(kernels);
+  }
+  if (has(kBf16)) {
+    Kernels kernels = found.back();
+    const Bf16Kernels bf16 = neon_bf16_kernels();
+    kernels.isa = "neon_bf16";
+    kernels.multiplies_bf16 = true;
+    kernels.bf16 = bf16.linear;
+    kernels.fast_attention = bf16.attention;
+    found.push_back(kernels);
+  }
 #endif
   return found;
 }

@@ -56,7 +56,7 @@ inline float pack_i8_row(const float* x, const float* factors, std::size_t k, st
   });
   const float top = reduce_max_magnitude(magnitudes);
   const Vec inverse = set(top > 1e-36f ? 127.0f / top : 0.0f);
-  constexpr std::size_t kNumbers = kLine * T::kGroup;
+  constexpr std::size_t kNumbers = T::Layout::kPiece * T::kGroup;
   for (std::size_t begin = 0; begin < words * T::kGroup; begin += kNumbers, out += T::Layout::kStep)
     for (std::size_t j = 0; j < kNumbers; j += kWidth) {
       i = begin + j;

@@ -21,6 +21,8 @@ LinearKernel amx_i8_kernels();
 Bf16Kernels amx_bf16_kernels();
 #elif defined(__aarch64__)
 Kernels neon_kernels();
+LinearKernel neon_i8mm_i8_kernels();
+Bf16Kernels neon_bf16_kernels();
 #endif
 
 }  // namespace filbert::cpu

@@ -29,9 +29,10 @@ inline void store_result(const Epilogue& e, std::size_t r, std::size_t j, Vec v,
   if constexpr (Rows::kGivesOperands) {
     if (e.operand) {
       using Layout = typename Rows::Operand::Layout;
+      constexpr std::size_t kNumbers = 2 * Layout::kPiece;
       const std::size_t column = e.column + j;
-      std::uint32_t* line = e.operand + Layout::offset(e.row + r, e.words) + column / (2 * kLine) * Layout::kStep;
-      return Layout::put(line, column % (2 * kLine), v);
+      std::uint32_t* piece = e.operand + Layout::offset(e.row + r, e.words) + column / kNumbers * Layout::kStep;
+      return Layout::put(piece, column % kNumbers, v);
     }
   }
   store_first(e.out + r * e.stride + j, v, lanes);

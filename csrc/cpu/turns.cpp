@@ -1,6 +1,5 @@
 #include "cpu/turns.h"
 
-#include <algorithm>
 #include <chrono>
 
 namespace filbert::cpu {
@@ -31,9 +30,11 @@ thread_local struct {
 
 }  // namespace
 
-void Turns::add_seats(int count) {
+void Turns::set_limit(int threads) {
   const std::lock_guard lock(mutex_);
-  for (; seat_count_ < count; ++seat_count_) seats_.store(new Seat(seats()), std::memory_order_release);
+  for (; seat_count_ < threads; ++seat_count_) seats_.store(new Seat(seats()), std::memory_order_release);
+  limit_ = threads;
+  seat_waiters();
 }
 
 void Turns::free_scratch() {
@@ -45,21 +46,20 @@ void Turns::free_scratch() {
 }
 
 bool Turns::is_crowded() const {
-  const std::uint32_t places = places_.load(std::memory_order_relaxed);
-  return places % kLimit > places / kLimit;
+  return computing_.load(std::memory_order_relaxed) > limit_.load(std::memory_order_relaxed);
 }
 
-Seat& Turns::begin_job(int threads) {
+Seat& Turns::begin_job() {
   if (held.turns == this) {
     std::uint64_t turn = held.turn;
     if (held.seat->turn.compare_exchange_strong(turn, turn + 1, std::memory_order_acquire)) {
       const bool over = waiting_.load(std::memory_order_relaxed) > 0 && now() - held.seat->since > kTurn;
-      if (held.seat->threads == threads && !over && !is_crowded()) return *held.seat;
+      if (!over && !is_crowded()) return *held.seat;
       held.seat->turn.store(held.turn, std::memory_order_release);
       rest();
     }
   }
-  wait_for_turn(threads);
+  wait_for_turn();
   return *held.seat;
 }
 
@@ -68,8 +68,8 @@ void Turns::end_job(Seat& seat) {
   seat.turn.store(held.turn, std::memory_order_release);
 }
 
-void Turns::wait_for_turn(int threads) {
-  Waiter me = {threads};
+void Turns::wait_for_turn() {
+  Waiter me;
   std::unique_lock lock(mutex_);
   *end_ = &me;
   end_ = &me.next;
@@ -90,13 +90,8 @@ void Turns::rest() {
 // Makes room for others, and seats them. Needs the mutex, as all that follows.
 void Turns::free_seat(Seat& seat) {
   seat.turn.store(0);
-  int limit = 0;
-  for (const Seat* other = seats(); other; other = other->next)
-    if (other->turn != 0) limit = std::max(limit, other->threads);
-  std::uint32_t seen = places_.load();
-  while (!places_.compare_exchange_weak(seen, static_cast<std::uint32_t>(limit) * kLimit + seen % kLimit - 1)) {
-  }
-  if (limit > 0 && !first_) {
+  const bool others = computing_.fetch_sub(1) > 1;
+  if (others && !first_) {
     const std::int64_t time = now();
     away_ = time < away_until_ ? away_ + 1 : 1;
     away_until_ = time + kAway;
@@ -105,11 +100,10 @@ void Turns::free_seat(Seat& seat) {
 }
 
 void Turns::seat_waiters() {
-  while (first_ && take_place(first_->threads)) {
+  while (first_ && take_place()) {
     Waiter& waiter = *first_;
     Seat* seat = seats();
     while (seat->turn != 0) seat = seat->next;
-    seat->threads = waiter.threads;
     seat->since = now();
     seat->turn = 2 * ++turns_ + 1;  // in a job, so that it is not idle while its thread wakes up
     first_ = waiter.next;
@@ -121,13 +115,11 @@ void Turns::seat_waiters() {
   }
 }
 
-bool Turns::take_place(int threads) {
-  std::uint32_t seen = places_.load();
-  for (;;) {
-    const std::uint32_t limit = std::max(seen / kLimit, static_cast<std::uint32_t>(threads));
-    if (seen % kLimit >= limit) return false;
-    if (places_.compare_exchange_weak(seen, limit * kLimit + seen % kLimit + 1)) return true;
-  }
+bool Turns::take_place() {
+  int seen = computing_.load();
+  while (seen < limit_)
+    if (computing_.compare_exchange_weak(seen, seen + 1)) return true;
+  return false;
 }
 
 void Turns::end_idle_turns() {
@@ -140,22 +132,15 @@ void Turns::end_idle_turns() {
 }
 
 int Turns::room() const {
-  const std::uint32_t places = places_.load(std::memory_order_relaxed);
   const int away = away_.load(std::memory_order_relaxed);
   const int kept = away > 0 && now() < away_until_.load(std::memory_order_relaxed) ? away : 0;
-  return static_cast<int>(places / kLimit) - static_cast<int>(places % kLimit) - kept;
+  return limit_.load(std::memory_order_relaxed) - computing_.load(std::memory_order_relaxed) - kept;
 }
 
-bool Turns::begin_helping() {
-  if (is_wanted() || room() <= 0) return false;
-  std::uint32_t seen = places_.load(std::memory_order_relaxed);
-  while (seen % kLimit < seen / kLimit)
-    if (places_.compare_exchange_weak(seen, seen + 1)) return true;
-  return false;
-}
+bool Turns::begin_helping() { return !is_wanted() && room() > 0 && take_place(); }
 
 void Turns::end_helping() {
-  places_.fetch_sub(1);
+  computing_.fetch_sub(1);
   if (waiting_.load() == 0) return;
   const std::lock_guard lock(mutex_);
   seat_waiters();

@@ -1,5 +1,5 @@
 // Who computes. A caller has a turn, from its first job to rest(), in order of arrival; helpers come in where callers
-// leave room. No more threads compute at a time than the largest num_threads of the callers that have a turn.
+// leave room. No more threads compute at a time than there are cores, or than the largest num_threads if that is more.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,6 @@ struct Seat {
 
   Job job;
   Scratch scratch;
-  int threads = 0;
   std::int64_t since = 0;  // in nanoseconds, like those below
   std::atomic<std::int64_t> idle_since{0};
   std::atomic<std::uint64_t> turn{0};  // its number, times two, plus one in a job; 0: nobody's
@@ -27,12 +26,12 @@ struct Seat {
 
 class Turns {
  public:
-  // As many callers may then have a turn at a time. std::bad_alloc.
-  void add_seats(int count);
+  // How many threads may compute at a time. std::bad_alloc.
+  void set_limit(int threads);
   void free_scratch();  // there is no caller
 
   // The calling thread's seat, for one job: it keeps its turn if it has one that is not over, else waits for one.
-  Seat& begin_job(int threads);
+  Seat& begin_job();
   void end_job(Seat&);
   // The calling thread's turn is over. One that comes to no end is taken away when somebody has waited for long.
   void rest();
@@ -40,7 +39,7 @@ class Turns {
   // How many helpers there is room for. Seats of callers that were here a moment ago are kept free for them.
   int room() const;
   // Whether a helper without work disturbs nobody.
-  bool may_spin() const { return places_.load(std::memory_order_relaxed) == 0 || room() > 0; }
+  bool may_spin() const { return computing_.load(std::memory_order_relaxed) == 0 || room() > 0; }
   bool begin_helping();
   void end_helping();
   // Whether a helper has to leave.
@@ -50,22 +49,20 @@ class Turns {
 
  private:
   struct Waiter {
-    int threads;
     Seat* seat = nullptr;
     Waiter* next = nullptr;
     std::condition_variable seated = {};
   };
 
   bool is_crowded() const;
-  void wait_for_turn(int threads);
+  void wait_for_turn();
   void seat_waiters();
-  bool take_place(int threads);
+  bool take_place();
   void free_seat(Seat&);
   void end_idle_turns();
 
-  // How many threads compute, and times kLimit: how many may.
-  static constexpr std::uint32_t kLimit = 1u << 16;
-  alignas(64) std::atomic<std::uint32_t> places_{0};
+  alignas(64) std::atomic<int> computing_{0};  // threads
+  std::atomic<int> limit_{0};
   std::atomic<int> waiting_{0};
   std::atomic<int> away_{0};
   std::atomic<std::int64_t> away_until_{0};

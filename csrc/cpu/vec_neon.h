@@ -21,12 +21,14 @@ inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 inline Vec load(const float* p) { return {vld1q_f32(p)}; }
 inline Vec load_first(const float* p, std::size_t n) {
+  if (n == kWidth) return load(p);
   float lanes[4] = {0, 0, 0, 0};
   for (std::size_t i = 0; i < n; ++i) lanes[i] = p[i];
   return load(lanes);
 }
 inline void store(float* p, Vec a) { vst1q_f32(p, a.v); }
 inline void store_first(float* p, Vec a, std::size_t n) {
+  if (n == kWidth) return store(p, a);
   float lanes[4];
   store(lanes, a);
   for (std::size_t i = 0; i < n; ++i) p[i] = lanes[i];

@@ -1,10 +1,12 @@
 // Opens the CPU backend on each instruction set, so that one list of op cases runs on all of them.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cpu/backend.h"
@@ -46,6 +48,41 @@ inline std::vector<std::string> vector_isas() {
   std::vector<std::string> names = isas();
   names.pop_back();  // scalar
   return names;
+}
+
+struct IsaAndDtype {
+  std::string isa;
+  filbert_dtype dtype;
+};
+
+// Instruction sets and dtypes with kernels of their own: a set has many of another's. key(kernels, dtype): what tells
+// the kernels apart.
+template <typename Key>
+std::vector<IsaAndDtype> distinct(const Key& key) {
+  std::vector<decltype(key(cpu::Kernels(), FILBERT_F32))> seen;
+  std::vector<IsaAndDtype> found;
+  for (const cpu::Kernels& kernels : cpu::available_kernels())
+    for (const filbert_dtype dtype : kComputeTypes) {
+      if (std::count(seen.begin(), seen.end(), key(kernels, dtype)) > 0) continue;
+      seen.push_back(key(kernels, dtype));
+      found.push_back({kernels.isa, dtype});
+    }
+  return found;
+}
+
+inline std::vector<IsaAndDtype> distinct_linear() {
+  return distinct([](const cpu::Kernels& kernels, filbert_dtype dtype) {
+    const cpu::LinearKernel& linear = dtype == FILBERT_F32    ? kernels.f32
+                                      : dtype == FILBERT_BF16 ? kernels.bf16
+                                                              : kernels.i8;
+    return std::pair(linear.run, kernels.rows.run);
+  });
+}
+
+inline std::vector<IsaAndDtype> distinct_attention() {
+  return distinct([](const cpu::Kernels& kernels, filbert_dtype dtype) {
+    return (dtype == FILBERT_F32 ? kernels.attention : kernels.fast_attention).run;
+  });
 }
 
 struct FreeWeight {

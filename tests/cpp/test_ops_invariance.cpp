@@ -73,8 +73,9 @@ constexpr ChainCase kChains[] = {{FILBERT_F32, 290}, {FILBERT_BF16, 290}, {FILBE
 
 // A few rows leave what is handed from one layer to the next in `inner`, many rows do not.
 TEST_CASE("ops: invariance, a chain of token ops") {
-  for (const std::string& isa : isas())
-    for (const auto [dtype, inner] : kChains) {
+  for (const auto& [isa, dtype] : distinct_linear())
+    for (const auto& [of, inner] : kChains) {
+      if (of != dtype) continue;
       CAPTURE(isa);
       CAPTURE(inner);
       CAPTURE(dtype);
@@ -109,29 +110,28 @@ TEST_CASE("ops: invariance, a chain of token ops") {
 
 TEST_CASE("ops: invariance, ops in one call or one by one") {
   const LinearData data(150, 140, 140);
-  for (const std::string& isa : isas())
-    for (const filbert_dtype dtype : kComputeTypes) {
-      const auto ops = open_isa(isa, dtype);
-      const WeightPtr weight = load(*ops, FILBERT_MATRIX, data.weight, data.out, data.in);
-      for (const std::size_t rows : {20u, 150u}) {
-        CAPTURE(isa);
-        CAPTURE(dtype);
-        CAPTURE(rows);
-        std::vector<float> inner(rows * data.out), out = inner, again = inner;
-        const auto multiply_by = [&](const std::vector<float>& x, std::vector<float>& y,
-                                     filbert_readers readers = FILBERT_OTHERS) {
-          return linear({x.data(), weight.get(), nullptr, nullptr, FILBERT_TANH, y.data(), 0}, readers);
-        };
-        ops->token_ops({multiply_by(data.x, inner)}, rows);
-        ops->token_ops({multiply_by(inner, again)}, rows);
-        for (const filbert_readers readers : {FILBERT_OTHERS, FILBERT_NEXT_AND_OTHERS, FILBERT_NEXT_ALONE}) {
-          CAPTURE(readers);
-          std::fill(inner.begin(), inner.end(), NAN);
-          ops->token_ops({multiply_by(data.x, inner, readers), multiply_by(inner, out)}, rows);
-          CHECK(same_bits(out, again));
-        }
+  for (const auto& [isa, dtype] : distinct_linear()) {
+    const auto ops = open_isa(isa, dtype);
+    const WeightPtr weight = load(*ops, FILBERT_MATRIX, data.weight, data.out, data.in);
+    for (const std::size_t rows : {20u, 150u}) {
+      CAPTURE(isa);
+      CAPTURE(dtype);
+      CAPTURE(rows);
+      std::vector<float> inner(rows * data.out), out = inner, again = inner;
+      const auto multiply_by = [&](const std::vector<float>& x, std::vector<float>& y,
+                                   filbert_readers readers = FILBERT_OTHERS) {
+        return linear({x.data(), weight.get(), nullptr, nullptr, FILBERT_TANH, y.data(), 0}, readers);
+      };
+      ops->token_ops({multiply_by(data.x, inner)}, rows);
+      ops->token_ops({multiply_by(inner, again)}, rows);
+      for (const filbert_readers readers : {FILBERT_OTHERS, FILBERT_NEXT_AND_OTHERS, FILBERT_NEXT_ALONE}) {
+        CAPTURE(readers);
+        std::fill(inner.begin(), inner.end(), NAN);
+        ops->token_ops({multiply_by(data.x, inner, readers), multiply_by(inner, out)}, rows);
+        CHECK(same_bits(out, again));
       }
     }
+  }
 }
 
 TEST_CASE("ops: invariance, attention") {
@@ -161,29 +161,28 @@ TEST_CASE("ops: invariance, attention") {
       }
       return run(ops, all, false).out;
     };
-    for (const std::string& isa : isas())
-      for (const filbert_dtype dtype : kComputeTypes) {
-        std::vector<std::vector<float>> alone(static_cast<std::size_t>(lengths.back()) + 1);
-        const auto one = open_isa(isa, dtype, 1);
-        for (const std::int32_t length : lengths) alone[static_cast<std::size_t>(length)] = attend(*one, {length});
-        for (const int threads : {1, 2, 3}) {
-          const auto ops = open_isa(isa, dtype, threads);
-          std::vector<std::int32_t> order = lengths;
-          std::shuffle(order.begin(), order.end(), std::mt19937(static_cast<unsigned>(threads)));
-          const std::vector<float> together = attend(*ops, order);
-          std::size_t begin = 0;
-          for (const std::int32_t length : order) {
-            CAPTURE(isa);
-            CAPTURE(dtype);
-            CAPTURE(shape.head_size);
-            CAPTURE(shape.window);
-            CAPTURE(threads);
-            CAPTURE(length);
-            const std::vector<float>& expected = alone[static_cast<std::size_t>(length)];
-            REQUIRE(same_bits(slice(together, begin, expected.size()), expected));
-            begin += expected.size();
-          }
+    for (const auto& [isa, dtype] : distinct_attention()) {
+      std::vector<std::vector<float>> alone(static_cast<std::size_t>(lengths.back()) + 1);
+      const auto one = open_isa(isa, dtype, 1);
+      for (const std::int32_t length : lengths) alone[static_cast<std::size_t>(length)] = attend(*one, {length});
+      for (const int threads : {1, 2, 3}) {
+        const auto ops = open_isa(isa, dtype, threads);
+        std::vector<std::int32_t> order = lengths;
+        std::shuffle(order.begin(), order.end(), std::mt19937(static_cast<unsigned>(threads)));
+        const std::vector<float> together = attend(*ops, order);
+        std::size_t begin = 0;
+        for (const std::int32_t length : order) {
+          CAPTURE(isa);
+          CAPTURE(dtype);
+          CAPTURE(shape.head_size);
+          CAPTURE(shape.window);
+          CAPTURE(threads);
+          CAPTURE(length);
+          const std::vector<float>& expected = alone[static_cast<std::size_t>(length)];
+          REQUIRE(same_bits(slice(together, begin, expected.size()), expected));
+          begin += expected.size();
         }
       }
+    }
   }
 }

@@ -61,10 +61,9 @@ TEST_CASE("ops: linear against scalar, odd sizes") {
     std::unique_ptr<Ops> ops;
   };
   std::vector<Opened> scalars, others;
-  for (const filbert_dtype dtype : kComputeTypes) {
-    scalars.push_back({"scalar", dtype, open_isa("scalar", dtype)});
-    for (const std::string& isa : vector_isas()) others.push_back({isa, dtype, open_isa(isa, dtype)});
-  }
+  for (const filbert_dtype dtype : kComputeTypes) scalars.push_back({"scalar", dtype, open_isa("scalar", dtype)});
+  for (const auto& [isa, dtype] : distinct_linear())
+    if (isa != "scalar") others.push_back({isa, dtype, open_isa(isa, dtype)});
   for (const std::size_t in : {1u, 3u, 31u, 32u, 33u, 63u, 64u, 65u, 127u, 128u, 129u, 300u, 3072u})
     for (const std::size_t out : {1u, 15u, 16u, 17u, 33u, 64u, 65u, 130u}) {
       const LinearData data(kMostRows, in, out);
@@ -106,41 +105,40 @@ TEST_CASE("ops: a gated layer is the product of two layers, odd sizes") {
       const std::vector<float> second = random_floats(out * in, 30, 0.5f), second_bias = random_floats(out, 31);
       weights.insert(weights.end(), second.begin(), second.end());
       biases.insert(biases.end(), second_bias.begin(), second_bias.end());
-      for (const std::string& isa : isas())
-        for (const filbert_dtype dtype : kComputeTypes) {
-          const auto ops = open_isa(isa, dtype);
-          const WeightPtr weight = load_gated(*ops, FILBERT_GATED_MATRIX, weights, out, in);
-          const WeightPtr bias = load_gated(*ops, FILBERT_GATED_VECTOR, biases, out);
-          const WeightPtr one = load(*ops, FILBERT_MATRIX, gate.weight, out, in);
-          const WeightPtr one_bias = load(*ops, FILBERT_VECTOR, gate.bias, out);
-          const WeightPtr two = load(*ops, FILBERT_MATRIX, second, out, in);
-          const WeightPtr two_bias = load(*ops, FILBERT_VECTOR, second_bias, out);
-          const auto product = [&](const WeightPtr& by, const WeightPtr& add, bool has_bias,
-                                   filbert_activation activation, std::size_t rows) {
-            std::vector<float> y(rows * out + 1, NAN);
-            ops->token_ops(
-                {linear({gate.x.data(), by.get(), has_bias ? add.get() : nullptr, nullptr, activation, y.data(), 0})},
-                rows);
-            CHECK(std::isnan(y.back()));
-            y.pop_back();
-            return y;
-          };
-          for (const bool has_bias : {false, true})
-            for (int i = 0; i < FILBERT_ACTIVATIONS; i += out == 31 ? 1 : 8)
-              for (const std::size_t rows : {std::size_t{1}, std::size_t{17}, kRows}) {
-                CAPTURE(isa);
-                CAPTURE(dtype);
-                CAPTURE(in);
-                CAPTURE(out);
-                CAPTURE(rows);
-                CAPTURE(i);
-                const auto activation = static_cast<filbert_activation>(i);
-                std::vector<float> expected = product(one, one_bias, has_bias, activation, rows);
-                const std::vector<float> factor = product(two, two_bias, has_bias, FILBERT_IDENTITY, rows);
-                for (std::size_t j = 0; j < expected.size(); ++j) expected[j] *= factor[j];
-                CHECK(same_bits(product(weight, bias, has_bias, activation, rows), expected));
-              }
-        }
+      for (const auto& [isa, dtype] : distinct_linear()) {
+        const auto ops = open_isa(isa, dtype);
+        const WeightPtr weight = load_gated(*ops, FILBERT_GATED_MATRIX, weights, out, in);
+        const WeightPtr bias = load_gated(*ops, FILBERT_GATED_VECTOR, biases, out);
+        const WeightPtr one = load(*ops, FILBERT_MATRIX, gate.weight, out, in);
+        const WeightPtr one_bias = load(*ops, FILBERT_VECTOR, gate.bias, out);
+        const WeightPtr two = load(*ops, FILBERT_MATRIX, second, out, in);
+        const WeightPtr two_bias = load(*ops, FILBERT_VECTOR, second_bias, out);
+        const auto product = [&](const WeightPtr& by, const WeightPtr& add, bool has_bias,
+                                 filbert_activation activation, std::size_t rows) {
+          std::vector<float> y(rows * out + 1, NAN);
+          ops->token_ops(
+              {linear({gate.x.data(), by.get(), has_bias ? add.get() : nullptr, nullptr, activation, y.data(), 0})},
+              rows);
+          CHECK(std::isnan(y.back()));
+          y.pop_back();
+          return y;
+        };
+        for (const bool has_bias : {false, true})
+          for (int i = 0; i < FILBERT_ACTIVATIONS; i += out == 31 ? 1 : 8)
+            for (const std::size_t rows : {std::size_t{1}, std::size_t{17}, kRows}) {
+              CAPTURE(isa);
+              CAPTURE(dtype);
+              CAPTURE(in);
+              CAPTURE(out);
+              CAPTURE(rows);
+              CAPTURE(i);
+              const auto activation = static_cast<filbert_activation>(i);
+              std::vector<float> expected = product(one, one_bias, has_bias, activation, rows);
+              const std::vector<float> factor = product(two, two_bias, has_bias, FILBERT_IDENTITY, rows);
+              for (std::size_t j = 0; j < expected.size(); ++j) expected[j] *= factor[j];
+              CHECK(same_bits(product(weight, bias, has_bias, activation, rows), expected));
+            }
+      }
     }
 }
 

@@ -246,7 +246,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("dtype", "nearest"), [("bfloat16", 0.9999), ("int8", 0.999)])
-@pytest.mark.parametrize("isa", ["amx", "avx512_vnni", "avx2", "neon"])
+@pytest.mark.parametrize("isa", ["amx", "avx512_vnni", "avx2", "neon_bf16", "neon"])
 def test_real_sentences_stay_where_they_are(monkeypatch, isa, dtype, nearest):
     folder = minilm_folder()
     if isa not in filbert.devices()[0].isas:
