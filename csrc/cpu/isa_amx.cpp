@@ -5,6 +5,7 @@
 #include "cpu/amx_impl.h"
 #include "cpu/math_impl.h"
 // These use the above.
+#include "cpu/amx_f32.h"
 #include "cpu/amx_linear.h"
 #include "cpu/disentangled_impl.h"
 #include "cpu/kernel_sets.h"
@@ -52,6 +53,8 @@ constexpr LinearKernel tiled_kernel() {
 
 }  // namespace
 }  // namespace amx
+
+LinearKernel amx_f32_kernels() { return amx::kernel<amx::PartLinear, amx::PartRows>(); }
 
 LinearKernel amx_i8_kernels() { return amx::tiled_kernel<amx::I8Rows<amx::I8>>(); }
 

@@ -16,7 +16,7 @@ float* floats(void* activation) { return static_cast<float*>(activation); }
 
 PanelMatrix matrix_of(const filbert_weight& w) {
   const float* const factors = w.factors.empty() ? nullptr : w.factors.data();
-  return {w.data, w.columns, w.cols, w.rows, w.scales.data(), w.offsets.data(), factors};
+  return {w.data, w.columns, w.cols, w.rows, w.scales.data(), w.offsets.data(), factors, w.plain.data()};
 }
 
 std::size_t panels_of(const LinearKernel& kernel, const filbert_linear_args& args) {
