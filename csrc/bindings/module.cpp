@@ -21,7 +21,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
       .def_readonly("available", &DeviceInfo::available)
       .def_readonly("reason", &DeviceInfo::reason)
       .def_readonly("isas", &DeviceInfo::isas)
-      .def_readonly("bf16_note", &DeviceInfo::bf16_note)
+      .def_readonly("note", &DeviceInfo::note)
       .def_readonly("threads", &DeviceInfo::threads);
 
   module.def("validate_config", &filbert::validate_config, "config_json"_a, "source"_a = "config", "model_type"_a = "");

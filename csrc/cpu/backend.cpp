@@ -51,6 +51,15 @@ const LinearKernel* linear_kernel(const Kernels& kernels, filbert_dtype dtype) {
   return nullptr;
 }
 
+// What a user should know of a dtype.
+const char* note_of(const Kernels& kernels, filbert_dtype dtype) {
+  if (dtype == FILBERT_BF16 && !kernels.multiplies_bf16)
+    return "bfloat16 is widened to float32, which this processor multiplies faster";
+  if (dtype == FILBERT_F32 && kernels.f32.format.in_parts)
+    return "float32 products are made of six of bfloat16 parts, as precise as multiply-adds";
+  return "";
+}
+
 // What describe() says that does not depend on what is open.
 void describe_processor(const Kernels& kernels, filbert_dtype dtype, int threads, filbert_device_description* out) {
   std::string isas;
@@ -58,9 +67,7 @@ void describe_processor(const Kernels& kernels, filbert_dtype dtype, int threads
   std::snprintf(out->name, sizeof(out->name), "%s", processor_name().c_str());
   std::snprintf(out->isa, sizeof(out->isa), "%s", kernels.isa);
   std::snprintf(out->isas, sizeof(out->isas), "%s", isas.c_str());
-  const bool widened = dtype == FILBERT_BF16 && !kernels.multiplies_bf16;
-  std::snprintf(out->note, sizeof(out->note), "%s",
-                widened ? "bfloat16 is widened to float32, which this processor multiplies faster" : "");
+  std::snprintf(out->note, sizeof(out->note), "%s", note_of(kernels, dtype));
   out->threads = threads;
 }
 
@@ -84,7 +91,8 @@ filbert_status probe(int device_index, filbert_device_description* out) {
   int threads = 0;
   const Kernels* kernels = nullptr;
   const filbert_status status = choose(device_index, threads, kernels);
-  if (status == FILBERT_OK) describe_processor(*kernels, FILBERT_BF16, threads, out);
+  if (status == FILBERT_OK)
+    describe_processor(*kernels, kernels->multiplies_bf16 ? FILBERT_F32 : FILBERT_BF16, threads, out);
   return status;
 }
 

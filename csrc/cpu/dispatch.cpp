@@ -122,6 +122,7 @@ std::vector<Kernels> detect() {
   if (!has_fast_avx512_bf16()) std::swap(found[vnni], found.back());
   if (!has_amx()) return found;
   kernels.isa = "amx";
+  kernels.f32 = amx_f32_kernels();
   kernels.i8 = amx_i8_kernels();
   set_bf16(amx_bf16_kernels());
   found.push_back(kernels);

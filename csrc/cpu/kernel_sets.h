@@ -17,6 +17,7 @@ LinearKernel avx_vnni_i8_kernels();
 Kernels avx512_kernels();
 LinearKernel avx512_vnni_i8_kernels();
 Bf16Kernels avx512_bf16_kernels();
+LinearKernel amx_f32_kernels();
 LinearKernel amx_i8_kernels();
 Bf16Kernels amx_bf16_kernels();
 #elif defined(__aarch64__)

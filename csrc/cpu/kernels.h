@@ -18,6 +18,7 @@ struct MatrixFormat {
   std::size_t k_multiple;
   std::size_t group;
   std::int32_t zero_point;  // int8: what activations are offset by to become unsigned
+  bool in_parts = false;    // float32: split into bfloat16 parts on the way, so PanelMatrix::plain is wanted
 };
 
 struct PanelMatrix {
@@ -28,6 +29,7 @@ struct PanelMatrix {
   const float* scales;          // [n], int8 only: a weight is scales[column] times its integer
   const std::int32_t* offsets;  // [n], int8 only: what the activations' zero point adds to a sum
   const float* factors;         // [k] or null, int8 only: activations are multiplied by them first
+  const std::uint8_t* plain;    // [panels], float32 in parts only: 1 of a panel with a column that is not to be split
 };
 
 // Pointers to the first row of a share.
@@ -144,6 +146,11 @@ static inline std::size_t k_block(std::size_t k) {
   const std::size_t blocks = (k + kMaxKBlock - 1) / kMaxKBlock;
   return blocks == 0 ? 1 : (k + blocks - 1) / blocks;
 }
+
+// Float32 numbers that are multiplied in bfloat16 parts, as a row or a column: nothing in them is infinite or NaN, and
+// the largest magnitude is 0 or in this range, so that parts that are too small for bfloat16 do not count.
+constexpr float kLeastTop = 0x1p-50f;
+constexpr float kMostTop = 0x1p50f;
 
 static inline std::size_t round_up(std::size_t value, std::size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;

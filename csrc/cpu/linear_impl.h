@@ -26,15 +26,8 @@ struct Epilogue {
 
 template <typename Rows>
 inline void store_result(const Epilogue& e, std::size_t r, std::size_t j, Vec v, std::size_t lanes) {
-  if constexpr (Rows::kGivesOperands) {
-    if (e.operand) {
-      using Layout = typename Rows::Operand::Layout;
-      constexpr std::size_t kNumbers = 2 * Layout::kPiece;
-      const std::size_t column = e.column + j;
-      std::uint32_t* piece = e.operand + Layout::offset(e.row + r, e.words) + column / kNumbers * Layout::kStep;
-      return Layout::put(piece, column % kNumbers, v);
-    }
-  }
+  if constexpr (Rows::kGivesOperands)
+    if (e.operand) return Rows::store(e.operand, e.words, e.row + r, e.column + j, v);
   store_first(e.out + r * e.stride + j, v, lanes);
 }
 
@@ -151,6 +144,12 @@ struct Bf16Rows {
     pack_bf16_rows<T>(x, w.k, begin, end, w.k, reinterpret_cast<std::uint32_t*>(operand));
   }
   static constexpr auto kPack = pack;
+  // A vector of a row from `column` on.
+  static void store(std::uint32_t* operand, std::size_t row_words, std::size_t row, std::size_t column, Vec v) {
+    using Layout = typename T::Layout;
+    constexpr std::size_t kNumbers = 2 * Layout::kPiece;
+    Layout::put(operand + Layout::offset(row, row_words) + column / kNumbers * Layout::kStep, column % kNumbers, v);
+  }
 
   explicit Bf16Rows(const LinearTask& task)
       : data(static_cast<const typename T::Word*>(task.operand)), stride(T::Layout::stride(words(task.weight.k))) {}
@@ -189,10 +188,10 @@ struct I8Rows {
   const float* scales;
 };
 
-// Finishes rows [row, row + rows) and columns [column, column + columns) of the panels.
+// Of rows from `row` and columns of the panels from `column` on.
 template <typename Rows>
-inline void finish_rows(const LinearTask& task, const Rows& a, std::size_t row, std::size_t rows, std::size_t column,
-                        std::size_t columns, const float* sums, std::size_t sum_stride) {
+inline Epilogue epilogue_of(const LinearTask& task, const Rows& a, std::size_t row, std::size_t column,
+                            const float* sums, std::size_t sum_stride) {
   const auto from_column = [column](const auto* values) { return values ? values + column : nullptr; };
   const PanelMatrix& w = task.weight;
   const std::size_t result = task.gated ? column / 2 : column;
@@ -217,6 +216,14 @@ inline void finish_rows(const LinearTask& task, const Rows& a, std::size_t row, 
   } else {
     e.out = static_cast<float*>(task.out) + index;
   }
+  return e;
+}
+
+// Finishes rows [row, row + rows) and columns [column, column + columns) of the panels.
+template <typename Rows>
+inline void finish_rows(const LinearTask& task, const Rows& a, std::size_t row, std::size_t rows, std::size_t column,
+                        std::size_t columns, const float* sums, std::size_t sum_stride) {
+  const Epilogue e = epilogue_of(task, a, row, column, sums, sum_stride);
   finish_of<Rows>(task.activation, task.gated)(e, rows, columns);
 }
 

@@ -16,7 +16,7 @@ float* floats(void* activation) { return static_cast<float*>(activation); }
 
 PanelMatrix matrix_of(const filbert_weight& w) {
   const float* const factors = w.factors.empty() ? nullptr : w.factors.data();
-  return {w.data, w.columns, w.cols, w.rows, w.scales.data(), w.offsets.data(), factors};
+  return {w.data, w.columns, w.cols, w.rows, w.scales.data(), w.offsets.data(), factors, w.plain.data()};
 }
 
 // The width of what an op reads as its x, and of what it writes to out; 0 of one that works in place.

@@ -59,7 +59,22 @@ class Rows {
 // What a row of weights becomes in a panel.
 struct Float32 {
   using Number = float;
-  void convert(filbert_weight&, std::size_t, float* row, std::size_t k, Number* out) const { std::copy_n(row, k, out); }
+  std::size_t panel_width;
+
+  static bool splits(const float* row, std::size_t k) {
+    float top = 0;
+    bool finite = true;
+    for (std::size_t i = 0; i < k; ++i) {
+      top = std::max(top, std::abs(row[i]));
+      finite &= std::abs(row[i]) <= kMostTop;
+    }
+    return finite && (top == 0 || top >= kLeastTop);
+  }
+
+  void convert(filbert_weight& weight, std::size_t index, float* row, std::size_t k, Number* out) const {
+    std::copy_n(row, k, out);
+    if (!weight.plain.empty() && !splits(row, k)) weight.plain[index / panel_width] = 1;
+  }
 };
 
 struct Bfloat16 {
@@ -154,7 +169,10 @@ std::vector<float> balance(const Rows& rows, std::size_t k, const filbert_host_t
 }
 
 void pack(filbert_weight& weight, const Rows& rows, filbert_dtype dtype, const MatrixFormat& format, ThreadPool& pool) {
-  if (dtype == FILBERT_F32) return pack_matrix(Float32{}, weight, rows, format, pool);
+  if (dtype == FILBERT_F32) {
+    if (format.in_parts) weight.plain.resize((weight.columns + format.panel_width - 1) / format.panel_width);
+    return pack_matrix(Float32{format.panel_width}, weight, rows, format, pool);
+  }
   if (dtype == FILBERT_BF16) return pack_matrix(Bfloat16{}, weight, rows, format, pool);
   weight.scales.resize(weight.columns);
   weight.offsets.resize(weight.columns);

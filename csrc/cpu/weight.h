@@ -23,6 +23,7 @@ struct filbert_weight {
   std::vector<float> scales;  // of an int8 matrix, see PanelMatrix
   std::vector<std::int32_t> offsets;
   std::vector<float> factors;
+  std::vector<std::uint8_t> plain;  // of a float32 matrix that is multiplied in parts
 };
 
 namespace filbert::cpu {

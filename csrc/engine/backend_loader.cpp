@@ -63,7 +63,7 @@ DeviceInfo describe(const std::string& name, const filbert_device_description& f
   info.name = name;
   info.available = true;
   info.description = std::string(found.name) + ", " + found.isa;
-  info.bf16_note = found.note;
+  info.note = found.note;
   info.threads = found.threads;
   std::istringstream names(found.isas);
   for (std::string isa; std::getline(names, isa, ',');) info.isas.push_back(isa);

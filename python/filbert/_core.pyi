@@ -111,7 +111,7 @@ class DeviceInfo:
     available: bool
     reason: str
     isas: list[str]
-    bf16_note: str
+    note: str
     threads: int
 
 # Paths are bytes where they may be no UTF-8: os.fsencode.

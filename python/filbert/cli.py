@@ -201,7 +201,7 @@ def _devices(options: argparse.Namespace) -> None:
             print(f"{device.name:<8} {device.description}, {device.threads} threads")
             if device.isas:
                 print(f"{'':<8} instruction sets, best first: {', '.join(device.isas)}  (FILBERT_CPU_ISA forces one)")
-            if device.bf16_note:
-                print(f"{'':<8} bfloat16: {device.bf16_note}")
+            if device.note:
+                print(f"{'':<8} {device.note}")
         else:
             print(f"{device.name:<8} not available: {device.reason}")

@@ -67,7 +67,8 @@ struct ChainCase {
   filbert_dtype dtype;
   std::size_t inner;
 };
-constexpr ChainCase kChains[] = {{FILBERT_F32, 290}, {FILBERT_BF16, 290}, {FILBERT_BF16, 320}, {FILBERT_I8, 290}};
+constexpr ChainCase kChains[] = {
+    {FILBERT_F32, 290}, {FILBERT_F32, 320}, {FILBERT_BF16, 290}, {FILBERT_BF16, 320}, {FILBERT_I8, 290}};
 
 }  // namespace
 

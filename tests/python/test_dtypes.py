@@ -271,7 +271,7 @@ def test_an_instruction_set_that_is_not_there(tiny_folder, monkeypatch):
             BertModel.from_pretrained(tiny_folder, dtype=dtype)
         assert str(error.value) == f"cpu: {message}"
     cpu = filbert.devices()[0]
-    assert (cpu.available, cpu.reason, cpu.bf16_note) == (False, f"cpu: {message}", "")
+    assert (cpu.available, cpu.reason, cpu.note) == (False, f"cpu: {message}", "")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

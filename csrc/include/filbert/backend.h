@@ -278,9 +278,9 @@ typedef struct filbert_backend {
   uint32_t abi; /* FILBERT_BACKEND_ABI */
   const char* name;
 
-  /* What describe() would say of a device's name, isa, isas, note (for bfloat16) and default threads, without opening
-   * it. FILBERT_UNAVAILABLE: there is no such device that could be used; FILBERT_FAILED: there may be one, but for a
-   * fault. */
+  /* What describe() would say of a device's name, isa, isas, note (for the dtype that has one) and default threads,
+   * without opening it. FILBERT_UNAVAILABLE: there is no such device that could be used; FILBERT_FAILED: there may be
+   * one, but for a fault. */
   filbert_status (*probe)(int device_index, filbert_device_description* out);
   /* threads: 0 for the backend's default. dtype: what matrix products multiply. */
   filbert_status (*open)(int device_index, int threads, filbert_dtype dtype, filbert_context** out);

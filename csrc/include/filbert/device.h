@@ -14,7 +14,7 @@ struct DeviceInfo {
   bool available = false;
   std::string reason;             // why it is not available
   std::vector<std::string> isas;  // instruction sets that FILBERT_CPU_ISA may name here, best first
-  std::string bf16_note;          // what to know of bfloat16 on this device, or empty
+  std::string note;               // what to know of a dtype on this device, or empty
   int threads = 0;                // threads used by default
 };
 
