@@ -37,6 +37,7 @@ constexpr LinearKernel kernel() {
   return {
       .format = Linear::kFormat,
       .share_rows = 192,
+      .thread_rows = 128,
       .row_grain = kTwo,
       .gives_operands = Rows::kGivesOperands,
       .operand = Rows::operand,

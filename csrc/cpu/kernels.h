@@ -95,9 +95,10 @@ struct DisentangledSizes {
 
 struct LinearKernel {
   MatrixFormat format;
-  std::size_t share_rows;  // enough to use a weight well while it is near, few enough for activations to stay near
-  std::size_t row_grain;   // a share of rows should begin at a multiple of it
-  bool gives_operands;     // LinearTask::out_is_operand may be set, if n is a multiple of format.k_multiple
+  std::size_t share_rows;   // enough to use a weight well while it is near, few enough for activations to stay near
+  std::size_t thread_rows;  // with so many for each thread, rows are split over them; with fewer, columns
+  std::size_t row_grain;    // a share of rows should begin at a multiple of it
+  bool gives_operands;      // LinearTask::out_is_operand may be set, if n is a multiple of format.k_multiple
   std::size_t (*operand)(std::size_t rows, std::size_t k);  // floats that it takes
   // Rows [begin, end) of x [rows, k] into their place in the operand, aligned to 64 bytes. Null: x is read as it is.
   void (*pack)(const float* x, std::size_t begin, std::size_t end, std::size_t rows, const PanelMatrix&, float* operand,

@@ -258,6 +258,7 @@ constexpr LinearKernel linear_kernel() {
   return {
       .format = Rows::kFormat,
       .share_rows = 96,
+      .thread_rows = Rows::kIntegers ? 16 : 32,
       .row_grain = kTileRows,
       .gives_operands = Rows::kGivesOperands,
       .operand = Rows::operand,

@@ -137,6 +137,7 @@ constexpr LinearKernel kernel(decltype(LinearKernel::pack) pack) {
   return {
       .format = {1, 1, 1, 1, 0},
       .share_rows = 96,
+      .thread_rows = 32,
       .row_grain = 1,
       .gives_operands = false,
       .operand = operand_size<Operand>,

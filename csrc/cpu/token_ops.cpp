@@ -113,15 +113,12 @@ class Steps {
   std::size_t scratch_, row_parts_;
 };
 
-// With this many rows for each thread, a share of the rows goes through all ops at once.
-constexpr std::size_t kRowsPerThread = 48;
-
 }  // namespace
 
 void run_token_ops(filbert_context& context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
   check(context.kernels.rows, ops, count);
   if (tokens == 0) return;
-  if (tokens >= kRowsPerThread * static_cast<std::size_t>(context.pool.threads()))
+  if (tokens >= context.linear.thread_rows * static_cast<std::size_t>(context.pool.threads()))
     return run_by_rows(context, ops, count, tokens);
   const Steps steps(context, ops, count, tokens);
   for (std::size_t i = 0; i < count; ++i) steps.run(ops[i], i + 1 < count ? &ops[i + 1] : nullptr);
