@@ -80,7 +80,7 @@ def test_devices_says_what_to_know_of_bfloat16():
     lines = result.stdout.decode().splitlines()
     assert result.returncode == 0
     assert ", avx2, " in lines[0]
-    assert lines[2].strip() == "bfloat16: bfloat16 is widened to float32, which this processor multiplies faster"
+    assert lines[2].strip() == "bfloat16 is widened to float32, which this processor multiplies faster"
 
 
 def test_devices_with_an_instruction_set_that_is_not_there():
