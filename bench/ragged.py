@@ -3,8 +3,9 @@
     python bench/ragged.py --bench-ops build/release/bench/bench_ops
 
 512 texts of MiniLM's own words whose lengths in tokens are log-normal: a mean of 43, at most 256. sentence-transformers
-sorts them by length and pads batches of 32. Besides the rate, with tokenising and (filbert) of the model alone: how
-many vectors change bits when a text is encoded alone, and the time of as many tokens in sequences of equal length.
+sorts them by length and pads batches of 32; it is timed in float32 and in bfloat16 (int8 is compared with its float32).
+Besides the rate, with tokenising and (filbert) of the model alone: how many vectors change bits when a text is encoded
+alone, and the time of as many tokens in sequences of equal length.
 """
 
 import argparse
@@ -20,7 +21,8 @@ from exports import minilm_folder
 from machine import PEAK_OF, Peaks, default_output, higher, measure_peaks, save
 from protocol import interleave, row_cosines
 
-PEER = "sentence-transformers float32"
+REFERENCE = "sentence-transformers float32"
+PEER_OF = {"float32": REFERENCE, "bfloat16": "sentence-transformers bfloat16", "int8": REFERENCE}
 
 
 def main() -> None:
@@ -40,7 +42,6 @@ def main() -> None:
     folder = minilm_folder()
     lengths = ragged_lengths().tolist()
     even = equal_lengths(lengths)
-    peer = sentence_transformer(SentenceTransformer, folder, args.threads)
     encoders = each_precision(
         lambda precision: SentenceEncoder.from_pretrained(folder, dtype=precision, num_threads=args.threads)
     )
@@ -49,8 +50,11 @@ def main() -> None:
     ids = [np.array(row) for row in tokenizer(texts)["input_ids"]]
     even_ids = np.split(np.concatenate(ids), np.cumsum(even)[:-1])
 
-    encodes = {PEER: lambda texts: peer.encode(texts, batch_size=32, show_progress_bar=False)}
-    runs = {PEER: lambda: encodes[PEER](texts)}
+    encodes, runs = {}, {}
+    for name in dict.fromkeys(PEER_OF.values()):
+        peer = sentence_transformer(SentenceTransformer, folder, precision_of(name), args.threads)
+        encodes[name] = lambda texts, peer=peer: peer.encode(texts, batch_size=32, show_progress_bar=False)
+        runs[name] = lambda name=name: encodes[name](texts)
     for precision, encoder in encoders.items():
         name = f"filbert {precision}"
         encodes[name] = lambda texts, encoder=encoder: encoder.encode(texts, show_progress_bar=False)
@@ -59,7 +63,7 @@ def main() -> None:
             batches = packed_batches(sequences)
             runs[name + title] = lambda model=encoder.model, batches=batches: run_packed(model, batches)
 
-    accuracy = {name: agreement(name, encode, encodes[PEER], texts) for name, encode in encodes.items()}
+    accuracy = {name: agreement(name, encode, encodes[REFERENCE], texts) for name, encode in encodes.items()}
     peaks: Peaks = measure_peaks(args.bench_ops, args.threads) if args.bench_ops else {}
     medians = {name: statistics.median(times) for name, times in interleave(runs, args.seconds).items()}
     if args.bench_ops:
@@ -69,8 +73,8 @@ def main() -> None:
     rows = []
     for name, value in medians.items():
         row: dict[str, Any] = {"name": name, "p50_ms": value, "tokens_per_second": 1e3 * sum(lengths) / value}
-        row["ratio_to_peer"] = value / medians[PEER]
-        peak = peaks.get(PEAK_OF[name.split()[1].strip(",")])
+        row["ratio_to_peer"] = value / medians[PEER_OF[precision_of(name)]]
+        peak = peaks.get(PEAK_OF[precision_of(name)])
         if peak:
             row["share_of_peak"] = work[name] / value / 1e6 / peak
         rows.append(row | accuracy.get(name, {}))
@@ -84,11 +88,15 @@ def main() -> None:
     save(args.output, args.threads, {"lengths": lengths_found, "peaks": peaks, "results": rows, "ragged_cost": cost})
 
 
-def sentence_transformer(make: Any, folder: Path, threads: int) -> Any:
+def precision_of(name: str) -> str:
+    return name.split()[1].strip(",")
+
+
+def sentence_transformer(make: Any, folder: Path, precision: str, threads: int) -> Any:
     import torch
 
     torch.set_num_threads(threads)
-    return make(str(folder), device="cpu")
+    return make(str(folder), device="cpu", model_kwargs={"dtype": getattr(torch, precision)})
 
 
 def equal_lengths(lengths: list[int]) -> list[int]:
@@ -119,7 +127,7 @@ def agreement(name: str, encode: Any, reference: Any, texts: list[str]) -> dict[
     cosine = float(row_cosines(together, reference(texts)).min())
     limit = 0.99999 if name.endswith("float32") else 0.99
     if cosine < limit:
-        raise SystemExit(f"{name}: cosine {cosine:.6f} with {PEER}, expected at least {limit}")
+        raise SystemExit(f"{name}: cosine {cosine:.6f} with {REFERENCE}, expected at least {limit}")
     changed = (together.view(np.uint32) != alone.view(np.uint32)).any(axis=1).mean()
     return {"min_cosine": cosine, "changed_rows": float(changed)}
 
