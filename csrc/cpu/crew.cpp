@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "cpu/threads.h"
+#include "cpu/default_threads.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

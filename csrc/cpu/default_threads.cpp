@@ -1,12 +1,12 @@
 // How many threads there are unless somebody says so.
+#include "cpu/default_threads.h"
+
 #include <sched.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
-
-#include "cpu/threads.h"
 
 namespace filbert::cpu {
 namespace {

@@ -59,7 +59,7 @@ void RowShare::prepare(const filbert_token_op& op, const filbert_token_op* next)
   op_ = &op;
   alone_ = op.readers == FILBERT_NEXT_ALONE;
   const bool to_linear = next && next->kind == FILBERT_LINEAR;
-  if (op.kind == FILBERT_LINEAR) return prepare_linear(op.args.linear, alone_, to_linear);
+  if (op.kind == FILBERT_LINEAR) return prepare_linear(op.args.linear, to_linear);
   const std::size_t width = width_of(op);
   x_ = floats_ ? floats_ : x_of(op) ? floats(x_of(op)) + begin_ * width : nullptr;
   out_ = alone_ ? handed_[turn_] : floats(out_of(op)) + begin_ * width;
@@ -67,7 +67,7 @@ void RowShare::prepare(const filbert_token_op& op, const filbert_token_op* next)
   if (packs_) next_ = matrix_of(*next->args.linear.weight);
 }
 
-void RowShare::prepare_linear(const filbert_linear_args& args, bool alone, bool to_linear) {
+void RowShare::prepare_linear(const filbert_linear_args& args, bool to_linear) {
   const std::size_t outputs = args.weight->rows;
   task_ = {};
   task_.rows = rows_;
@@ -79,8 +79,8 @@ void RowShare::prepare_linear(const filbert_linear_args& args, bool alone, bool 
   x_ = floats_ ? floats_ : floats(args.x) + begin_ * task_.weight.k;
   packs_ = !ready_ && kernel_.pack;
   task_.operand = ready_ ? ready_ : packs_ ? operand_ : x_;
-  task_.out_is_operand = alone && to_linear && kernel_.gives_operands && outputs % kernel_.format.k_multiple == 0;
-  task_.out = alone ? handed_[turn_] : floats(args.out) + begin_ * outputs;
+  task_.out_is_operand = alone_ && to_linear && kernel_.gives_operands && outputs % kernel_.format.k_multiple == 0;
+  task_.out = alone_ ? handed_[turn_] : floats(args.out) + begin_ * outputs;
 }
 
 void RowShare::hand_on() {

@@ -39,7 +39,7 @@ class RowShare {
   void run_rows(std::size_t begin, std::size_t end, float* scratch) const;
 
  private:
-  void prepare_linear(const filbert_linear_args& args, bool alone, bool to_linear);
+  void prepare_linear(const filbert_linear_args& args, bool to_linear);
 
   const Kernels& kernels_;
   const LinearKernel& kernel_;

@@ -4,14 +4,10 @@
 
 #include <cstddef>
 
+#include "cpu/default_threads.h"
 #include "cpu/job.h"
 
 namespace filbert::cpu {
-
-// FILBERT_NUM_THREADS, else the cores this process may use: affinity mask and cgroup quota. Null `error`: fine.
-int default_threads(const char** error);
-
-inline constexpr int kMaxThreads = 1024;
 
 class ThreadPool {
  public:
