@@ -173,6 +173,20 @@ __device__ __forceinline__ void mma_16x8x16(float (&c)[4], const std::uint32_t (
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// Kernels that may start while the one before them in the stream still runs: nothing of what that one writes or reads
+// is touched before wait_for_previous, and every thread calls it. let_next_start: the next one may start as soon as all
+// blocks have said so.
+__device__ __forceinline__ void wait_for_previous() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void let_next_start() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 }  // namespace filbert::cuda
 
 #endif
