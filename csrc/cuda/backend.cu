@@ -202,7 +202,8 @@ filbert_status make_weight(filbert_context* context, filbert_weight_kind kind, c
 
 Chip chip_of(const filbert_context& context) {
   const cudaDeviceProp& properties = context.device.properties();
-  return {properties.multiProcessorCount, properties.sharedMemPerBlockOptin};
+  return {properties.multiProcessorCount, properties.sharedMemPerBlockOptin,
+          properties.major == 9 && properties.minor == 0};
 }
 
 filbert_status run_op(const filbert_context& context, const filbert_token_op& op, std::size_t tokens) {

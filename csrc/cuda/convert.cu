@@ -17,6 +17,8 @@ __device__ __forceinline__ float number(double value) { return static_cast<float
 
 template <typename From, typename To>
 __global__ void __launch_bounds__(kThreads) convert_numbers(const From* x, std::size_t count, To* out, bool aligned) {
+  let_next_start();
+  wait_for_previous();
   const std::size_t begin = (std::size_t{blockIdx.x} * kThreads + threadIdx.x) * kNumbers;
   if constexpr (!std::is_same_v<From, double>) {
     if (aligned && begin + kNumbers <= count) {

@@ -11,6 +11,8 @@ constexpr int kThreads = 128;
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     gather_rows(const T* x, const std::int32_t* rows, std::size_t width, T* out) {
+  let_next_start();
+  wait_for_previous();
   x += static_cast<std::size_t>(rows[blockIdx.x]) * width;
   out += std::size_t{blockIdx.x} * width;
   for (std::size_t i = threadIdx.x; i < width; i += kThreads) out[i] = x[i];

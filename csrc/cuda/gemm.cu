@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "cuda/gemm_epilogue.h"
+#include "cuda/gemm_sm90.h"
 #include "cuda/launch.h"
 
 namespace filbert::cuda {
@@ -44,6 +45,8 @@ __device__ __forceinline__ Corner corner(std::size_t tokens, std::size_t n) {
 template <typename Shape, bool Aligned, bool Gated, typename T>
 __global__ void __launch_bounds__(Shape::kThreads, Shape::kResident)
     linear_kernel(Linear task, std::size_t n, bool wide) {
+  let_next_start();
+  wait_for_previous();
   const Corner at = corner<Shape>(task.tokens, n);
   const std::size_t rows = task.tokens - at.row, columns = n - at.column;
   Accumulators<Shape> sums;
@@ -123,6 +126,8 @@ cudaError_t linear_16bit(Type type, GemmTile tile, const Linear& task, cudaStrea
 cudaError_t linear(Type type, const Linear& task, const Chip& chip, cudaStream_t stream) {
   const std::size_t n = matrix_rows(type, task);
   if (type == Type::f32) return linear_f32(choose_gemm_f32_tile(task.tokens, n, chip), task, stream);
+  if (suits_sm90(task, chip))
+    return linear_sm90(type, choose_sm90_tile(task.tokens, n, task.k, chip), task, chip, stream);
   return linear_16bit(type, choose_gemm_tile(task.tokens, n, chip), task, stream);
 }
 

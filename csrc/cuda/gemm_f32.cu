@@ -43,6 +43,8 @@ __device__ __forceinline__ void read(const float* row, int thread, float (&value
 // n: rows of the matrix.
 template <int M, bool Gated>
 __global__ void __launch_bounds__(kSide* kSide) linear_f32_kernel(Linear task, std::size_t n) {
+  let_next_start();
+  wait_for_previous();
   constexpr int kTile = kSide * M, kPitch = kTile + 4, kBuffer = 2 * kSide * kPitch;
   float* buffers = reinterpret_cast<float*>(shared_memory());
   const auto* x = static_cast<const float*>(task.x);

@@ -12,6 +12,8 @@ constexpr int kThreads = 128;
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     interleave_rows(const T* x, std::size_t n, std::size_t width, unsigned step, T* out) {
+  let_next_start();
+  wait_for_previous();
   const unsigned turn = blockIdx.x / step;  // even ones are the gate's
   const std::size_t row = turn / 2 * step + blockIdx.x % step;
   x += (turn % 2 * n + row) * width;

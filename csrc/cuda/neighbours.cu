@@ -14,6 +14,8 @@ constexpr int kWarps = 4;
 template <typename T>
 __global__ void __launch_bounds__(kWarp* kWarps)
     neighbour_rows(Neighbours task, const T* x, std::size_t width, T* out) {
+  let_next_start();
+  wait_for_previous();
   const unsigned shares = gridDim.x / static_cast<unsigned>(task.batch.sequences);
   const std::size_t s = blockIdx.x / shares;
   const std::int32_t begin = task.batch.cu_seqlens[s], end = task.batch.cu_seqlens[s + 1];

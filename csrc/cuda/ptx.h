@@ -115,6 +115,20 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* shared) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
 }
 
+// Whole, where the compiler might make pieces of it. The address is a multiple of 16.
+__device__ __forceinline__ Words load_16(const void* from) {
+  Words words;
+  asm volatile("ld.global.v4.b32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words.w[0]), "=r"(words.w[1]), "=r"(words.w[2]), "=r"(words.w[3])
+               : "l"(from));
+  return words;
+}
+__device__ __forceinline__ void store_16(void* to, const Words& words) {
+  asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(words.w[0]), "r"(words.w[1]), "r"(words.w[2]),
+               "r"(words.w[3])
+               : "memory");
+}
+
 // Copies 16 bytes without waiting, past L1; both addresses are multiples of 16. Zeros when not valid: `global` is then
 // not read. The bytes are there for this thread after the wait for their group, for others after a sync besides.
 __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bool valid) {

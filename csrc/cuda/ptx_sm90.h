@@ -45,21 +45,20 @@ __device__ __forceinline__ void barrier_expect(Barrier* barrier, unsigned bytes)
 __device__ __forceinline__ void barrier_arrive(Barrier* barrier) {
   FILBERT_SM90("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
-// At the barrier in the same place of another block of the cluster, or of this one.
+// At the barrier in the same place of another block of the cluster, or of this one. It orders no memory: what is said
+// is that products are done reading.
 __device__ __forceinline__ void barrier_arrive_at(Barrier* barrier, unsigned rank) {
   FILBERT_SM90(
       "{.reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; "
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];}" ::"r"(shared_address(barrier)),
+      "mbarrier.arrive.shared::cluster.b64 _, [remote];}" ::"r"(shared_address(barrier)),
       "r"(rank) : "memory");
 }
 // Until the phase of this parity is over: of the one that runs and the one before it, for it knows no others.
 __device__ __forceinline__ void barrier_wait(Barrier* barrier, unsigned parity) {
-  unsigned done = 1;
-  do {
-    FILBERT_SM90("{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}" : "=r"(
-                     done) : "r"(shared_address(barrier)),
-                 "r"(parity) : "memory");
-  } while (!done);
+  FILBERT_SM90(
+      "{.reg .pred done; waiting%=: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1; @!done bra waiting%=;}" ::
+          "r"(shared_address(barrier)),
+      "r"(parity) : "memory");
 }
 
 // Copies the map's box at (column, row) to shared memory, zeros for what is outside the matrix; all bytes count for the
@@ -117,19 +116,29 @@ __device__ __forceinline__ void products_wait() {
   FILBERT_SM90("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
 }
 
-// What copy_box laid down, as an operand; `begin` may be up to 96 bytes into the first row, for the next 16 of k.
-__device__ __forceinline__ std::uint64_t boxed_matrix(const void* begin) {
-  return (shared_address(begin) & 0x3ffff) >> 4 | std::uint64_t{1} << 16 | std::uint64_t{1024 >> 4} << 32 |
-         std::uint64_t{1} << 62;
-}
+// What copy_box laid down, as an operand: the 16 of k from `begin` on, which is the same for the whole warp and at most
+// 96 bytes into a row. An instruction wants it in uniform registers, so all of it that changes is one word.
+struct Boxed {
+  std::uint32_t low;
+
+  __device__ __forceinline__ explicit Boxed(const void* begin)
+      : low(__shfl_sync(0xffffffffu, (shared_address(begin) & 0x3ffff) >> 4 | 1u << 16, 0)) {}
+  // That is `bytes`, a multiple of 1024, further, and there the i-th 16 of k.
+  __device__ __forceinline__ Boxed at(unsigned bytes, int i) const {
+    Boxed moved = *this;
+    moved.low += bytes / 16 + static_cast<unsigned>(i) * 2;
+    return moved;
+  }
+  __device__ __forceinline__ std::uint64_t bits() const { return std::uint64_t{1024 >> 4 | 1u << 30} << 32 | low; }
+};
 
 #define FILBERT_R4(i) "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3])
 #define FILBERT_R16(i) FILBERT_R4(i), FILBERT_R4(i + 4), FILBERT_R4(i + 8), FILBERT_R4(i + 12)
 #define FILBERT_R32(i) FILBERT_R16(i), FILBERT_R16(i + 16)
 #define FILBERT_WGMMA(n, type, list, a, b, ...)                                                           \
   FILBERT_SM90("wgmma.mma_async.sync.aligned.m64n" #n "k16.f32." type "." type " {" list "}, %" a ", %" b \
-               ", 1, 1, 1, 0, 0;" : __VA_ARGS__ : "l"(boxed_matrix(x)),                                   \
-               "l"(boxed_matrix(w)))
+               ", 1, 1, 1, 0, 0;" : __VA_ARGS__ : "l"(x.bits()),                                          \
+               "l"(w.bits()))
 #define FILBERT_WGMMA_OF(n, list, a, b, ...)           \
   if constexpr (std::is_same_v<T, Bf16>)               \
     FILBERT_WGMMA(n, "bf16", list, a, b, __VA_ARGS__); \
@@ -152,10 +161,10 @@ __device__ __forceinline__ std::uint64_t boxed_matrix(const void* begin) {
   ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117" \
   ",%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
 
-// c += x w^T by four warps, x [64, 16] and w [N, 16] of T in boxes. Warp i of the four has rows 16 i to 16 i + 15, in
+// c += x w^T by four warps, x [64, 16] and w [N, 16] of T. Warp i of the four has rows 16 i to 16 i + 15, in
 // the layout of mma_16x8x16's c: numbers 4 j to 4 j + 3 are of columns 8 j to 8 j + 7.
 template <typename T, int N>
-__device__ __forceinline__ void multiply_64(float (&c)[N / 2], const void* x, const void* w) {
+__device__ __forceinline__ void multiply_64(float (&c)[N / 2], Boxed x, Boxed w) {
   if constexpr (N == 8) {
     FILBERT_WGMMA_OF(8, FILBERT_L4, "4", "5", FILBERT_R4(0));
   } else if constexpr (N == 16) {

@@ -40,6 +40,8 @@ __device__ __forceinline__ void turn(float angle, float& cosine, float& sine) {
 
 template <int kStep, typename T>
 __global__ void __launch_bounds__(kThreads) rope_rows(filbert_rope_args args, const float* frequencies) {
+  let_next_start();
+  wait_for_previous();
   const auto half = static_cast<int>(args.rotary / 2);
   float* cosines = reinterpret_cast<float*>(shared_memory());
   float* sines = cosines + half;

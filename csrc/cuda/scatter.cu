@@ -10,6 +10,8 @@ constexpr int kThreads = 128;
 
 template <int kStep, typename T>
 __global__ void __launch_bounds__(kThreads) scatter_rows(const T* x, const std::int64_t* rows, int width, float* out) {
+  let_next_start();
+  wait_for_previous();
   const std::int64_t row = rows[blockIdx.x];
   if (row < 0) return;
   x += std::size_t{blockIdx.x} * static_cast<std::size_t>(width);

@@ -110,6 +110,9 @@ inline float shuffle_xor(float value, int lane_mask) { return as_float(shuffle_x
 inline float shuffle_down(float value, int delta) { return as_float(shuffle_down(as_bits(value), delta)); }
 inline float shuffle(float value, int lane) { return as_float(shuffle(as_bits(value), lane)); }
 
+inline Words load_16(const void* from) { return *static_cast<const Words*>(from); }
+inline void store_16(void* to, const Words& words) { *static_cast<Words*>(to) = words; }
+
 inline void cp_async_16(void* shared, const void* global, bool valid) {
   cuda_on_cpu::cp_async_16(shared, global, valid);
 }

@@ -1,0 +1,355 @@
+// A producer, one thread, has the copy engine fill a ring of stages with 64 or 128 of k of a tile's rows of both
+// matrices; groups of four warps multiply them. Barriers say which stages are full and which are empty again.
+//
+// Few tokens: a tile is 64 rows by a few columns, so that many blocks share the matrix. It is on its way before the
+// kernel before this one has ended.
+// Many tokens: a block stays on its multiprocessor and goes from tile to tile. Two blocks, a cluster, have tiles of the
+// same columns and bring each other half of the matrix's rows, since what L2 gives would not suffice. 128 x 256: two
+// groups share a tile. Otherwise they take turns with tiles of their own, and one's epilogue hides behind the other's
+// products.
+#include "cuda/gemm_sm90.h"
+
+#include <algorithm>
+
+#include "cuda/gemm_epilogue.h"
+#include "cuda/launch.h"
+#include "cuda/tensor_map.h"
+
+namespace filbert::cuda {
+namespace {
+
+#ifdef FILBERT_CUDA_ON_CPU
+constexpr int kPair = 1;  // the simulated device knows no clusters
+#else
+constexpr int kPair = 2;
+#endif
+
+constexpr unsigned kBoxRow = kBoxColumns * 2;  // bytes
+
+// Stages: 0 for as many as fit.
+template <int Rows, int Columns, int Groups, bool InTurns, int Stages, int Cluster>
+struct Sm90Shape {
+  static constexpr int kRows = Rows, kColumns = Columns, kGroups = Groups, kStages = Stages, kCluster = Cluster;
+  static constexpr bool kInTurns = InTurns, kIsSmall = kStages == 0;
+  static constexpr int kProducers = kIsSmall ? 32 : 128;  // of which one works; registers change hands by four warps
+  static constexpr int kThreads = 128 * Groups + kProducers;
+  static constexpr int kGroupRows = InTurns ? Rows : Rows / Groups;
+  static constexpr int kProducts = kGroupRows / 64;
+  static constexpr int kBoxes = kIsSmall ? 2 : 1;  // of each matrix in a stage, one after the other along k
+  static constexpr int kReaders = 4 * (InTurns ? 1 : Groups) * Cluster;             // warps that read a stage
+  static constexpr unsigned kXBytes = Rows * kBoxRow, kWBytes = Columns * kBoxRow;  // of a box
+  static_assert(kWBytes / Cluster % 1024 == 0 && kProducts * 64 == kGroupRows);
+};
+
+using Shape64x8 = Sm90Shape<64, 8, 1, false, 0, 1>;
+using Shape64x16 = Sm90Shape<64, 16, 1, false, 0, 1>;
+using Shape64x32 = Sm90Shape<64, 32, 1, false, 0, 1>;
+using Shape64x64 = Sm90Shape<64, 64, 1, false, 0, 1>;
+using Shape128x128 = Sm90Shape<128, 128, 2, true, 6, kPair>;
+using Shape128x192 = Sm90Shape<128, 192, 2, true, 5, kPair>;
+using Shape128x256 = Sm90Shape<128, 256, 2, false, 4, kPair>;
+
+template <typename Shape>
+__host__ __device__ constexpr unsigned steps_of(std::size_t k) {
+  constexpr std::size_t kDepth = kBoxColumns * Shape::kBoxes;
+  return static_cast<unsigned>((k + kDepth - 1) / kDepth);
+}
+
+// How the ring of a launch is cut. Where there are fewer tokens than rows in a tile, x takes as little room as they
+// need: what a product reads behind them are other stages, and rows of the output that nobody stores.
+struct RingSize {
+  unsigned stages, x_bytes, stage_bytes;  // x_bytes: of a box
+
+  // To a multiple of 1024, and what may be read behind the last x.
+  template <typename Shape>
+  static constexpr std::size_t other_bytes() {
+    return 1024 + (Shape::kIsSmall ? Shape::kXBytes : 0);
+  }
+
+  template <typename Shape>
+  static RingSize of(std::size_t tokens, std::size_t k, std::size_t budget) {
+    if constexpr (!Shape::kIsSmall) return fixed<Shape>();
+    const auto rows = static_cast<unsigned>(std::min<std::size_t>(Shape::kRows, (tokens + 7) / 8 * 8));
+    const unsigned x = rows * kBoxRow, stage = (x + Shape::kWBytes) * Shape::kBoxes;
+    const auto most = static_cast<unsigned>((budget - other_bytes<Shape>()) / (stage + 2 * sizeof(Barrier)));
+    return {std::min(steps_of<Shape>(k), most), x, stage};
+  }
+  template <typename Shape>
+  __host__ __device__ static constexpr RingSize fixed() {
+    return {Shape::kStages, Shape::kXBytes, (Shape::kXBytes + Shape::kWBytes) * Shape::kBoxes};
+  }
+
+  template <typename Shape>
+  std::size_t shared_bytes() const {
+    return other_bytes<Shape>() + stages * (stage_bytes + 2 * sizeof(Barrier));
+  }
+};
+
+// What an epilogue needs to know of a warp's 16 rows of one product.
+template <int Columns>
+struct WarpShape {
+  static constexpr int kM = 1, kN = Columns / 8;
+};
+
+// The tiles of an output, in pairs of rows where blocks are in pairs. Sixteen rows of them go over all columns
+// together: what runs at a time shares rows of both matrices in L2.
+template <typename Shape>
+struct Tiles {
+  unsigned down, across;
+
+  Tiles(std::size_t tokens, std::size_t n)
+      : down(static_cast<unsigned>((tokens + Shape::kRows * Shape::kCluster - 1) / (Shape::kRows * Shape::kCluster))),
+        across(static_cast<unsigned>((n + Shape::kColumns - 1) / Shape::kColumns)) {}
+
+  __device__ __forceinline__ unsigned count() const { return down * across; }
+  __device__ __forceinline__ void corner(unsigned tile, int& row, int& column) const {
+    constexpr unsigned kBand = 16;
+    const unsigned band = tile / (kBand * across), inside = tile % (kBand * across);
+    const unsigned height = down - band * kBand < kBand ? down - band * kBand : kBand;
+    const unsigned r = (band * kBand + inside % height) * Shape::kCluster + (Shape::kCluster > 1 ? cluster_rank() : 0);
+    row = static_cast<int>(r * Shape::kRows);
+    column = static_cast<int>(inside / height * Shape::kColumns);
+  }
+};
+
+// A place in the ring, and the parity of the phases of its barriers.
+struct Cursor {
+  unsigned slot, parity;
+
+  __device__ __forceinline__ Cursor(unsigned used, unsigned stages) : slot(used % stages), parity(used / stages % 2) {}
+  __device__ __forceinline__ void next(unsigned stages) {
+    if (++slot == stages) slot = 0, parity ^= 1;
+  }
+};
+
+template <typename Shape>
+struct Ring {
+  RingSize size;
+  std::byte* stages;
+  Barrier *full, *empty;
+
+  __device__ __forceinline__ explicit Ring(const RingSize& of_launch) : size(of_launch) {
+    if constexpr (!Shape::kIsSmall) size = RingSize::fixed<Shape>();
+    const std::uint32_t past = shared_address(shared_memory()) % 1024;
+    stages = shared_memory() + (past ? 1024 - past : 0);
+    full = reinterpret_cast<Barrier*>(stages + size.stages * size.stage_bytes);
+    empty = full + size.stages;
+  }
+  __device__ __forceinline__ void prepare() const {
+    for (unsigned i = threadIdx.x; i < size.stages; i += blockDim.x) {
+      barrier_init(full + i, 1);
+      barrier_init(empty + i, Shape::kReaders);
+    }
+    barriers_are_made();
+    if constexpr (Shape::kCluster > 1)
+      sync_cluster();
+    else
+      sync_block();
+  }
+  __device__ __forceinline__ std::byte* x(unsigned slot, int box) const {
+    return stages + slot * size.stage_bytes + static_cast<unsigned>(box) * size.x_bytes;
+  }
+  __device__ __forceinline__ std::byte* w(unsigned slot, int box) const {
+    return x(slot, Shape::kBoxes) + static_cast<unsigned>(box) * Shape::kWBytes;
+  }
+  // By each warp that has read the stage.
+  __device__ __forceinline__ void release(unsigned slot) const {
+    const unsigned lane = threadIdx.x % 32;
+    if constexpr (Shape::kCluster > 1) {
+      if (lane < Shape::kCluster) barrier_arrive_at(empty + slot, lane);
+    } else {
+      if (lane == 0) barrier_arrive(empty + slot);
+    }
+  }
+};
+
+template <typename Shape>
+__device__ __forceinline__ void produce(const Ring<Shape>& ring, const Tiles<Shape>& tiles, unsigned steps,
+                                        const TensorMap& x, const TensorMap& w) {
+  const auto column_of = [](unsigned step, int box) {
+    return (static_cast<int>(step) * Shape::kBoxes + box) * kBoxColumns;
+  };
+  const auto bring_w = [&](unsigned slot, unsigned step, int column) {
+    barrier_expect(ring.full + slot, ring.size.stage_bytes);
+#pragma unroll
+    for (int box = 0; box < Shape::kBoxes; ++box) {
+      const int k = column_of(step, box);
+      if constexpr (Shape::kCluster > 1) {
+        constexpr int kPart = Shape::kColumns / Shape::kCluster;
+        const auto rank = static_cast<int>(cluster_rank());
+        copy_box_to_all(ring.w(slot, box) + static_cast<unsigned>(rank * kPart) * kBoxRow, w, k, column + rank * kPart,
+                        ring.full + slot, (1 << Shape::kCluster) - 1);
+      } else {
+        copy_box(ring.w(slot, box), w, k, column, ring.full + slot);
+      }
+    }
+  };
+  const unsigned first = blockIdx.x / Shape::kCluster, clusters = gridDim.x / Shape::kCluster;
+  const unsigned early = steps < ring.size.stages ? steps : ring.size.stages;
+  int row, column;
+  tiles.corner(first, row, column);
+  for (unsigned i = 0; i < early; ++i) bring_w(i, i, column);
+  wait_for_previous();
+  Cursor at(0, ring.size.stages);
+  unsigned filled = 0;
+  for (unsigned tile = first; tile < tiles.count(); tile += clusters) {
+    tiles.corner(tile, row, column);
+    for (unsigned step = 0; step < steps; ++step, ++filled, at.next(ring.size.stages)) {
+      if (filled >= early) {
+        if (filled >= ring.size.stages) barrier_wait(ring.empty + at.slot, at.parity ^ 1);
+        bring_w(at.slot, step, column);
+      }
+#pragma unroll
+      for (int box = 0; box < Shape::kBoxes; ++box)
+        copy_box(ring.x(at.slot, box), x, column_of(step, box), row, ring.full + at.slot);
+    }
+  }
+}
+
+template <typename Shape, bool Gated, typename T>
+__device__ __forceinline__ void consume(const Ring<Shape>& ring, const Tiles<Shape>& tiles, unsigned steps,
+                                        const Linear& task, bool wide) {
+  constexpr int kColumns = Shape::kColumns, kProducts = Shape::kProducts;
+  using TileEpilogue = Epilogue<WarpShape<kColumns>, T, Gated>;
+  const int group = static_cast<int>(threadIdx.x / 128), warp = static_cast<int>(threadIdx.x / 32 % 4);
+  const int first_row = Shape::kInTurns || Shape::kGroups == 1 ? 0 : group * Shape::kGroupRows;
+  const auto epilogue_of = [&](int row, int column, int product) {
+    return TileEpilogue{task, static_cast<std::size_t>(row + first_row + product * 64 + warp * 16),
+                        static_cast<std::size_t>(Gated ? column / 2 : column)};
+  };
+  int row, column;
+  typename TileEpilogue::Early early[Shape::kIsSmall ? kProducts : 1];
+  if constexpr (Shape::kIsSmall) {  // a block has one tile
+    tiles.corner(blockIdx.x, row, column);
+    epilogue_of(row, column, 0).read_bias(early[0]);
+  }
+  wait_for_previous();
+  if constexpr (Shape::kIsSmall) epilogue_of(row, column, 0).read_residual(early[0], wide);
+  // In turns, a group multiplies only when the other has done so. Without that it could take the end of a phase of
+  // `full` that is the other's for its own: a wait knows the parity of a phase, not its number.
+  constexpr int kMyTurn = 2;
+  if (Shape::kInTurns && group == 1) group_arrive(kMyTurn, 256);
+  const unsigned clusters = gridDim.x / Shape::kCluster;
+  unsigned turn = 0;
+  for (unsigned tile = blockIdx.x / Shape::kCluster; tile < tiles.count(); tile += clusters, ++turn) {
+    if (Shape::kInTurns && static_cast<int>(turn % 2) != group) continue;
+    tiles.corner(tile, row, column);
+    Accumulators<WarpShape<kColumns>> sums[kProducts];
+    if (Shape::kInTurns) group_sync(kMyTurn + group, 256);
+    Cursor at(turn * steps, ring.size.stages);
+    unsigned last = at.slot;
+    for (unsigned step = 0; step < steps; ++step, at.next(ring.size.stages)) {
+      const Boxed x(ring.x(at.slot, 0) + static_cast<unsigned>(first_row) * kBoxRow), w(ring.w(at.slot, 0));
+      barrier_wait(ring.full + at.slot, at.parity);
+      products_begin();
+#pragma unroll
+      for (int i = 0; i < kBoxColumns / 16 * Shape::kBoxes; ++i)
+#pragma unroll
+        for (int p = 0; p < kProducts; ++p)
+          multiply_64<T, kColumns>(
+              reinterpret_cast<float (&)[kColumns / 2]>(sums[p].c),
+              x.at(static_cast<unsigned>(i / 4) * ring.size.x_bytes + static_cast<unsigned>(p) * 64 * kBoxRow, i % 4),
+              w.at(static_cast<unsigned>(i / 4) * Shape::kWBytes, i % 4));
+      products_commit();
+      if (step > 0) {
+        products_wait<1>();
+        ring.release(last);
+      }
+      last = at.slot;
+    }
+    if (Shape::kInTurns) group_arrive(kMyTurn + 1 - group, 256);
+    products_wait<0>();
+    ring.release(last);
+#pragma unroll
+    for (int p = 0; p < kProducts; ++p)
+      epilogue_of(row, column, p).template finish<true>(sums[p], wide, Shape::kIsSmall ? &early[0] : nullptr);
+  }
+}
+
+template <typename Shape, bool Gated, typename T>
+__global__ void __launch_bounds__(Shape::kThreads, 1)
+    sm90_kernel(Linear task, Tiles<Shape> tiles, RingSize size, bool wide, const __grid_constant__ TensorMap x,
+                const __grid_constant__ TensorMap w) {
+  let_next_start();
+  const Ring<Shape> ring(size);
+  ring.prepare();
+  const unsigned steps = steps_of<Shape>(task.k);
+  if (threadIdx.x >= 128 * Shape::kGroups) {
+    if constexpr (!Shape::kIsSmall) leave_registers<24>();
+    if (threadIdx.x == 128 * Shape::kGroups)
+      produce<Shape>(ring, tiles, steps, x, w);
+    else
+      wait_for_previous();
+    sync_warp();
+  } else {
+    if constexpr (!Shape::kIsSmall) take_registers<240>();
+    consume<Shape, Gated, T>(ring, tiles, steps, task, wide);
+  }
+  if constexpr (Shape::kCluster > 1) sync_cluster();  // the other block may still write to this one's memory
+}
+
+template <typename Shape, typename T>
+cudaError_t start(Type type, const Linear& task, const Chip& chip, cudaStream_t stream) {
+  const std::size_t n = matrix_rows(type, task);
+  const Tiles<Shape> tiles(task.tokens, n);
+  const std::size_t count = std::size_t{tiles.down} * tiles.across,
+                    many = static_cast<std::size_t>(chip.multiprocessors);
+  const std::size_t clusters =
+      Shape::kIsSmall ? count : std::min(count, std::max<std::size_t>(many / Shape::kCluster, 1));
+  // Two blocks on a multiprocessor where there are more of them than those.
+  const auto size =
+      RingSize::of<Shape>(task.tokens, task.k, count > many ? chip.shared_bytes / 2 - 1024 : chip.shared_bytes);
+  TensorMap x, w;
+  cudaError_t error =
+      make_tensor_map(type, task.x, task.tokens, task.k, task.k, static_cast<int>(size.x_bytes / kBoxRow), x);
+  if (error == cudaSuccess)
+    error = make_tensor_map(type, task.weight, n, task.k, task.k, Shape::kColumns / Shape::kCluster, w);
+  if (error != cudaSuccess) return error;
+  const bool wide = task.n % 8 == 0 && is_aligned(task.residual) && is_aligned(task.out);
+  auto kernel = sm90_kernel<Shape, false, T>;
+  if constexpr (Shape::kColumns >= 16)
+    if (task.gated) kernel = sm90_kernel<Shape, true, T>;
+  return launch_clusters(kernel, Shape::kCluster, dim3(static_cast<unsigned>(clusters * Shape::kCluster)),
+                         dim3(Shape::kThreads), size.template shared_bytes<Shape>(), stream, task, tiles, size, wide, x,
+                         w);
+}
+
+template <typename T>
+cudaError_t start(Type type, Sm90Tile tile, const Linear& task, const Chip& chip, cudaStream_t stream) {
+  switch (tile) {
+    case Sm90Tile::t64x8:
+      if (!task.gated) return start<Shape64x8, T>(type, task, chip, stream);
+      [[fallthrough]];  // a gate and what it multiplies are in tiles of 8 columns
+    case Sm90Tile::t64x16:
+      return start<Shape64x16, T>(type, task, chip, stream);
+    case Sm90Tile::t64x32:
+      return start<Shape64x32, T>(type, task, chip, stream);
+    case Sm90Tile::t64x64:
+      return start<Shape64x64, T>(type, task, chip, stream);
+    case Sm90Tile::t128x128:
+      return start<Shape128x128, T>(type, task, chip, stream);
+    case Sm90Tile::t128x192:
+      return start<Shape128x192, T>(type, task, chip, stream);
+    case Sm90Tile::t128x256:
+      break;
+  }
+  return start<Shape128x256, T>(type, task, chip, stream);
+}
+
+}  // namespace
+
+bool suits_sm90(const Linear& task, const Chip& chip) {
+  return chip.is_sm90 && task.k % 8 == 0 && task.k > 0 && is_aligned(task.x) && is_aligned(task.weight) &&
+         is_inline(task.activation);
+}
+
+Sm90Tile choose_sm90_tile(std::size_t tokens, std::size_t n, std::size_t, const Chip&) {
+  if (tokens * n >= std::size_t{1024} * 1024) return Sm90Tile::t128x256;
+  return tokens <= 64 ? Sm90Tile::t64x16 : Sm90Tile::t64x32;
+}
+
+cudaError_t linear_sm90(Type type, Sm90Tile tile, const Linear& task, const Chip& chip, cudaStream_t stream) {
+  return type == Type::bf16 ? start<Bf16>(type, tile, task, chip, stream) : start<F16>(type, tile, task, chip, stream);
+}
+
+}  // namespace filbert::cuda
