@@ -50,10 +50,10 @@ struct Tile {
 constexpr Tile kTiles[] = {
     {"16x16", 16, false, GemmTile::t16x16, {}},          {"32x64", 32, false, GemmTile::t32x64, {}},
     {"64x64", 64, false, GemmTile::t64x64, {}},          {"128x128", 128, false, GemmTile::t128x128, {}},
-    {"128x256", 128, false, GemmTile::t128x256, {}},     {"sm90 64x8", 64, true, {}, Sm90Tile::t64x8},
-    {"sm90 64x16", 64, true, {}, Sm90Tile::t64x16},      {"sm90 64x32", 64, true, {}, Sm90Tile::t64x32},
-    {"sm90 64x64", 64, true, {}, Sm90Tile::t64x64},      {"sm90 128x128", 128, true, {}, Sm90Tile::t128x128},
-    {"sm90 128x192", 128, true, {}, Sm90Tile::t128x192}, {"sm90 128x256", 128, true, {}, Sm90Tile::t128x256}};
+    {"128x256", 128, false, GemmTile::t128x256, {}},     {"sm90 64x16", 64, true, {}, Sm90Tile::t64x16},
+    {"sm90 64x32", 64, true, {}, Sm90Tile::t64x32},      {"sm90 64x64", 64, true, {}, Sm90Tile::t64x64},
+    {"sm90 128x128", 128, true, {}, Sm90Tile::t128x128}, {"sm90 128x192", 128, true, {}, Sm90Tile::t128x192},
+    {"sm90 128x256", 128, true, {}, Sm90Tile::t128x256}};
 
 struct Sweep {
   cudaStream_t stream;

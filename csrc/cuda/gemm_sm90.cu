@@ -26,8 +26,9 @@ constexpr int kPair = 2;
 
 constexpr unsigned kBoxRow = kBoxColumns * 2;  // bytes
 
-// Stages: 0 for as many as fit.
-template <int Rows, int Columns, int Groups, bool InTurns, int Stages, int Cluster>
+// Stages: 0 for as many as fit. Each stage costs a small tile some 300 cycles beside 25 for each 16 of k, so it has
+// several boxes there.
+template <int Rows, int Columns, int Groups, bool InTurns, int Stages, int Cluster, int Boxes = 1>
 struct Sm90Shape {
   static constexpr int kRows = Rows, kColumns = Columns, kGroups = Groups, kStages = Stages, kCluster = Cluster;
   static constexpr bool kInTurns = InTurns, kIsSmall = kStages == 0;
@@ -35,16 +36,14 @@ struct Sm90Shape {
   static constexpr int kThreads = 128 * Groups + kProducers;
   static constexpr int kGroupRows = InTurns ? Rows : Rows / Groups;
   static constexpr int kProducts = kGroupRows / 64;
-  static constexpr int kBoxes = kIsSmall ? 2 : 1;  // of each matrix in a stage, one after the other along k
+  static constexpr int kBoxes = Boxes;  // of each matrix in a stage, one after the other along k
   static constexpr int kReaders = 4 * (InTurns ? 1 : Groups) * Cluster;             // warps that read a stage
   static constexpr unsigned kXBytes = Rows * kBoxRow, kWBytes = Columns * kBoxRow;  // of a box
   static_assert(kWBytes / Cluster % 1024 == 0 && kProducts * 64 == kGroupRows);
 };
 
-using Shape64x8 = Sm90Shape<64, 8, 1, false, 0, 1>;
-using Shape64x16 = Sm90Shape<64, 16, 1, false, 0, 1>;
-using Shape64x32 = Sm90Shape<64, 32, 1, false, 0, 1>;
-using Shape64x64 = Sm90Shape<64, 64, 1, false, 0, 1>;
+template <int Columns, int Boxes>
+using SmallShape = Sm90Shape<64, Columns, 1, false, 0, 1, Boxes>;
 using Shape128x128 = Sm90Shape<128, 128, 2, true, 6, kPair>;
 using Shape128x192 = Sm90Shape<128, 192, 2, true, 5, kPair>;
 using Shape128x256 = Sm90Shape<128, 256, 2, false, 4, kPair>;
@@ -243,13 +242,16 @@ __device__ __forceinline__ void consume(const Ring<Shape>& ring, const Tiles<Sha
       barrier_wait(ring.full + at.slot, at.parity);
       products_begin();
 #pragma unroll
-      for (int i = 0; i < kBoxColumns / 16 * Shape::kBoxes; ++i)
+      for (int box = 0; box < Shape::kBoxes; ++box) {
+        const unsigned of_x = static_cast<unsigned>(box) * ring.size.x_bytes;
+        const unsigned of_w = static_cast<unsigned>(box) * Shape::kWBytes;
 #pragma unroll
-        for (int p = 0; p < kProducts; ++p)
-          multiply_64<T, kColumns>(
-              reinterpret_cast<float (&)[kColumns / 2]>(sums[p].c),
-              x.at(static_cast<unsigned>(i / 4) * ring.size.x_bytes + static_cast<unsigned>(p) * 64 * kBoxRow, i % 4),
-              w.at(static_cast<unsigned>(i / 4) * Shape::kWBytes, i % 4));
+        for (int i = 0; i < kBoxColumns / 16; ++i)
+#pragma unroll
+          for (int p = 0; p < kProducts; ++p)
+            multiply_64<T, kColumns>(reinterpret_cast<float (&)[kColumns / 2]>(sums[p].c),
+                                     x.at(of_x + static_cast<unsigned>(p) * 64 * kBoxRow, i), w.at(of_w, i));
+      }
       products_commit();
       if (step > 0) {
         products_wait<1>();
@@ -296,9 +298,11 @@ cudaError_t start(Type type, const Linear& task, const Chip& chip, cudaStream_t 
                     many = static_cast<std::size_t>(chip.multiprocessors);
   const std::size_t clusters =
       Shape::kIsSmall ? count : std::min(count, std::max<std::size_t>(many / Shape::kCluster, 1));
-  // Two blocks on a multiprocessor where there are more of them than those.
-  const auto size =
-      RingSize::of<Shape>(task.tokens, task.k, count > many ? chip.shared_bytes / 2 - 1024 : chip.shared_bytes);
+  auto size = RingSize::of<Shape>(task.tokens, task.k, chip.shared_bytes);
+  if (count > many) {  // two blocks on a multiprocessor, if half of the memory is a ring
+    const auto half = RingSize::of<Shape>(task.tokens, task.k, chip.shared_bytes / 2 - 1024);
+    if (half.stages > 1) size = half;
+  }
   TensorMap x, w;
   cudaError_t error =
       make_tensor_map(type, task.x, task.tokens, task.k, task.k, static_cast<int>(size.x_bytes / kBoxRow), x);
@@ -306,26 +310,28 @@ cudaError_t start(Type type, const Linear& task, const Chip& chip, cudaStream_t 
     error = make_tensor_map(type, task.weight, n, task.k, task.k, Shape::kColumns / Shape::kCluster, w);
   if (error != cudaSuccess) return error;
   const bool wide = task.n % 8 == 0 && is_aligned(task.residual) && is_aligned(task.out);
-  auto kernel = sm90_kernel<Shape, false, T>;
-  if constexpr (Shape::kColumns >= 16)
-    if (task.gated) kernel = sm90_kernel<Shape, true, T>;
+  const auto kernel = task.gated ? sm90_kernel<Shape, true, T> : sm90_kernel<Shape, false, T>;
   return launch_clusters(kernel, Shape::kCluster, dim3(static_cast<unsigned>(clusters * Shape::kCluster)),
                          dim3(Shape::kThreads), size.template shared_bytes<Shape>(), stream, task, tiles, size, wide, x,
                          w);
 }
 
+template <int Columns, typename T>
+cudaError_t start_small(Type type, const Linear& task, const Chip& chip, cudaStream_t stream) {
+  const bool in_threes = task.k % (3 * kBoxColumns) == 0 && task.k % (4 * kBoxColumns) != 0;
+  return in_threes ? start<SmallShape<Columns, 3>, T>(type, task, chip, stream)
+                   : start<SmallShape<Columns, 4>, T>(type, task, chip, stream);
+}
+
 template <typename T>
 cudaError_t start(Type type, Sm90Tile tile, const Linear& task, const Chip& chip, cudaStream_t stream) {
   switch (tile) {
-    case Sm90Tile::t64x8:
-      if (!task.gated) return start<Shape64x8, T>(type, task, chip, stream);
-      [[fallthrough]];  // a gate and what it multiplies are in tiles of 8 columns
     case Sm90Tile::t64x16:
-      return start<Shape64x16, T>(type, task, chip, stream);
+      return start_small<16, T>(type, task, chip, stream);
     case Sm90Tile::t64x32:
-      return start<Shape64x32, T>(type, task, chip, stream);
+      return start_small<32, T>(type, task, chip, stream);
     case Sm90Tile::t64x64:
-      return start<Shape64x64, T>(type, task, chip, stream);
+      return start_small<64, T>(type, task, chip, stream);
     case Sm90Tile::t128x128:
       return start<Shape128x128, T>(type, task, chip, stream);
     case Sm90Tile::t128x192:

@@ -7,9 +7,9 @@
 namespace filbert::cuda {
 
 // Rows x columns of the output that a block computes at a time; gated, half as many columns.
-enum class Sm90Tile { t64x8, t64x16, t64x32, t64x64, t128x128, t128x192, t128x256 };
+enum class Sm90Tile { t64x16, t64x32, t64x64, t128x128, t128x192, t128x256 };
 
-inline constexpr Sm90Tile kSm90Tiles[] = {Sm90Tile::t64x8,    Sm90Tile::t64x16,   Sm90Tile::t64x32,  Sm90Tile::t64x64,
+inline constexpr Sm90Tile kSm90Tiles[] = {Sm90Tile::t64x16,   Sm90Tile::t64x32,   Sm90Tile::t64x64,
                                           Sm90Tile::t128x128, Sm90Tile::t128x192, Sm90Tile::t128x256};
 
 // Whether linear_sm90 can compute it: on an sm_90, with k and pointers that are multiples of 16 bytes and an activation

@@ -107,8 +107,8 @@ __device__ __forceinline__ void leave_registers() {
   FILBERT_SM90("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N));
 }
 
-// Products run beside the threads. products_begin comes before the first of a group that reads sums which registers
-// have touched; sums may be read again after the wait that leaves at most N groups unfinished.
+// Products run beside the threads. products_begin comes after registers have touched the sums and before the products
+// that read them; sums may be read again after the wait that leaves at most N groups unfinished.
 __device__ __forceinline__ void products_begin() { FILBERT_SM90("wgmma.fence.sync.aligned;" :: : "memory"); }
 __device__ __forceinline__ void products_commit() { FILBERT_SM90("wgmma.commit_group.sync.aligned;" :: : "memory"); }
 template <int N>
