@@ -6,7 +6,7 @@
 namespace filbert::cuda {
 namespace {
 
-constexpr std::size_t kUploadBytes = std::size_t{1} << 20;      // ids, types and positions of 65,536 tokens are 0.8 MB
+constexpr std::size_t kUploadBytes = std::size_t{1} << 18;      // the ids of 65,536 tokens; few, so that halves overlap
 constexpr std::size_t kDownloadNumbers = std::size_t{1} << 20;  // 4 MB, a tenth of a millisecond of PCIe
 
 }  // namespace

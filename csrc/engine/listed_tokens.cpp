@@ -12,7 +12,7 @@ ListedTokens::ListedTokens(const std::optional<std::vector<std::int64_t>>& liste
   if (!listed || listed->empty()) return;
   std::vector<std::size_t> token_at(layout.rows, PackedTokens::kNowhere);
   for (std::size_t token = 0; token < packed.tokens(); ++token)
-    if (packed.row[token] != PackedTokens::kNowhere) token_at[packed.row[token]] = token;
+    if (packed.row_of(token) != PackedTokens::kNowhere) token_at[packed.row_of(token)] = token;
   for (std::size_t i = 0; i < listed->size(); ++i) {
     const std::int64_t place = (*listed)[i];
     const std::string name = "head_tokens[" + std::to_string(i) + "]: found " + std::to_string(place);

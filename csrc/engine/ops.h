@@ -5,6 +5,7 @@
 #include <filbert/error.h>
 #include <filbert/weights.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <initializer_list>
 #include <memory>
@@ -82,6 +83,13 @@ class Ops {
     staging.resize(count);
     check(table_->read(context_, staging.data(), activation, count));
     return staging.data();
+  }
+
+  void read_into(float* host, const void* activation, std::size_t count) const {
+    if (device_.activations_on_host)
+      std::copy_n(static_cast<const float*>(activation), count, host);
+    else
+      check(table_->read(context_, host, activation, count));
   }
 
   filbert_weight* load_weight(filbert_weight_kind kind, const filbert_host_tensor* parts, std::size_t count,

@@ -11,6 +11,14 @@ bool has_unwritten(const PackedTokens& packed, const Layout& layout) {
          std::find(packed.query_only.begin(), packed.query_only.end(), 1) != packed.query_only.end();
 }
 
+template <typename RowOf>
+bool follow_each_other(std::size_t count, const RowOf& row_of) {
+  if (count == 0 || row_of(0) == PackedTokens::kNowhere) return false;
+  for (std::size_t i = 1; i < count; ++i)
+    if (row_of(i) != row_of(0) + i) return false;
+  return true;
+}
+
 }  // namespace
 
 void clear_sequence_rows(float* rows, const PackedTokens& packed, const Layout& layout, std::size_t width) {
@@ -62,6 +70,10 @@ void OutputWriter::write(const void* x, std::size_t count, const Target& to, con
     ops_.scatter({x, rows, count, to.width, to.to});
     return;
   }
+  if (to.width == to.stride && follow_each_other(count, row_of)) {
+    ops_.read_into(to.to + row_of(0) * to.width, x, count * to.width);
+    return;
+  }
   const float* rows = ops_.read(x, count * to.width, session_.staging);
   for (std::size_t i = 0; i < count;) {
     // Runs of rows that follow each other go in one copy.
@@ -77,7 +89,7 @@ void OutputWriter::write(const void* x, std::size_t count, const Target& to, con
 void OutputWriter::tokens(const void* x, const Target& to) {
   const PackedTokens& packed = session_.packed;
   const std::size_t first = packed.cu_seqlens[pass_.begin];
-  write(x, packed.cu_seqlens[pass_.end] - first, to, [&](std::size_t i) { return packed.row[first + i]; });
+  write(x, packed.cu_seqlens[pass_.end] - first, to, [&](std::size_t i) { return packed.row_of(first + i); });
 }
 
 void OutputWriter::sequences(const void* x, const Target& to) {
@@ -122,10 +134,10 @@ void OutputWriter::write_padded_attention(std::size_t sequence, const float* fro
   for (std::size_t head = 0; head < size_.heads; ++head)
     for (std::size_t q = 0; q < length; ++q) {
       const float* scores = from + (head * length + q) * length;
-      if (packed.row[first + q] == PackedTokens::kNowhere) continue;
-      float* line = to + ((row * size_.heads + head) * columns + packed.row[first + q] % columns) * columns;
+      if (packed.row_of(first + q) == PackedTokens::kNowhere) continue;
+      float* line = to + ((row * size_.heads + head) * columns + packed.row_of(first + q) % columns) * columns;
       for (std::size_t k = 0; k < length; ++k)
-        if (packed.row[first + k] != PackedTokens::kNowhere) line[packed.row[first + k] % columns] = scores[k];
+        if (packed.row_of(first + k) != PackedTokens::kNowhere) line[packed.row_of(first + k) % columns] = scores[k];
     }
 }
 

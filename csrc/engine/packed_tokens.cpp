@@ -3,6 +3,8 @@
 #include <filbert/error.h>
 
 #include <algorithm>
+#include <limits>
+#include <numeric>
 #include <string>
 
 namespace filbert {
@@ -68,6 +70,55 @@ class Positions {
   std::size_t count_ = 0;
 };
 
+// Copies numbers that should be 0 to limit - 1. False if one is not.
+bool copy_within(const std::int64_t* from, std::size_t count, std::size_t limit, std::int32_t* to) {
+  // The sign of one of two numbers tells, in operations that all vector units have: SSE2 compares no 64-bit numbers.
+  const std::uint64_t last = std::min<std::uint64_t>(limit, std::numeric_limits<std::int64_t>::max()) - 1;
+  std::uint64_t outside = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto value = static_cast<std::uint64_t>(from[i]);
+    outside |= value | (last - value);
+    to[i] = static_cast<std::int32_t>(value);
+  }
+  return outside >> 63 == 0;
+}
+
+// The positions of a sequence. False if the model has not so many.
+bool number_tokens(const std::int64_t* ids, std::size_t length, const InputRules& rules, std::int32_t* to) {
+  if (rules.rule != InputRules::Positions::of_ids) {
+    std::iota(to, to + length, 0);
+    return length <= rules.positions;
+  }
+  const auto padding = static_cast<std::int32_t>(rules.padding_id);
+  std::int32_t count = 0;
+  for (std::size_t i = 0; i < length; ++i) {
+    const bool counts = ids[i] != rules.padding_id;
+    count += counts;
+    to[i] = padding + (counts ? count : 0);
+  }
+  return static_cast<std::size_t>(padding + count) < rules.positions;
+}
+
+// Throws what is wrong with the first token that something is wrong with.
+void check_one_by_one(const TokenBatch& batch, const InputRules& rules) {
+  for (std::size_t s = 0; s < batch.sequences; ++s) {
+    const auto begin = static_cast<std::size_t>(batch.cu_seqlens[s]);
+    const std::size_t length = static_cast<std::size_t>(batch.cu_seqlens[s + 1]) - begin;
+    Positions counted(rules);
+    for (std::size_t i = 0; i < length; ++i) {
+      const Place place = {"sequence", s, "position", i};
+      const std::size_t token = begin + i;
+      const std::size_t position = counted.next(batch.ids[token], i, i);
+      if ((position >= rules.positions && !batch.position_ids) || i >= rules.columns)
+        fail_length(length, rules, " " + std::to_string(s));
+      checked(batch.ids[token], rules.vocabulary, "token id", place);
+      if (batch.token_type_ids) checked_type(batch.token_type_ids[token], rules.token_types, place);
+      if (batch.position_ids) checked(batch.position_ids[token], rules.positions, "position id", place);
+    }
+    if (batch.query_only && length > 0) checked_count(batch.query_only[s], length, s);
+  }
+}
+
 }  // namespace
 
 std::size_t count_tokens(const TokenBatch& batch) {
@@ -81,51 +132,51 @@ std::size_t count_tokens(const TokenBatch& batch) {
   return static_cast<std::size_t>(bounds[batch.sequences]);
 }
 
-void PackedTokens::clear() {
-  for (auto* list : {&ids, &types, &positions, &columns}) list->clear();
+void PackedTokens::begin(std::size_t tokens) {
+  for (auto* list : {&ids, &types, &positions, &columns}) list->resize(tokens);
   for (auto* list : {&row, &cu_seqlens, &sequence_row, &last_word, &key_end}) list->clear();
   query_only.clear();
   cu_seqlens.push_back(0);
 }
 
-void PackedTokens::end_sequence(std::size_t output_row, bool first_query_only, const InputRules& rules) {
+void PackedTokens::end_sequence(std::size_t end, std::size_t output_row, bool first_query_only,
+                                const InputRules& rules) {
   const std::size_t begin = cu_seqlens.back();
-  std::size_t last = ids.size() - 1;
+  std::size_t last = end - 1;
   while (rules.unread && last > begin && ids[last] == *rules.unread) --last;
   last_word.push_back(rules.unread && ids[last] == *rules.unread ? begin : last);
-  cu_seqlens.push_back(ids.size());
+  cu_seqlens.push_back(end);
   sequence_row.push_back(output_row);
   query_only.push_back(first_query_only);
 }
 
 void PackedTokens::pack(const TokenBatch& batch, const InputRules& rules) {
-  clear();
-  count_tokens(batch);
+  const std::size_t tokens = count_tokens(batch);
+  begin(tokens);
+  bool valid = copy_within(batch.ids, tokens, rules.vocabulary, ids.data());
+  if (batch.token_type_ids && rules.token_types > 0)
+    valid &= copy_within(batch.token_type_ids, tokens, rules.token_types, types.data());
+  else
+    std::fill(types.begin(), types.end(), 0);
+  if (batch.position_ids) valid &= copy_within(batch.position_ids, tokens, rules.positions, positions.data());
   for (std::size_t s = 0; s < batch.sequences; ++s) {
-    const auto begin = static_cast<std::size_t>(batch.cu_seqlens[s]);
-    const std::size_t length = static_cast<std::size_t>(batch.cu_seqlens[s + 1]) - begin;
+    const auto first = static_cast<std::size_t>(batch.cu_seqlens[s]);
+    const auto end = static_cast<std::size_t>(batch.cu_seqlens[s + 1]);
+    const std::size_t length = end - first;
     if (length == 0) continue;
-    Positions counted(rules);
-    for (std::size_t i = 0; i < length; ++i) {
-      const Place place = {"sequence", s, "position", i};
-      const std::size_t token = begin + i;
-      const std::size_t position = counted.next(batch.ids[token], i, i);
-      if ((position >= rules.positions && !batch.position_ids) || i >= rules.columns)
-        fail_length(length, rules, " " + std::to_string(s));
-      ids.push_back(checked(batch.ids[token], rules.vocabulary, "token id", place));
-      types.push_back(checked_type(batch.token_type_ids ? batch.token_type_ids[token] : 0, rules.token_types, place));
-      positions.push_back(batch.position_ids ? checked(batch.position_ids[token], rules.positions, "position id", place)
-                                             : static_cast<std::int32_t>(position));
-      columns.push_back(static_cast<std::int32_t>(i));
-      row.push_back(token);
-    }
-    end_sequence(s, false, rules);
-    if (batch.query_only) key_end.push_back(ids.size() - checked_count(batch.query_only[s], length, s));
+    valid &= length <= rules.columns;
+    std::iota(columns.data() + first, columns.data() + end, 0);
+    if (!batch.position_ids) valid &= number_tokens(batch.ids + first, length, rules, positions.data() + first);
+    end_sequence(end, s, false, rules);
+    if (!batch.query_only) continue;
+    valid &= batch.query_only[s] >= 0 && static_cast<std::uint64_t>(batch.query_only[s]) < length;
+    key_end.push_back(end - static_cast<std::size_t>(batch.query_only[s]));
   }
+  if (!valid) check_one_by_one(batch, rules);
 }
 
 void PackedTokens::pack(const PaddedBatch& batch, const InputRules& rules, bool first_tokens) {
-  clear();
+  begin(0);
   for (std::size_t r = 0; r < batch.rows; ++r) {
     const std::size_t offset = r * batch.columns;
     const std::uint8_t* mask = batch.attention_mask ? batch.attention_mask + offset : nullptr;
@@ -152,7 +203,7 @@ void PackedTokens::pack(const PaddedBatch& batch, const InputRules& rules, bool 
       columns.push_back(static_cast<std::int32_t>(column));
       row.push_back(query_only_here ? kNowhere : token);
     }
-    end_sequence(r, first_query_only, rules);
+    end_sequence(ids.size(), r, first_query_only, rules);
   }
 }
 

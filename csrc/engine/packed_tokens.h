@@ -40,7 +40,7 @@ struct PackedTokens {
   std::vector<std::int32_t> types;
   std::vector<std::int32_t> positions;
   std::vector<std::int32_t> columns;  // in the row, from its first token on, query-only or not
-  std::vector<std::size_t> row;       // of the outputs; kNowhere for a query-only token
+  std::vector<std::size_t> row;       // of the outputs; kNowhere for a query-only token; empty: each has its own place
   // One record a sequence that is not empty.
   std::vector<std::size_t> cu_seqlens;    // [sequences + 1]
   std::vector<std::size_t> sequence_row;  // of the outputs
@@ -49,6 +49,7 @@ struct PackedTokens {
   std::vector<std::size_t> key_end;       // where its last tokens that are query-only begin; empty: nowhere any are
 
   std::size_t tokens() const { return ids.size(); }
+  std::size_t row_of(std::size_t token) const { return row.empty() ? token : row[token]; }
   std::size_t sequences() const { return sequence_row.size(); }
   std::size_t length(std::size_t sequence) const { return cu_seqlens[sequence + 1] - cu_seqlens[sequence]; }
 
@@ -58,8 +59,10 @@ struct PackedTokens {
   void pack(const PaddedBatch& batch, const InputRules& rules, bool first_tokens);
 
  private:
-  void clear();
-  void end_sequence(std::size_t output_row, bool first_query_only, const InputRules& rules);
+  // With as many records of tokens, not yet filled, and none of sequences.
+  void begin(std::size_t tokens);
+  // Of the tokens up to `end`.
+  void end_sequence(std::size_t end, std::size_t output_row, bool first_query_only, const InputRules& rules);
 };
 
 }  // namespace filbert

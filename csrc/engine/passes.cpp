@@ -30,17 +30,28 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
   batch.tokens = tokens;
   batch.sequences = pass.end - pass.begin;
   for (std::size_t s = pass.begin; s < pass.end; ++s) batch.max_length = std::max(batch.max_length, packed.length(s));
-  if (tokens <= ops.device().tokens_to_record) {
+  const bool recorded = tokens <= ops.device().tokens_to_record;
+  if (recorded) {
     batch.sequences = std::bit_ceil(batch.sequences);
     batch.tokens = std::max(recorded_size(tokens, 16), batch.sequences);  // rows of one a sequence have room, too
     batch.max_length = recorded_size(batch.max_length, 64);
   }
 
+  const std::size_t of_tokens = 4 * batch.tokens;
+  const std::size_t of_sequences = (5 + !packed.key_end.empty()) * batch.sequences + 1;
+  auto* device = session.arena.take<std::int32_t>(of_tokens + of_sequences);
   std::vector<std::int32_t>& numbers = session.indices;
   numbers.clear();
-  for (const auto* of_tokens : {&packed.ids, &packed.types, &packed.positions, &packed.columns}) {
-    numbers.insert(numbers.end(), of_tokens->data() + first, of_tokens->data() + first + tokens);
-    numbers.resize(numbers.size() + batch.tokens - tokens);
+  // What belongs to tokens goes from where it lies, unless it is filled up: then all go at once.
+  std::int32_t* to = device;
+  for (const auto* list : {&packed.ids, &packed.types, &packed.positions, &packed.columns}) {
+    if (recorded) {
+      numbers.insert(numbers.end(), list->data() + first, list->data() + first + tokens);
+      numbers.resize(numbers.size() + batch.tokens - tokens);
+    } else {
+      ops.upload(to, list->data() + first, tokens * sizeof(std::int32_t));
+      to += tokens;
+    }
   }
   const auto add_sequences = [&](std::size_t count, std::size_t of_empty, const auto& token_of) {
     for (std::size_t i = 0; i < count; ++i) {
@@ -59,8 +70,7 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
 
   if (!packed.key_end.empty()) add_sequences(batch.sequences, tokens, [&](std::size_t s) { return packed.key_end[s]; });
 
-  auto* device = session.arena.take<std::int32_t>(numbers.size());
-  ops.upload(device, numbers.data(), numbers.size() * sizeof(std::int32_t));
+  ops.upload(to, numbers.data(), numbers.size() * sizeof(std::int32_t));
   batch.ids = device;
   batch.types = batch.ids + batch.tokens;
   batch.positions = batch.types + batch.tokens;

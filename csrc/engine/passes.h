@@ -36,7 +36,7 @@ struct Pass {
 // The pass after `last` (at first an empty one): as many whole sequences as fit into `tokens`, at least one.
 Pass next_pass(const PackedTokens& packed, const Pass& last, std::size_t tokens);
 
-// Uploads a pass into the session's arena, in one piece. Where forwards are recorded it is filled up with tokens of no
+// Uploads a pass into the session's arena. Where forwards are recorded it is filled up with tokens of no
 // sequence and with empty sequences, to one of few sizes.
 Batch upload(const Ops& ops, const Pass& pass, Session& session);
 
