@@ -9,6 +9,7 @@ constexpr int kThreads = 128;
 
 template <typename T>
 struct TableRows {
+  using Number = T;
   filbert_embed_args args;
   const float* word;
   const float* type;
@@ -25,27 +26,36 @@ struct TableRows {
     float word_scale;
 
     template <int kStep>
-    __device__ __forceinline__ void load(int column, float (&values)[kStep]) const {
-      if (word) {
-        load_row(word + column, values);
+    struct Sum {
+      Loaded<kStep, float> word = {}, type = {}, position = {};
+      float word_scale;
+      bool has_type, has_position;
+
+      __device__ __forceinline__ void unpack(float (&values)[kStep]) const {
+        word.unpack(values);
 #pragma unroll
         for (int i = 0; i < kStep; ++i) values[i] *= word_scale;
-      } else {
-#pragma unroll
-        for (int i = 0; i < kStep; ++i) values[i] = 0.0f;
+        if (has_type) add(type, values);
+        if (has_position) add(position, values);
       }
-      add(type, column, values);
-      add(position, column, values);
-    }
-
-   private:
-    template <int kStep>
-    __device__ __forceinline__ static void add(const float* row, int column, float (&values)[kStep]) {
-      if (!row) return;
-      float more[kStep];
-      load_row(row + column, more);
+      __device__ __forceinline__ static void add(const Loaded<kStep, float>& loaded, float (&values)[kStep]) {
+        float more[kStep];
+        loaded.unpack(more);
 #pragma unroll
-      for (int i = 0; i < kStep; ++i) values[i] += more[i];
+        for (int i = 0; i < kStep; ++i) values[i] += more[i];
+      }
+    };
+
+    template <int kStep>
+    __device__ __forceinline__ Sum<kStep> read(int column) const {
+      Sum<kStep> sum;
+      if (word) sum.word.load(word + column);
+      if (type) sum.type.load(type + column);
+      if (position) sum.position.load(position + column);
+      sum.word_scale = word_scale;
+      sum.has_type = type != nullptr;
+      sum.has_position = position != nullptr;
+      return sum;
     }
   };
 
@@ -64,12 +74,14 @@ struct TableRows {
 // A block has a token.
 template <int kStep, typename T>
 __global__ void __launch_bounds__(kThreads) embed_rows(TableRows<T> rows) {
+  let_next_start();
+  wait_for_previous();
   const auto from = rows.from(blockIdx.x);
   T* to = rows.to(blockIdx.x);
   const int width = static_cast<int>(rows.args.width);
   for (int i = static_cast<int>(threadIdx.x) * kStep; i < width; i += kThreads * kStep) {
     float values[kStep];
-    from.load(i, values);
+    from.template read<kStep>(i).unpack(values);
     store_row(to + i, values);
   }
 }

@@ -6,32 +6,36 @@ namespace filbert::cuda {
 namespace {
 
 template <typename T>
-struct LoadedRow {
+struct StoredRow {
   const T* x;
   template <int kStep>
-  __device__ __forceinline__ void load(int column, float (&values)[kStep]) const {
-    load_row(x + column, values);
+  __device__ __forceinline__ Loaded<kStep, T> read(int column) const {
+    Loaded<kStep, T> loaded;
+    loaded.load(x + column);
+    return loaded;
   }
 };
 
 template <typename T>
 struct MatrixRows {
+  using Number = T;
   const T* x;
   T* out;
   const T* more;  // or null
   std::size_t width;
 
-  __device__ __forceinline__ LoadedRow<T> from(std::size_t r) const { return {x + r * width}; }
+  __device__ __forceinline__ StoredRow<T> from(std::size_t r) const { return {x + r * width}; }
   __device__ __forceinline__ T* to(std::size_t r) const { return out + r * width; }
   __device__ __forceinline__ const T* residual(std::size_t r) const { return more ? more + r * width : nullptr; }
 };
 
 template <typename T>
 struct HeadRows {
+  using Number = T;
   filbert_heads heads;
   std::size_t count, head_size;
 
-  __device__ __forceinline__ LoadedRow<T> from(std::size_t r) const { return {to(r)}; }
+  __device__ __forceinline__ StoredRow<T> from(std::size_t r) const { return {to(r)}; }
   __device__ __forceinline__ T* to(std::size_t r) const { return head_of<T>(heads, r / count, r % count, head_size); }
   __device__ __forceinline__ const T* residual(std::size_t) const { return nullptr; }
 };

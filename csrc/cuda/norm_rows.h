@@ -1,12 +1,14 @@
 // Norms of rows from anywhere, in float32: out = (v - mean) / sqrt(variance + eps) gamma + beta with the biased
 // variance, or v / sqrt(mean of squares + eps) gamma + beta, which is the same with 0 for the mean. It waits for memory
 // only, so a row is read once: up to 1024 columns a warp holds it in registers (a block has four such warps, which know
-// nothing of each other); wider rows have a block, which reads them three times, from the caches after the first. Lanes
+// nothing of each other), and reads all else besides, weights even before the previous kernel is done; wider rows have
+// a block, which reads them three times, from the caches after the first. Lanes
 // take 16 bytes of the output's type at a time where rows are multiples of that, otherwise single numbers; which one,
 // and so the order of sums, follows from the layout and the type alone.
 //
-// Rows: from(r) gives what has load<kStep>(column, values), which reads kStep neighbours in float32; to(r) is where row
-// r of the output begins, which may be where it came from; residual(r) is the row to be added, or null.
+// Rows: from(r) gives what has read<kStep>(column), which starts to read kStep neighbours, and gives what unpacks them
+// to float32; to(r) is where row r of the output begins, numbers of Number, which may be where it came from;
+// residual(r) is the row to be added, or null.
 #pragma once
 
 #include <cmath>
@@ -23,21 +25,34 @@ struct RowNorm {
   const float* beta;  // or null
   float eps;
   std::size_t rows, width;
+};
 
-  template <int kStep, typename T>
-  __device__ __forceinline__ void store(T* out, const T* residual, int column, float mean, float inverse,
+// What is done to kStep numbers once mean and variance are known. T: what the residual is stored as.
+template <int kStep, typename T>
+struct Affine {
+  Loaded<kStep, float> scale, shift = {};
+  Loaded<kStep, T> more = {};
+
+  __device__ __forceinline__ void load_weights(const RowNorm& norm, int column) {
+    scale.load(norm.gamma + column);
+    if (norm.beta) shift.load(norm.beta + column);
+  }
+  __device__ __forceinline__ void load_residual(const T* residual, int column) {
+    if (residual) more.load(residual + column);
+  }
+  __device__ __forceinline__ void store(T* out, bool has_residual, float mean, float inverse,
                                         float (&values)[kStep]) const {
-    float scale[kStep], shift[kStep] = {};
-    load_row(gamma + column, scale);
-    if (beta) load_row(beta + column, shift);
+    float by[kStep], plus[kStep];
+    scale.unpack(by);
+    shift.unpack(plus);
 #pragma unroll
-    for (int i = 0; i < kStep; ++i) values[i] = (values[i] - mean) * inverse * scale[i] + shift[i];
-    if (residual) {
-      load_row(residual + column, shift);
+    for (int i = 0; i < kStep; ++i) values[i] = (values[i] - mean) * inverse * by[i] + plus[i];
+    if (has_residual) {
+      more.unpack(plus);
 #pragma unroll
-      for (int i = 0; i < kStep; ++i) values[i] += shift[i];
+      for (int i = 0; i < kStep; ++i) values[i] += plus[i];
     }
-    store_row(out + column, values);
+    store_row(out, values);
   }
 };
 
@@ -46,19 +61,34 @@ inline constexpr int kWideNormWarps = 8;
 
 template <int kSteps, int kStep, typename Rows>
 __global__ void __launch_bounds__(kNormWarps* kWarp) norm_by_warps(Rows rows, RowNorm norm) {
+  using T = typename Rows::Number;
   const std::size_t row = std::size_t{blockIdx.x} * kNormWarps + threadIdx.x / kWarp;
-  if (row >= norm.rows) return;
-  const auto from = rows.from(row);
   const int width = static_cast<int>(norm.width);
   const int first = static_cast<int>(threadIdx.x % kWarp) * kStep;
-  float values[kSteps][kStep];
+  // All reads are on their way before one is waited for: without branches, of column 0 where there is none.
   bool is_inside[kSteps];
+  Affine<kStep, T> affine[kSteps];
 #pragma unroll
   for (int i = 0; i < kSteps; ++i) {
     const int column = first + i * kWarp * kStep;
     is_inside[i] = column < width;
-    from.load(is_inside[i] ? column : 0, values[i]);  // without a branch, so that all reads start at once
+    affine[i].load_weights(norm, is_inside[i] ? column : 0);
   }
+  let_next_start();
+  wait_for_previous();
+  if (row >= norm.rows) return;
+  const auto from = rows.from(row);
+  const T* residual = rows.residual(row);
+  decltype(from.template read<kStep>(0)) loaded[kSteps];
+#pragma unroll
+  for (int i = 0; i < kSteps; ++i) {
+    const int column = is_inside[i] ? first + i * kWarp * kStep : 0;
+    loaded[i] = from.template read<kStep>(column);
+    affine[i].load_residual(residual, column);
+  }
+  float values[kSteps][kStep];
+#pragma unroll
+  for (int i = 0; i < kSteps; ++i) loaded[i].unpack(values[i]);
   float sum = 0;
 #pragma unroll
   for (int i = 0; i < kSteps; ++i) {
@@ -80,12 +110,15 @@ __global__ void __launch_bounds__(kNormWarps* kWarp) norm_by_warps(Rows rows, Ro
   const float inverse = 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(width) + norm.eps);
 #pragma unroll
   for (int i = 0; i < kSteps; ++i) {
-    if (is_inside[i]) norm.store(rows.to(row), rows.residual(row), first + i * kWarp * kStep, mean, inverse, values[i]);
+    if (is_inside[i])
+      affine[i].store(rows.to(row) + first + i * kWarp * kStep, residual != nullptr, mean, inverse, values[i]);
   }
 }
 
 template <int kStep, typename Rows>
 __global__ void __launch_bounds__(kWideNormWarps* kWarp) norm_by_block(Rows rows, RowNorm norm) {
+  let_next_start();
+  wait_for_previous();
   auto* scratch = reinterpret_cast<float*>(shared_memory());
   const std::size_t row = blockIdx.x;
   const auto from = rows.from(row);
@@ -97,7 +130,7 @@ __global__ void __launch_bounds__(kWideNormWarps* kWarp) norm_by_block(Rows rows
   if (norm.kind == FILBERT_LAYER_NORM) {
     float sum = 0;
     for (int column = first; column < width; column += kAll) {
-      from.load(column, values);
+      from.template read<kStep>(column).unpack(values);
 #pragma unroll
       for (int j = 0; j < kStep; ++j) sum += values[j];
     }
@@ -105,15 +138,18 @@ __global__ void __launch_bounds__(kWideNormWarps* kWarp) norm_by_block(Rows rows
   }
   float squares = 0;
   for (int column = first; column < width; column += kAll) {
-    from.load(column, values);
+    from.template read<kStep>(column).unpack(values);
 #pragma unroll
     for (int j = 0; j < kStep; ++j) squares += (values[j] - mean) * (values[j] - mean);
   }
   const float variance = block_sum<kWideNormWarps>(squares, scratch + kWideNormWarps) / static_cast<float>(width);
   const float inverse = 1.0f / sqrtf(variance + norm.eps);
   for (int column = first; column < width; column += kAll) {
-    from.load(column, values);
-    norm.store(rows.to(row), rows.residual(row), column, mean, inverse, values);
+    from.template read<kStep>(column).unpack(values);
+    Affine<kStep, typename Rows::Number> affine;
+    affine.load_weights(norm, column);
+    affine.load_residual(rows.residual(row), column);
+    affine.store(rows.to(row) + column, rows.residual(row) != nullptr, mean, inverse, values);
   }
 }
 

@@ -12,25 +12,44 @@ constexpr int kWarp = 32;
 template <typename T>
 constexpr int kVector = static_cast<int>(sizeof(Words) / sizeof(T));
 
-// kCount: 1, or a multiple of kVector<T> with `from` aligned to 16 bytes.
+// Numbers of a row as they lie in memory, so that many reads are on their way before the first is waited for. kCount:
+// 1, or a multiple of kVector<T> with `from` aligned to 16 bytes.
 template <int kCount, typename T>
-__device__ __forceinline__ void load_row(const T* from, float (&values)[kCount]) {
-  if constexpr (kCount == 1) {
-    values[0] = to_float(*from);
-  } else {
-    constexpr int kStep = kVector<T>;
+struct Loaded {
+  Words words[kCount / kVector<T>];
+
+  __device__ __forceinline__ void load(const T* from) {
 #pragma unroll
-    for (int i = 0; i < kCount; i += kStep) {
-      const Words words = *reinterpret_cast<const Words*>(from + i);
+    for (int i = 0; i < kCount / kVector<T>; ++i) words[i] = reinterpret_cast<const Words*>(from)[i];
+  }
+  __device__ __forceinline__ void unpack(float (&values)[kCount]) const {
+#pragma unroll
+    for (int i = 0; i < kCount / kVector<T>; ++i) {
+      float* to = values + i * kVector<T>;
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
         if constexpr (std::is_same_v<T, float>)
-          values[i + j] = as_float(words.w[j]);
+          to[j] = as_float(words[i].w[j]);
         else
-          unpack2<T>(words.w[j], values[i + 2 * j], values[i + 2 * j + 1]);
+          unpack2<T>(words[i].w[j], to[2 * j], to[2 * j + 1]);
       }
     }
   }
+};
+
+template <typename T>
+struct Loaded<1, T> {
+  T number;
+
+  __device__ __forceinline__ void load(const T* from) { number = *from; }
+  __device__ __forceinline__ void unpack(float (&values)[1]) const { values[0] = to_float(number); }
+};
+
+template <int kCount, typename T>
+__device__ __forceinline__ void load_row(const T* from, float (&values)[kCount]) {
+  Loaded<kCount, T> loaded;
+  loaded.load(from);
+  loaded.unpack(values);
 }
 
 template <int kCount, typename T>
