@@ -121,8 +121,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     *properties = {.name = "CUDA on CPU",
                    .totalGlobalMem = machine().memory,
                    .sharedMemPerBlockOptin = machine().shared_memory,
-                   .major = 8,
-                   .minor = 6,
+                   .major = machine().major,
+                   .minor = machine().minor,
                    .multiProcessorCount = machine().processors,
                    .l2CacheSize = 4 << 20};
     return cudaSuccess;

@@ -34,12 +34,12 @@ void simulate(const Launch& launch) {
 }
 
 void meet_warp(const char* name, WarpAction action, void* lane) { block().meet_warp(name, action, lane); }
-void sync_block() { block().sync(); }
+void sync_block() { block().sync("sync_block"); }
 std::byte* shared_memory() { return block().shared(); }
-void check_shared(const char* operation, const void* row) { block().check_shared(operation, row); }
+void check_shared(const char* operation, const void* row) { block().check_shared(operation, row, 16, 16); }
 
 void cp_async_16(void* shared, const void* global, bool valid) {
-  block().check_shared("cp_async_16", shared);
+  check_shared("cp_async_16", shared);
   if (valid && reinterpret_cast<std::uintptr_t>(global) % 16 != 0)
     block().fail("cp_async_16: global memory that is not aligned to 16 bytes");
   std::memset(shared, 0xff, 16);  // until the wait it is anything

@@ -13,6 +13,7 @@ struct Machine {
   int devices = 1;
   std::size_t memory = std::size_t{1} << 30;
   std::size_t shared_memory = 101376;  // of a block: the least of sm_80 to sm_100
+  int major = 8, minor = 6;            // of the architecture
   int processors = 4;                  // few, so that tests reach a second wave of blocks
   std::uint64_t seed = 1;              // of the order in which threads, warps and blocks run
   int calls_until_failure = -1;        // this many more calls succeed, the next one returns `failure`; -1: all succeed
