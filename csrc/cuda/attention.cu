@@ -3,9 +3,10 @@
 //
 // A block of 4 warps has 64 or 128 queries of one sequence and head; a warp has 16 or 32 of them, for all keys. Tiles
 // of 64 keys are counted from the sequence's first key, so that a query's sums do not hang on where the sequence lies.
-// One buffer for keys and one for values: values arrive under the scores, the next keys under the softmax and the
-// second product; two or three other blocks on the multiprocessor fill the gaps. 32 queries a warp read half as much
-// from shared memory for each product. Head sizes are padded with zeros to 32, 64, 96, 128 or 256.
+// While one tile of keys and values is used the next one arrives; the queries come beside the first one, in the room of
+// the second one, and stay in registers. 32 queries a warp read half as much from shared memory for each product. Head
+// sizes are padded with zeros to 32, 64, 96, 128 or 256; of 256 there is room for one tile only: values arrive under
+// the scores, and the next keys under the softmax and the second product.
 //
 // Relative: a block passes over the tiles of keys that none of its queries sees, and so does a warp, but by 32 queries
 // from a multiple of 32 on, whether they are its own or not: which tiles a query meets is the same in blocks of either
@@ -21,27 +22,34 @@ namespace {
 constexpr int kThreads = 128, kGroup = 32;
 
 template <int D, int M>
-constexpr std::size_t shared_bytes() {
-  return std::size_t{2} * (64 * M + 2 * kKeys) * kPitch<D>;
-}
+struct Room {
+  static constexpr int kTiles = D <= 128 ? 2 : 1, kTile = 2 * kKeys * kPitch<D>;  // keys, then values
+  static constexpr std::size_t kBytes = std::size_t{2} * (kTiles * kTile + (kTiles == 1 ? 64 * M * kPitch<D> : 0));
+  static_assert(64 * M <= 2 * kKeys);  // queries have the room of a tile
+};
+
+template <int D, int M>
+constexpr int kBlocks = D <= 32             ? (M == 1 ? 4 : 3)
+                        : D <= 64 && M == 1 ? 3
+                                            : 2;  // on a multiprocessor
 
 // Aligned: all heads begin at multiples of 16 bytes. Wide: those of the output do.
 template <typename T, int D, int M, bool Relative>
-__global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
-    attention_kernel(Attention task, bool aligned, bool wide) {
+__global__ void __launch_bounds__(kThreads, kBlocks<D, M>) attention_kernel(Attention task, bool aligned, bool wide) {
+  let_next_start();
   constexpr int kQueries = 64 * M;
+  constexpr bool kAhead = Room<D, M>::kTiles == 2;
   const auto [s, head, kv_head, of, first_query] = share(task, kQueries);
+  wait_for_previous();
   if (first_query >= of.queries) return;
 
   const auto warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
   const int queries = of.queries - first_query;
   const bool idle = warp * 16 * M >= queries;  // it still copies
   const auto columns = static_cast<int>(task.head_size);
-  const T* k = head_of<T>(task.k, of.first_key, kv_head, task.head_size);
-  const T* v = head_of<T>(task.v, of.first_key, kv_head, task.head_size);
-  T* query_tile = reinterpret_cast<T*>(shared_memory());
-  T* key_tile = query_tile + kQueries * kPitch<D>;
-  T* value_tile = key_tile + kKeys * kPitch<D>;
+  T* const block_out = output_of<T>(task, s, of, first_query, head);
+  T* const room = reinterpret_cast<T*>(shared_memory());
+  T* const query_tile = room + Room<D, M>::kTile;
 
   KeyRange range = {0, of.keys}, seen = range;  // of the block, of the warp
   int at[M][2];
@@ -49,8 +57,6 @@ __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
     const int row = warp * 16 * M, place = of.place + first_query;
     range = keys_in_sight(task, of, place / kGroup * kGroup, kQueries, kKeys);
     seen = keys_in_sight(task, of, (place + row) / kGroup * kGroup, kGroup, kKeys);
-    k += static_cast<std::size_t>(range.begin) * task.k.width;
-    v += static_cast<std::size_t>(range.begin) * task.v.width;
 #pragma unroll
     for (int i = 0; i < M; ++i)
 #pragma unroll
@@ -62,37 +68,56 @@ __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
 
   copy_tile<kQueries, D, kThreads>(query_tile, head_of<T>(task.q, of.asking(first_query), head, task.head_size),
                                    task.q.width, queries, columns, aligned);
-  copy_tile<kKeys, D, kThreads>(key_tile, k, task.k.width, of.keys - range.begin, columns, aligned);
+  const auto copy = [&](T* to, const filbert_heads& heads, int begin) {
+    const std::size_t token = of.first_key + static_cast<std::size_t>(begin);
+    copy_tile<kKeys, D, kThreads>(to, head_of<T>(heads, token, kv_head, task.head_size), heads.width, of.keys - begin,
+                                  columns, aligned);
+  };
+  copy(room, task.k, range.begin);
+  if constexpr (kAhead) copy(room + kKeys * kPitch<D>, task.v, range.begin);
   cp_async_commit();
 
   constexpr float kLog2E = 1.44269504f;
+  const float unit = Relative ? 1.0f : task.scale * kLog2E;
   WarpAttention<T, D, M, Relative> mine(query_tile, warp, lane);
-  for (int begin = range.begin; begin < range.end; begin += kKeys) {
-    const int keys = of.keys - begin;
+  for (int begin = range.begin, tile = 0; begin < range.end; begin += kKeys, tile ^= 1) {
+    T* const key_tile = kAhead ? room + tile * Room<D, M>::kTile : room;
+    T* const value_tile = key_tile + kKeys * kPitch<D>;
+    T* const next_tile = kAhead ? room + (tile ^ 1) * Room<D, M>::kTile : room;
+    const bool first = begin == range.begin, more = begin + kKeys < range.end;
     cp_async_wait<0>();
-    sync_block();  // the keys are there; the values before them are used up
-    copy_tile<kKeys, D, kThreads>(value_tile, v, task.v.width, keys, columns, aligned);
+    sync_block();  // this tile is there; the one before it is used up
+    if (first) mine.load_queries();
+    if constexpr (kAhead) {
+      if (first && more) sync_block();  // all have their queries
+      if (more) {
+        copy(next_tile, task.k, begin + kKeys);
+        copy(next_tile + kKeys * kPitch<D>, task.v, begin + kKeys);
+      }
+    } else {
+      copy(value_tile, task.v, begin);
+    }
     cp_async_commit();
-    if (begin == range.begin) mine.load_queries();
+    const int keys = of.keys - begin;
     float scores[M][kKeys / 8][4] = {};
     const bool full = keys >= kKeys, blind = idle || (Relative && (begin < seen.begin || begin >= seen.end));
     if (!blind) {
       if (full)
-        mine.template score<true>(key_tile, keys, task.scale * kLog2E, lane, scores);
+        mine.template score<true>(key_tile, keys, lane, scores);
       else
-        mine.template score<false>(key_tile, keys, task.scale * kLog2E, lane, scores);
+        mine.template score<false>(key_tile, keys, lane, scores);
       if constexpr (Relative)
-        mine.relate(Relation(task, head), at, task.batch.columns + of.first_key + begin, keys, kLog2E, lane, scores);
+        mine.relate(Relation(task, head), at, task.batch.columns + of.first_key + begin, keys, task.scale * kLog2E,
+                    kLog2E, lane, scores);
     }
-    cp_async_wait<0>();
-    sync_block();  // the values are there; the keys are used up
-    k += kKeys * task.k.width;
-    v += kKeys * task.v.width;
-    if (begin + kKeys < range.end)
-      copy_tile<kKeys, D, kThreads>(key_tile, k, task.k.width, keys - kKeys, columns, aligned);
-    cp_async_commit();
+    if constexpr (!kAhead) {
+      cp_async_wait<0>();
+      sync_block();  // the values are there; the keys are used up
+      if (more) copy(next_tile, task.k, begin + kKeys);
+      cp_async_commit();
+    }
     if (!blind) {
-      mine.weigh(scores);
+      mine.weigh(scores, unit);
       if (full)
         mine.template add_values<true>(value_tile, keys, lane, scores);
       else
@@ -108,7 +133,7 @@ __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int query = warp * 16 * M + i * 16 + half * 8 + lane / 4;
-      T* out = output_of<T>(task, s, of, first_query + query, head);
+      T* const out = block_out + static_cast<std::size_t>(query) * task.heads * task.head_size;
 #pragma unroll
       for (int j = 0; j < D / 8; j += 4) {
         if (wide) {
@@ -134,7 +159,7 @@ __global__ void __launch_bounds__(kThreads, D <= 64 && M == 1 ? 3 : 2)
 template <typename T, int D, int M, bool Relative>
 cudaError_t start(const Attention& task, cudaStream_t stream) {
   const auto whole = [&](const filbert_heads& heads) { return are_aligned<T>(heads, task.head_size); };
-  return launch(attention_kernel<T, D, M, Relative>, attention_grid(task, 64 * M), dim3(kThreads), shared_bytes<D, M>(),
+  return launch(attention_kernel<T, D, M, Relative>, attention_grid(task, 64 * M), dim3(kThreads), Room<D, M>::kBytes,
                 stream, task, whole(task.q) && whole(task.k) && whole(task.v), whole({task.out, 0, 0}));
 }
 
@@ -167,8 +192,8 @@ cudaError_t attention(Type type, const Attention& task, cudaStream_t stream) {
     // Blocks of 128 queries where there are enough of them for two on each multiprocessor of a large device.
     constexpr std::size_t kEnough = 256;
     const dim3 grid = attention_grid(task, 128);
-    const bool large =
-        task.batch.max_length > 64 && std::size_t{grid.x} * grid.y >= kEnough && task.rows == FILBERT_ROWS_ALL;
+    const std::size_t blocks = std::size_t{grid.x} * grid.y * grid.z;
+    const bool large = task.batch.max_length > 64 && blocks >= kEnough && task.rows == FILBERT_ROWS_ALL;
     error = attention_16bit(type, large ? QueryTile::t128 : QueryTile::t64, task, stream);
   }
   if (error != cudaSuccess || !task.probabilities) return error;

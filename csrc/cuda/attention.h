@@ -30,8 +30,8 @@ __device__ __forceinline__ Sequence sequence(const Attention& task, std::size_t 
   const std::int32_t first_key = task.batch.key_begin ? task.batch.key_begin[s] : first;
   const std::int32_t end_key = task.batch.key_end ? task.batch.key_end[s] : end;
   const int length = end - first;
-  return {static_cast<std::size_t>(first),
-          static_cast<std::size_t>(first_key),
+  return {static_cast<unsigned>(first),
+          static_cast<unsigned>(first_key),
           task.rows == FILBERT_ROWS_LAST && length > 0 ? length - 1 : 0,
           task.rows != FILBERT_ROWS_ALL && length > 0 ? 1 : length,
           end_key - first_key,
@@ -42,10 +42,12 @@ __device__ __forceinline__ Sequence sequence(const Attention& task, std::size_t 
 template <typename T>
 __device__ __forceinline__ T* output_of(const Attention& task, std::size_t s, const Sequence& of, int query,
                                         std::size_t head) {
-  const std::size_t row = task.rows == FILBERT_ROWS_ALL ? of.asking(query) : s;
+  const std::size_t row = task.rows == FILBERT_ROWS_ALL ? of.first + static_cast<std::size_t>(query) : s;
   return static_cast<T*>(task.out) + (row * task.heads + head) * task.head_size;
 }
 
+// Which tokens a sequence has is not written by kernels: it may be read before wait_for_previous.
+//
 // What a block has: `queries` queries, or fewer, of one sequence and head, whose keys and values are those of a head of
 // their own; none if `first_query` is past the last.
 struct Share {
@@ -55,17 +57,26 @@ struct Share {
 };
 
 __device__ __forceinline__ Share share(const Attention& task, int queries) {
-  const unsigned tiles = gridDim.x / static_cast<unsigned>(task.batch.sequences);
-  const std::size_t s = blockIdx.x / tiles;
-  const unsigned kv_head = blockIdx.y * static_cast<unsigned>(task.kv_heads) / static_cast<unsigned>(task.heads);
-  return {s, blockIdx.y, kv_head, sequence(task, s), static_cast<int>(blockIdx.x % tiles) * queries};
+  const unsigned tiles = gridDim.x / static_cast<unsigned>(task.heads), head = blockIdx.x / tiles;
+  const unsigned kv_head = task.kv_heads == task.heads
+                               ? head
+                               : head * static_cast<unsigned>(task.kv_heads) / static_cast<unsigned>(task.heads);
+  const std::size_t s = blockIdx.z * std::size_t{gridDim.y} + blockIdx.y;
+  const bool past = s >= task.batch.sequences;
+  Sequence of = sequence(task, past ? 0 : s);
+  if (past) of.queries = 0;
+  return {s, head, kv_head, of, static_cast<int>(blockIdx.x % tiles) * queries};
 }
 
-// Blocks of `queries` queries each for every sequence and head. The blocks of one sequence and head are neighbours, for
-// they read the same keys; those past the end of a shorter sequence have nothing to do.
+// Blocks of `queries` queries each for every head and sequence. Those of one head of a sequence are neighbours, for
+// they read the same keys, and so are its heads, which lie side by side in memory; those past the end of a shorter
+// sequence have nothing to do.
 inline dim3 attention_grid(const Attention& task, std::size_t queries) {
+  constexpr std::size_t kMostInY = 65535;
   const std::size_t tiles = task.rows == FILBERT_ROWS_ALL ? (task.batch.max_length + queries - 1) / queries : 1;
-  return {static_cast<unsigned>(task.batch.sequences * tiles), static_cast<unsigned>(task.heads), 1};
+  const std::size_t sequences = task.batch.sequences, z = (sequences + kMostInY - 1) / kMostInY;
+  return {static_cast<unsigned>(task.heads * tiles), static_cast<unsigned>(z > 0 ? (sequences + z - 1) / z : 0),
+          static_cast<unsigned>(z)};
 }
 
 }  // namespace filbert::cuda

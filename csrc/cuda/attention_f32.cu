@@ -7,8 +7,10 @@ namespace {
 
 template <int C, bool Relative>
 __global__ void __launch_bounds__(32 * kLaneWarps, 2) attention_f32_kernel(Attention task) {
+  let_next_start();
   auto& tiles = *reinterpret_cast<LaneTiles<C>*>(shared_memory());
   const auto [s, head, kv_head, of, first_query] = share(task, kLaneQueries);
+  wait_for_previous();
   if (first_query >= of.queries) return;
 
   const auto columns = static_cast<int>(task.head_size);

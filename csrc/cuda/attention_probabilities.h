@@ -16,7 +16,9 @@ inline constexpr int kProbabilityWarps = 4;
 // more(query, key, head), both tokens: what a score has beside q k^T.
 template <typename T, bool Relative, typename More>
 __global__ void __launch_bounds__(32 * kProbabilityWarps) probabilities_kernel(Attention task, More more) {
+  let_next_start();
   const auto [s, head, kv_head, of, first_query] = share(task, kProbabilityWarps);
+  wait_for_previous();
   const int query = first_query + static_cast<int>(threadIdx.x / 32);
   if (query >= of.queries) return;
 

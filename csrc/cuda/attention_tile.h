@@ -18,7 +18,7 @@ struct WarpAttention {
   const T* queries;  // this lane's row for ldmatrix
   std::uint32_t q[kQueriesInRegisters ? M : 1][kQueriesInRegisters ? D / 16 : 1][4];
   float out[M][D / 8][4] = {};
-  float top[M][2], sum[M][2] = {};  // of rows; a lane adds its own columns
+  float top[M][2], sum[M][2] = {};  // of rows, in powers of two; a lane adds its own columns
 
   __device__ __forceinline__ WarpAttention(const T* query_tile, int warp, int lane)
       : queries(query_tile + (warp * 16 * M + lane % 16) * kPitch<D> + lane / 16 * 8) {
@@ -36,8 +36,7 @@ struct WarpAttention {
 
   // scores[i][j]: queries 16 i + 0-15, keys 8 j + 0-7. Full: all keys of the tile are the sequence's.
   template <bool Full>
-  __device__ __forceinline__ void score(const T* key_tile, int keys, float scale, int lane,
-                                        float (&scores)[M][kKeys / 8][4]) const {
+  __device__ __forceinline__ void score(const T* key_tile, int keys, int lane, float (&scores)[M][kKeys / 8][4]) const {
     const T* row = key_tile + (lane % 8 + lane / 16 * 8) * kPitch<D> + lane / 8 % 2 * 8;
 #pragma unroll
     for (int d = 0; d < D / 16; ++d) {
@@ -71,14 +70,14 @@ struct WarpAttention {
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
           const bool inside = Full || j * 8 + lane % 4 * 2 + e % 2 < keys;
-          scores[i][j][e] = inside ? scores[i][j][e] * scale : -INFINITY;
+          if (!inside) scores[i][j][e] = -INFINITY;
         }
   }
 
   // `at`: columns of this lane's queries. `columns`: of the tile's keys.
   __device__ __forceinline__ static void relate(const Relation& relation, const int (&at)[M][2],
-                                                const std::int32_t* columns, int keys, float unit, int lane,
-                                                float (&scores)[M][kKeys / 8][4]) {
+                                                const std::int32_t* columns, int keys, float scale, float unit,
+                                                int lane, float (&scores)[M][kKeys / 8][4]) {
 #pragma unroll
     for (int j = 0; j < kKeys / 8; ++j)
 #pragma unroll
@@ -91,35 +90,42 @@ struct WarpAttention {
 #pragma unroll
           for (int half = 0; half < 2; ++half) {
             float& score = scores[i][j][half * 2 + x];
-            score = relation.apply(score, column - at[i][half], unit);
+            score = relation.apply(score * scale, column - at[i][half], unit);
           }
       }
   }
 
-  // Scores, in powers of two, become weights under the largest so far; what was summed under an earlier one shrinks.
-  __device__ __forceinline__ void weigh(float (&scores)[M][kKeys / 8][4]) {
+  // Scores, times `unit` in powers of two, become weights under the largest so far; what was summed under an earlier
+  // one shrinks. A lane's weights are added by 16 keys, and these sums in pairs.
+  __device__ __forceinline__ void weigh(float (&scores)[M][kKeys / 8][4], float unit) {
 #pragma unroll
     for (int i = 0; i < M; ++i)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        float largest = top[i][half];
+        float largest = -INFINITY;
 #pragma unroll
         for (int j = 0; j < kKeys / 8; ++j)
           largest = fmaxf(largest, fmaxf(scores[i][j][half * 2], scores[i][j][half * 2 + 1]));
         largest = fmaxf(largest, shuffle_xor(largest, 1));
         largest = fmaxf(largest, shuffle_xor(largest, 2));
+        largest = fmaxf(top[i][half], largest * unit);
         const float base = finite_top<Relative>(largest);
         const float shrink = exp2_approx(top[i][half] - base);
         top[i][half] = largest;
-        float total = sum[i][half] * shrink;
+        float parts[kKeys / 16];
 #pragma unroll
-        for (int j = 0; j < kKeys / 8; ++j)
+        for (int group = 0; group < kKeys / 16; ++group) {
+          float pair[2];
 #pragma unroll
-          for (int e = half * 2; e < half * 2 + 2; ++e) {
-            scores[i][j][e] = exp2_approx(scores[i][j][e] - base);
-            total += scores[i][j][e];
+          for (int x = 0; x < 2; ++x) {
+            float (&of)[4] = scores[i][group * 2 + x];
+            of[half * 2] = exp2_approx(fmaf(of[half * 2], unit, -base));
+            of[half * 2 + 1] = exp2_approx(fmaf(of[half * 2 + 1], unit, -base));
+            pair[x] = of[half * 2] + of[half * 2 + 1];
           }
-        sum[i][half] = total;
+          parts[group] = pair[0] + pair[1];
+        }
+        sum[i][half] = fmaf(sum[i][half], shrink, (parts[0] + parts[1]) + (parts[2] + parts[3]));
 #pragma unroll
         for (int j = 0; j < D / 8; ++j) {
           out[i][j][half * 2] *= shrink;

@@ -51,10 +51,12 @@ __device__ __forceinline__ void add_products(Shared<C>& shared, const filbert_he
 
 template <typename T, int C>
 __global__ void __launch_bounds__(32 * kLaneWarps, 2) disentangled_kernel(Disentangled task) {
+  let_next_start();
   auto& shared = *reinterpret_cast<Shared<C>*>(shared_memory());
   LaneTiles<C>& tiles = shared.tiles;
   const Attention& attention = task.attention;
   const auto [s, head, kv_head, of, first_query] = share(attention, kLaneQueries);
+  wait_for_previous();
   if (first_query >= of.queries) return;
 
   const auto columns = static_cast<int>(attention.head_size);

@@ -189,13 +189,17 @@ TEST_CASE("attention: of far larger scores the largest wins, and a NaN stays wit
 TEST_CASE("attention: the grid takes any number of sequences") {
   Attention task = {};
   task.batch.sequences = 1 << 20, task.batch.max_length = 130, task.heads = 12;
-  dim3 grid = attention_grid(task, 64);  // y and z end at 65535
-  CHECK(grid.x == 3u << 20);
-  CHECK(grid.y == 12);
-  CHECK(grid.z == 1);
+  dim3 grid = attention_grid(task, 64);
+  CHECK(grid.x == 36);
+  CHECK(grid.y == 61681);  // y and z end at 65535
+  CHECK(grid.z == 17);     // 17 blocks of y past the last sequence
   task.rows = FILBERT_ROWS_LAST;
   grid = attention_grid(task, 64);
-  CHECK(grid.x == 1u << 20);
+  CHECK(grid.x == 12);
+  task.batch.sequences = 7;
+  grid = attention_grid(task, 64);
+  CHECK(grid.y == 7);
+  CHECK(grid.z == 1);
 }
 
 TEST_CASE("attention: nothing to do, and what the device reports") {
