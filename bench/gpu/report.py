@@ -48,23 +48,6 @@ def sweep() -> None:
             print(f"  {shape}: {best['tile']} {best['us']} us, chosen {chosen['tile']} {chosen['us']} us")
 
 
-def hopper() -> None:
-    """The fastest kernel of each shape, beside today's."""
-    found = [each for each in lines("hopper") if "kernel" in each]
-    shapes: dict[tuple, list[dict]] = {}
-    for each in found:
-        shapes.setdefault((each["model"], each["product"], each["m"]), []).append(each)
-    for shape, kernels in shapes.items():
-        now, new = kernels[0], kernels[1:]
-        if new:
-            best = min(new, key=lambda each: each["us"])
-            print(
-                f"  {shape}: now {now['us']} us, {now['tflops']} TFLOP/s; "
-                f"{best['kernel']} {best['us']} us, {best['tflops']}; "
-                f"words that differ: {[each['words_that_differ'] for each in new]}"
-            )
-
-
 def bench(name: str) -> None:
     path = RESULTS / f"{name}.json"
     if not path.exists():
@@ -78,7 +61,6 @@ def bench(name: str) -> None:
 
 if __name__ == "__main__":
     probe()
-    hopper()
     sweep()
     for each in ("bench", "float16", "compiled"):
         bench(each)

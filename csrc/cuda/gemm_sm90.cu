@@ -10,6 +10,7 @@
 #include "cuda/gemm_sm90.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "cuda/gemm_epilogue.h"
 #include "cuda/launch.h"
@@ -349,9 +350,37 @@ bool suits_sm90(const Linear& task, const Chip& chip) {
          is_inline(task.activation);
 }
 
-Sm90Tile choose_sm90_tile(std::size_t tokens, std::size_t n, std::size_t, const Chip&) {
-  if (tokens * n >= std::size_t{1024} * 1024) return Sm90Tile::t128x256;
-  return tokens <= 64 ? Sm90Tile::t64x16 : Sm90Tile::t64x32;
+// Microseconds as an H200 took them (bench/gpu/sweep.cu): what a launch takes, and each 64 of k of a tile: where every
+// multiprocessor has at most one, and where they have more. Large tiles go round by round, each with an epilogue that
+// is not quite hidden.
+Sm90Tile choose_sm90_tile(std::size_t tokens, std::size_t n, std::size_t k, const Chip& chip) {
+  struct Candidate {
+    Sm90Tile tile;
+    std::size_t rows, columns;
+    float alone, shared, epilogue;
+  };
+  constexpr Candidate kSmall[] = {{Sm90Tile::t64x16, 64, 16, 0.10f, 0.16f, 0},
+                                  {Sm90Tile::t64x32, 64, 32, 0.11f, 0.16f, 0},
+                                  {Sm90Tile::t64x64, 64, 64, 0.13f, 0.38f, 0}};
+  constexpr Candidate kLarge[] = {{Sm90Tile::t128x128, 256, 128, 0.425f, 0.425f, 0.4f},
+                                  {Sm90Tile::t128x192, 256, 192, 0.56f, 0.56f, 0.5f},
+                                  {Sm90Tile::t128x256, 256, 256, 0.745f, 0.745f, 1.2f}};
+  constexpr float kLaunch = 1.3f, kLargeLaunch = 2.5f;
+  const auto steps = static_cast<float>((k + kBoxColumns - 1) / kBoxColumns);
+  const auto many = static_cast<float>(chip.multiprocessors);
+  Sm90Tile best = Sm90Tile::t128x256;
+  float least = INFINITY;
+  const auto consider = [&](const Candidate& c, bool is_large) {
+    const auto tiles = static_cast<float>((tokens + c.rows - 1) / c.rows * ((n + c.columns - 1) / c.columns));
+    const float load = tiles / (is_large ? many / 2 : many);
+    const float time = is_large       ? kLargeLaunch + std::ceil(load) * (steps * c.shared + c.epilogue)
+                       : load <= 1.0f ? kLaunch + steps * c.alone
+                                      : kLaunch + steps * c.shared * load;
+    if (time < least) least = time, best = c.tile;
+  };
+  for (const Candidate& c : kSmall) consider(c, false);
+  for (const Candidate& c : kLarge) consider(c, true);
+  return best;
 }
 
 cudaError_t linear_sm90(Type type, Sm90Tile tile, const Linear& task, const Chip& chip, cudaStream_t stream) {
