@@ -74,14 +74,14 @@ struct Epilogue {
   __device__ __forceinline__ void finish(Accumulators<Shape>& sums, bool wide, const Early* early = nullptr) const {
     if (task.bias) add_bias(sums, [&](int j, int e) { return early ? early->bias[j][e] : bias_of(j, e); });
     if (task.activation == FILBERT_GELU_ERF) {
-      apply(sums, [](float x) { return gelu_erf(x); });
+      apply(sums, [](float (&x)[4]) { gelu_erf(x); });
     } else if (task.activation != FILBERT_IDENTITY) {
       if constexpr (!Inline)
         activate_in_shared<Shape, kStep>(task.activation, sums);
       else if (task.activation == FILBERT_SILU)
-        apply(sums, [](float x) { return activate(FILBERT_SILU, x); });
+        apply(sums, [](float (&x)[4]) { activate_each<FILBERT_SILU>(x); });
       else
-        apply(sums, [](float x) { return activate(FILBERT_GELU_TANH, x); });
+        apply(sums, [](float (&x)[4]) { activate_each<FILBERT_GELU_TANH>(x); });
     }
     if constexpr (Gated) multiply(sums);
     if (!wide) return store(sums);
@@ -106,9 +106,13 @@ struct Epilogue {
 #pragma unroll
     for (int i = 0; i < kM; ++i)
 #pragma unroll
-      for (int j = 0; j < kN; j += kStep)
+      for (int j = 0; j < kN; j += kStep) function(sums.c[i][j]);
+  }
+
+  template <filbert_activation kActivation>
+  __device__ __forceinline__ static void activate_each(float (&x)[4]) {
 #pragma unroll
-        for (int e = 0; e < 4; ++e) sums.c[i][j][e] = function(sums.c[i][j][e]);
+    for (float& one : x) one = activate(kActivation, one);
   }
 
   __device__ __forceinline__ void multiply(Accumulators<Shape>& sums) const {

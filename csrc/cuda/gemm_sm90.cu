@@ -350,36 +350,39 @@ bool suits_sm90(const Linear& task, const Chip& chip) {
          is_inline(task.activation);
 }
 
-// Microseconds as an H200 took them (bench/gpu/sweep.cu): what a launch takes, and each 64 of k of a tile: where every
-// multiprocessor has at most one, and where they have more. Large tiles go round by round, each with an epilogue that
-// is not quite hidden.
+// In microseconds, fitted to what an H200 took (bench/gpu/sweep.cu). Small tiles: each 64 of k takes the chain of
+// products, or what a multiprocessor gets of its blocks' operands; more so where it has several. Large tiles: rounds,
+// each with 64 of k after 64 and an epilogue that is not quite hidden.
 Sm90Tile choose_sm90_tile(std::size_t tokens, std::size_t n, std::size_t k, const Chip& chip) {
-  struct Candidate {
+  constexpr struct {
     Sm90Tile tile;
-    std::size_t rows, columns;
-    float alone, shared, epilogue;
-  };
-  constexpr Candidate kSmall[] = {{Sm90Tile::t64x16, 64, 16, 0.10f, 0.16f, 0},
-                                  {Sm90Tile::t64x32, 64, 32, 0.11f, 0.16f, 0},
-                                  {Sm90Tile::t64x64, 64, 64, 0.13f, 0.38f, 0}};
-  constexpr Candidate kLarge[] = {{Sm90Tile::t128x128, 256, 128, 0.425f, 0.425f, 0.4f},
-                                  {Sm90Tile::t128x192, 256, 192, 0.56f, 0.56f, 0.5f},
-                                  {Sm90Tile::t128x256, 256, 256, 0.745f, 0.745f, 1.2f}};
-  constexpr float kLaunch = 1.3f, kLargeLaunch = 2.5f;
-  const auto steps = static_cast<float>((k + kBoxColumns - 1) / kBoxColumns);
-  const auto many = static_cast<float>(chip.multiprocessors);
+    std::size_t columns;
+  } kSmall[] = {{Sm90Tile::t64x16, 16}, {Sm90Tile::t64x32, 32}, {Sm90Tile::t64x64, 64}};
+  constexpr struct {
+    Sm90Tile tile;
+    std::size_t columns;
+    double launch, step, round;
+  } kLarge[] = {{Sm90Tile::t128x128, 128, 2.7, 0.36, 0.7},
+                {Sm90Tile::t128x192, 192, 3.2, 0.536, 0.5},
+                {Sm90Tile::t128x256, 256, 1.5, 0.736, 1.3}};
+  constexpr double kLaunch = 1.2, kChain = 0.075, kBytes = 126e3, kCrowded = 1.6;
+  const auto parts = [](std::size_t whole, std::size_t part) { return static_cast<double>((whole + part - 1) / part); };
+  const double steps = parts(k, kBoxColumns), many = std::max(chip.multiprocessors, 1);
   Sm90Tile best = Sm90Tile::t128x256;
-  float least = INFINITY;
-  const auto consider = [&](const Candidate& c, bool is_large) {
-    const auto tiles = static_cast<float>((tokens + c.rows - 1) / c.rows * ((n + c.columns - 1) / c.columns));
-    const float load = tiles / (is_large ? many / 2 : many);
-    const float time = is_large       ? kLargeLaunch + std::ceil(load) * (steps * c.shared + c.epilogue)
-                       : load <= 1.0f ? kLaunch + steps * c.alone
-                                      : kLaunch + steps * c.shared * load;
-    if (time < least) least = time, best = c.tile;
+  double least = INFINITY;
+  const auto consider = [&](Sm90Tile tile, double time) {
+    if (time < least) least = time, best = tile;
   };
-  for (const Candidate& c : kSmall) consider(c, false);
-  for (const Candidate& c : kLarge) consider(c, true);
+  for (const auto& c : kSmall) {
+    const double blocks = std::ceil(parts(tokens, 64) * parts(n, c.columns) / many);
+    const double bytes = (std::min(parts(tokens, 8) * 8, 64.0) + static_cast<double>(c.columns)) * kBoxRow;
+    const double operands = blocks * bytes / kBytes * (blocks > 1 ? kCrowded : 1);
+    consider(c.tile, kLaunch + steps * std::max(kChain, operands));
+  }
+  for (const auto& c : kLarge) {
+    const double rounds = std::ceil(parts(tokens, 256) * parts(n, c.columns) / (many / 2));
+    consider(c.tile, c.launch + rounds * (steps * c.step + c.round));
+  }
   return best;
 }
 
