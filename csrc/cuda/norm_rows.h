@@ -1,8 +1,7 @@
 // Norms of rows from anywhere, in float32: out = (v - mean) / sqrt(variance + eps) gamma + beta with the biased
 // variance, or v / sqrt(mean of squares + eps) gamma + beta, which is the same with 0 for the mean. It waits for memory
 // only, so a row is read once: up to 1024 columns a warp holds it in registers (a block has four such warps, which know
-// nothing of each other), and reads all else besides, weights even before the previous kernel is done; wider rows have
-// a block, which reads them three times, from the caches after the first. Lanes
+// nothing of each other); wider rows have a block, which reads them three times, from the caches after the first. Lanes
 // take 16 bytes of the output's type at a time where rows are multiples of that, otherwise single numbers; which one,
 // and so the order of sums, follows from the layout and the type alone.
 //
@@ -58,33 +57,36 @@ struct Affine {
 
 inline constexpr int kNormWarps = 4;  // each with a row of its own
 inline constexpr int kWideNormWarps = 8;
+inline constexpr std::size_t kFewRows = 2048;  // all on their way at once, on a hundred multiprocessors
 
-template <int kSteps, int kStep, typename Rows>
-__global__ void __launch_bounds__(kNormWarps* kWarp) norm_by_warps(Rows rows, RowNorm norm) {
+// With kEarly weights and residuals are read at once with the row, weights even before the previous kernel is done: a
+// few rows wait for memory once. Many rows are at the rate of memory if registers are few, and find weights in the
+// caches.
+template <bool kEarly, int kSteps, int kStep, typename Rows>
+__device__ __forceinline__ void norm_own_row(const Rows& rows, const RowNorm& norm) {
   using T = typename Rows::Number;
   const std::size_t row = std::size_t{blockIdx.x} * kNormWarps + threadIdx.x / kWarp;
   const int width = static_cast<int>(norm.width);
   const int first = static_cast<int>(threadIdx.x % kWarp) * kStep;
-  // All reads are on their way before one is waited for: without branches, of column 0 where there is none.
+  // Reads are of column 0 where there is none: without a branch, so that all start at once.
   bool is_inside[kSteps];
-  Affine<kStep, T> affine[kSteps];
+  Affine<kStep, T> affine[kEarly ? kSteps : 1];
 #pragma unroll
   for (int i = 0; i < kSteps; ++i) {
     const int column = first + i * kWarp * kStep;
     is_inside[i] = column < width;
-    affine[i].load_weights(norm, is_inside[i] ? column : 0);
+    if constexpr (kEarly) affine[i].load_weights(norm, is_inside[i] ? column : 0);
   }
   let_next_start();
   wait_for_previous();
   if (row >= norm.rows) return;
   const auto from = rows.from(row);
-  const T* residual = rows.residual(row);
   decltype(from.template read<kStep>(0)) loaded[kSteps];
 #pragma unroll
   for (int i = 0; i < kSteps; ++i) {
     const int column = is_inside[i] ? first + i * kWarp * kStep : 0;
     loaded[i] = from.template read<kStep>(column);
-    affine[i].load_residual(residual, column);
+    if constexpr (kEarly) affine[i].load_residual(rows.residual(row), column);
   }
   float values[kSteps][kStep];
 #pragma unroll
@@ -110,9 +112,26 @@ __global__ void __launch_bounds__(kNormWarps* kWarp) norm_by_warps(Rows rows, Ro
   const float inverse = 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(width) + norm.eps);
 #pragma unroll
   for (int i = 0; i < kSteps; ++i) {
-    if (is_inside[i])
-      affine[i].store(rows.to(row) + first + i * kWarp * kStep, residual != nullptr, mean, inverse, values[i]);
+    if (!is_inside[i]) continue;
+    const int column = first + i * kWarp * kStep;
+    Affine<kStep, T>& own = affine[kEarly ? i : 0];
+    if constexpr (!kEarly) {
+      own.load_weights(norm, column);
+      own.load_residual(rows.residual(row), column);
+    }
+    own.store(rows.to(row) + column, rows.residual(row) != nullptr, mean, inverse, values[i]);
   }
+}
+
+template <int kSteps, int kStep, typename Rows>
+__global__ void __launch_bounds__(kNormWarps* kWarp) norm_by_warps(Rows rows, RowNorm norm) {
+  norm_own_row<false, kSteps, kStep>(rows, norm);
+}
+
+// Three blocks a multiprocessor: registers for all that is read.
+template <int kSteps, int kStep, typename Rows>
+__global__ void __launch_bounds__(kNormWarps* kWarp, 3) norm_few_by_warps(Rows rows, RowNorm norm) {
+  norm_own_row<true, kSteps, kStep>(rows, norm);
 }
 
 template <int kStep, typename Rows>
@@ -156,9 +175,12 @@ __global__ void __launch_bounds__(kWideNormWarps* kWarp) norm_by_block(Rows rows
 // Rows of up to kColumns numbers.
 template <int kColumns, int kStep, typename Rows>
 cudaError_t launch_by_warps(const Rows& rows, const RowNorm& norm, cudaStream_t stream) {
+  constexpr int kSteps = kColumns / kWarp / kStep;
+  auto kernel = norm_by_warps<kSteps, kStep, Rows>;
+  if constexpr (kStep > 1)
+    if (norm.rows <= kFewRows) kernel = norm_few_by_warps<kSteps, kStep, Rows>;
   const std::size_t blocks = (norm.rows + kNormWarps - 1) / kNormWarps;
-  return launch(norm_by_warps<kColumns / kWarp / kStep, kStep, Rows>, dim3(static_cast<unsigned>(blocks)),
-                dim3(kNormWarps * kWarp), 0, stream, rows, norm);
+  return launch(kernel, dim3(static_cast<unsigned>(blocks)), dim3(kNormWarps * kWarp), 0, stream, rows, norm);
 }
 
 template <int kStep, typename Rows>

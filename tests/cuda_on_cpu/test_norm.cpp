@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <random>
+#include <utility>
 
 #include "cuda/row_ops.h"
 #include "cuda_on_cpu/machine.h"
@@ -140,6 +141,24 @@ TEST_CASE_TEMPLATE("norm: a residual is added to what the norm gives", T, float,
     const std::vector<float> normed = floats(run_norm(x.host(), vectors));
     for (std::size_t i = 0; i < found.size(); ++i)  // what is rounded twice here is rounded once there
       CHECK(is_near<T>(found[i], double{normed[i]} + added[i], (sizeof(T) == 4 ? kUlp : 0.01) * std::abs(normed[i])));
+  }
+}
+
+TEST_CASE_TEMPLATE("norm: of many rows, bit for bit as of few", T, float, F16, Bf16) {
+  constexpr std::size_t kWidth = 136, kMany = 2060, kFew = 20;
+  for (const Kind& kind : kKinds) {
+    const NormVectors vectors(kWidth, kind);
+    const DeviceArray<T> x(stored<T>(random_floats(kMany * kWidth, 1)));
+    const DeviceArray<T> residual(stored<T>(random_floats(kMany * kWidth, 2)));
+    for (const bool added : {false, true}) {
+      const DeviceArray<T> many(kMany * kWidth), few(kFew * kWidth);
+      for (const auto& [out, rows] : {std::pair{many.data(), kMany}, std::pair{few.data(), kFew}}) {
+        filbert_norm_args args = vectors.args(x.data(), out);
+        if (added) args.residual = residual.data();
+        REQUIRE(norm(Stored<T>::kType, args, rows, nullptr) == cudaSuccess);
+      }
+      CHECK(same(rows_of(many.host(), kWidth, 0, kFew), few.host()));
+    }
   }
 }
 
