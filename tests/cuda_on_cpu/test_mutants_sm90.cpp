@@ -199,3 +199,36 @@ TEST_CASE("mutants_sm90: sums that are not finished are no sums") {
   CHECK(caught<Mutant::sums_touched>("sums were touched before products_wait") == kSeeds);
   CHECK(caught<Mutant::swapped_rows>() == kSeeds);
 }
+
+namespace {
+
+enum class Fault { none, warp_missing, other_operand, begins_elsewhere, outside };
+
+void one_product(Fault fault) {
+  if (fault == Fault::warp_missing && threadIdx.x >= 96) return;
+  const std::byte* const x = boxes_in_shared() + (fault == Fault::begins_elsewhere ? 128 : 0);
+  const std::byte* const w = boxes_in_shared() + 64 * 128 + (fault == Fault::outside ? 8 * 128 : 0);
+  float sums[4] = {};
+  products_begin();
+  multiply_64<F16, 8>(sums, x, fault == Fault::other_operand && threadIdx.x == 5 ? w + 32 : w);
+  products_commit();
+  products_wait<0>();
+}
+
+std::string error_of_product(Fault fault, unsigned threads = 128) {
+  return error_of_block(threads, 896 + (64 + 8) * 128, one_product, fault);
+}
+
+}  // namespace
+
+TEST_CASE("ptx_sm90: products that four warps do not share are errors that say what is wrong") {
+  const HopperDevice device;
+  CHECK(error_of_product(Fault::none) == kNoError);
+  CHECK(contains(error_of_product(Fault::none, 160), "multiply_64: in a warp that is not one of four"));
+  CHECK(contains(error_of_product(Fault::warp_missing),
+                 "96 wait at multiply_64, where 96 of 128 threads have come: none can go on"));
+  CHECK(contains(error_of_product(Fault::other_operand), "multiply_64 with other operands than others of its four"));
+  CHECK(
+      contains(error_of_product(Fault::begins_elsewhere), "multiply_64: an operand begins elsewhere than a box does"));
+  CHECK(contains(error_of_product(Fault::outside), "multiply_64: 1024 bytes at 10112 of 10112 bytes of shared memory"));
+}

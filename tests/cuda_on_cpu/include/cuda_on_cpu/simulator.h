@@ -1,6 +1,7 @@
 // Runs the blocks of a kernel one after another, the threads of a block as fibers that take turns in an order drawn
 // from a seed. A thread runs until it must wait for others. What a GPU leaves undefined is made visible: shared memory
-// starts as NaN, the target of a cp.async is NaN until the wait, a barrier that not all threads reach is an error.
+// starts as NaN, the target of a copy is NaN until it is there, sums of products of four warps are until the wait, a
+// barrier that not all threads reach is an error.
 #pragma once
 
 #include <cuda_runtime.h>
