@@ -80,9 +80,9 @@ void product(const __grid_constant__ TensorMap x, const __grid_constant__ Tensor
       const unsigned i = tile * steps + step, slot = i % kStages, round = i / kStages;
       const unsigned parity = (round + (kMutant == Mutant::parity_of_full ? 1 : 0)) % 2;
       if (kMutant != Mutant::no_wait_for_full) barrier_wait(full + slot, parity);
-      const std::byte* const stage = stages + slot * kStage<N>;
+      const Boxed boxes(stages + slot * kStage<N>);
       if (kMutant != Mutant::no_begin) products_begin();
-      for (unsigned k = 0; k < 4; ++k) multiply_64<T, N>(sums, stage + k * 32, stage + 64 * 128 + k * 32);
+      for (int k = 0; k < 4; ++k) multiply_64<T, N>(sums, boxes.at(0, k), boxes.at(64 * 128, k));
       if (kMutant != Mutant::no_commit) products_commit();
       if (kMutant == Mutant::sums_touched) sums[0] += 1;
       if (kMutant == Mutant::released_too_soon && lane == 0) barrier_arrive(empty + slot);
@@ -206,11 +206,11 @@ enum class Fault { none, warp_missing, other_operand, begins_elsewhere, outside 
 
 void one_product(Fault fault) {
   if (fault == Fault::warp_missing && threadIdx.x >= 96) return;
-  const std::byte* const x = boxes_in_shared() + (fault == Fault::begins_elsewhere ? 128 : 0);
-  const std::byte* const w = boxes_in_shared() + 64 * 128 + (fault == Fault::outside ? 8 * 128 : 0);
+  const Boxed x(boxes_in_shared() + (fault == Fault::begins_elsewhere ? 128 : 0));
+  const Boxed w(boxes_in_shared() + 64 * 128 + (fault == Fault::outside ? 8 * 128 : 0));
   float sums[4] = {};
   products_begin();
-  multiply_64<F16, 8>(sums, x, fault == Fault::other_operand && threadIdx.x == 5 ? w + 32 : w);
+  multiply_64<F16, 8>(sums, x, w.at(0, fault == Fault::other_operand && threadIdx.x == 5 ? 1 : 0));
   products_commit();
   products_wait<0>();
 }

@@ -38,4 +38,11 @@ cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shar
   return cuda_on_cpu::enqueue(stream.stream, [work] { cuda_on_cpu::simulate(work); });
 }
 
+template <typename... P, typename... A>
+cudaError_t launch_clusters(void (*kernel)(P...), unsigned cluster, dim3 grid, dim3 block, std::size_t shared_bytes,
+                            cuda_on_cpu::StreamAndSite stream, A&&... args) {
+  if (cluster != 1) return cudaErrorInvalidConfiguration;  // there are no larger ones here
+  return launch(kernel, grid, block, shared_bytes, stream, std::forward<A>(args)...);
+}
+
 }  // namespace filbert::cuda

@@ -60,6 +60,9 @@ void unpack2(std::uint32_t pair, float& low, float& high) {
 inline float exp2_approx(float value) { return std::exp2(value); }
 
 inline std::byte* shared_memory() { return cuda_on_cpu::shared_memory(); }
+inline std::uint32_t shared_address(const void* shared) {
+  return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(shared));
+}
 inline void sync_block() { cuda_on_cpu::sync_block(); }
 inline void sync_warp() {
   cuda_on_cpu::meet_warp("sync_warp", [](void* const(&)[cuda_on_cpu::kWarp]) {}, nullptr);

@@ -3,6 +3,7 @@
 
 #include <cuda.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace filbert::cuda {
@@ -56,10 +57,17 @@ void products_wait() {
   on_cpu::products_wait(N);
 }
 
+struct Boxed {
+  const std::byte* begin;
+
+  explicit Boxed(const void* first) : begin(static_cast<const std::byte*>(first)) {}
+  Boxed at(unsigned bytes, int i) const { return Boxed(begin + bytes + i * 32); }
+};
+
 template <typename T, int N>
-void multiply_64(float (&c)[N / 2], const void* x, const void* w) {
+void multiply_64(float (&c)[N / 2], Boxed x, Boxed w) {
   static_assert(N == 8 || N == 16 || N == 32 || N == 64 || N == 128 || N == 192 || N == 256);
-  on_cpu::multiply_64<T>(c, N, x, w);
+  on_cpu::multiply_64<T>(c, N, x.begin, w.begin);
 }
 
 }  // namespace filbert::cuda
