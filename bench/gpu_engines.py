@@ -35,12 +35,14 @@ class Engine(ABC):
 
 
 class FilbertEngine(Engine):
+    """Texts of different lengths come to it one after the other, as tokenizers give them, without padding."""
+
     def __init__(self, model: Any, batch: Batch) -> None:
         self._model, self._batch = model, batch
+        self._ids, self._cu_seqlens = batch.ids[batch.mask], batch.cu_seqlens
 
     def run(self) -> np.ndarray:
-        batch = self._batch
-        return self._model.embed(batch.ids[batch.mask], batch.cu_seqlens, "mean", True)
+        return self._model.embed(self._ids, self._cu_seqlens, "mean", True)
 
     def token_vectors(self) -> np.ndarray:
         batch = self._batch

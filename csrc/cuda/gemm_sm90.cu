@@ -194,6 +194,7 @@ __device__ __forceinline__ void produce(const Ring<Shape>& ring, const Tiles<Sha
   unsigned filled = 0;
   for (unsigned tile = first; tile < tiles.count(); tile += clusters) {
     tiles.corner(tile, row, column);
+#pragma unroll 1  // it has few registers
     for (unsigned step = 0; step < steps; ++step, ++filled, at.next(ring.size.stages)) {
       if (filled >= early) {
         if (filled >= ring.size.stages) barrier_wait(ring.empty + at.slot, at.parity ^ 1);
@@ -229,11 +230,11 @@ __device__ __forceinline__ void consume(const Ring<Shape>& ring, const Tiles<Sha
   // `full` that is the other's for its own: a wait knows the parity of a phase, not its number.
   constexpr int kMyTurn = 2;
   if (Shape::kInTurns && group == 1) group_arrive(kMyTurn, 256);
-  const unsigned clusters = gridDim.x / Shape::kCluster;
-  unsigned turn = 0;
-  for (unsigned tile = blockIdx.x / Shape::kCluster; tile < tiles.count(); tile += clusters, ++turn) {
-    if (Shape::kInTurns && static_cast<int>(turn % 2) != group) continue;
-    tiles.corner(tile, row, column);
+  const unsigned first = blockIdx.x / Shape::kCluster, clusters = gridDim.x / Shape::kCluster;
+  constexpr unsigned kTurns = Shape::kInTurns ? 2 : 1;
+  for (unsigned turn = Shape::kInTurns ? static_cast<unsigned>(group) : 0; first + turn * clusters < tiles.count();
+       turn += kTurns) {
+    tiles.corner(first + turn * clusters, row, column);
     Accumulators<WarpShape<kColumns>> sums[kProducts];
     if (Shape::kInTurns) group_sync(kMyTurn + group, 256);
     Cursor at(turn * steps, ring.size.stages);

@@ -23,7 +23,7 @@ struct LargeDevice {
 
 inline cuda::Chip chip() {
   const cuda_on_cpu::Machine& machine = cuda_on_cpu::machine();
-  return {machine.processors, machine.shared_memory};
+  return {machine.processors, machine.shared_memory, machine.major == 9 && machine.minor == 0};
 }
 
 inline int tiles(cuda::Type type) {
