@@ -115,16 +115,21 @@ struct Sweep {
     task.v = {x, 3 * model.hidden, 2 * model.hidden};
     task.heads = task.kv_heads = model.heads;
     task.head_size = model.hidden / model.heads, task.scale = 0.125f, task.out = out;
-    for (const QueryTile tile : {QueryTile::t64, QueryTile::t128}) {
+    std::vector<char> first, found(sequences * length * model.hidden * 2);
+    for (const QueryTile tile : {QueryTile::t16, QueryTile::t32, QueryTile::t64, QueryTile::t128}) {
       const double us = graph_us(stream, sequences == 1 ? 100 : 3,
                                  [&](int) { return attention_16bit(Type::bf16, tile, task, stream); });
+      CHECK(cudaMemcpy(found.data(), out, found.size(), cudaMemcpyDeviceToHost));
+      if (first.empty()) first = found;
       const double flop = 4.0 * double(sequences * length * length * model.hidden);
       const double bytes = 8.0 * double(sequences * length * model.hidden);
       std::printf(
           "{\"model\": \"%s\", \"attention\": %zu, \"sequences\": %zu, \"queries\": %d, \"us\": %.2f, \"tflops\": "
           "%.1f, "
-          "\"gbps\": %.0f}\n",
-          model.name, length, sequences, tile == QueryTile::t64 ? 64 : 128, us, flop / us / 1e6, bytes / us / 1e3);
+          "\"gbps\": %.0f, \"chosen\": %s, \"same_bits\": %s}\n",
+          model.name, length, sequences, 16 << static_cast<int>(tile), us, flop / us / 1e6, bytes / us / 1e3,
+          tile == choose_query_tile(task) ? "true" : "false",
+          std::memcmp(first.data(), found.data(), found.size()) == 0 ? "true" : "false");
     }
     std::fflush(stdout);
     CHECK(cudaFree(cu_seqlens));

@@ -107,8 +107,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<D, M>) attention_kernel(Atte
       else
         mine.template score<false>(key_tile, keys, lane, scores);
       if constexpr (Relative)
-        mine.relate(Relation(task, head), at, task.batch.columns + of.first_key + begin, keys, task.scale * kLog2E,
-                    kLog2E, lane, scores);
+        relate(Relation(task, head), at, task.batch.columns + of.first_key + begin, keys, task.scale * kLog2E, kLog2E,
+               lane, scores);
     }
     if constexpr (!kAhead) {
       cp_async_wait<0>();
@@ -181,21 +181,26 @@ cudaError_t start(QueryTile tile, const Attention& task, cudaStream_t stream) {
 }  // namespace
 
 cudaError_t attention_16bit(Type type, QueryTile tile, const Attention& task, cudaStream_t stream) {
+  const bool few = tile == QueryTile::t16 || tile == QueryTile::t32;
+  if (few && task.head_size <= 128) return attention_few(type, tile == QueryTile::t16 ? 16 : 32, task, stream);
   return type == Type::bf16 ? start<Bf16>(tile, task, stream) : start<F16>(tile, task, stream);
 }
 
+QueryTile choose_query_tile(const Attention& task) {
+  const std::size_t length = task.rows == FILBERT_ROWS_ALL ? task.batch.max_length : 1;
+  const auto blocks = [&](std::size_t queries) {
+    return task.batch.sequences * task.heads * ((length + queries - 1) / queries);
+  };
+  // Two blocks, or so, on each multiprocessor of a large device.
+  constexpr std::size_t kEnough = 256;
+  if (length <= 16 || blocks(16) <= kEnough) return QueryTile::t16;
+  if (length <= 32 || blocks(32) <= kEnough) return QueryTile::t32;
+  return length > 64 && blocks(128) >= kEnough ? QueryTile::t128 : QueryTile::t64;
+}
+
 cudaError_t attention(Type type, const Attention& task, cudaStream_t stream) {
-  cudaError_t error = cudaSuccess;
-  if (type == Type::f32) {
-    error = attention_f32(task, stream);
-  } else {
-    // Blocks of 128 queries where there are enough of them for two on each multiprocessor of a large device.
-    constexpr std::size_t kEnough = 256;
-    const dim3 grid = attention_grid(task, 128);
-    const std::size_t blocks = std::size_t{grid.x} * grid.y * grid.z;
-    const bool large = task.batch.max_length > 64 && blocks >= kEnough && task.rows == FILBERT_ROWS_ALL;
-    error = attention_16bit(type, large ? QueryTile::t128 : QueryTile::t64, task, stream);
-  }
+  const cudaError_t error =
+      type == Type::f32 ? attention_f32(task, stream) : attention_16bit(type, choose_query_tile(task), task, stream);
   if (error != cudaSuccess || !task.probabilities) return error;
   return attention_probabilities(type, task, stream);
 }

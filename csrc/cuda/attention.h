@@ -5,11 +5,14 @@
 
 namespace filbert::cuda {
 
-// Queries of a block of the 16-bit kernel. Either gives the same bits: a query's sums depend on its keys alone.
-enum class QueryTile { t64, t128 };
+// Queries of a block of the 16-bit kernels: of attention_few.cu, where heads are not above 128, or of attention.cu,
+// where blocks of 128 are for heads of at most 64. All give the same bits: a query's sums depend on its keys alone.
+enum class QueryTile { t16, t32, t64, t128 };
 
-// For 16-bit types. Head sizes above 64 have tiles of 64 queries only.
+QueryTile choose_query_tile(const Attention&);
+// For 16-bit types. A tile that there is not for the head size stands for one of 64.
 cudaError_t attention_16bit(Type, QueryTile, const Attention&, cudaStream_t);
+cudaError_t attention_few(Type, int queries, const Attention&, cudaStream_t);
 cudaError_t attention_f32(const Attention&, cudaStream_t);
 cudaError_t attention_probabilities(Type, const Attention&, cudaStream_t);
 

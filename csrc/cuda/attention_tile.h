@@ -8,6 +8,57 @@ namespace filbert::cuda {
 
 inline constexpr int kKeys = 64;  // of a tile
 
+// `at`: columns of this lane's queries. `columns`: of the keys of the scores.
+template <int M, int J>
+__device__ __forceinline__ void relate(const Relation& relation, const int (&at)[M][2], const std::int32_t* columns,
+                                       int keys, float scale, float unit, int lane, float (&scores)[M][J][4]) {
+#pragma unroll
+  for (int j = 0; j < J; ++j)
+#pragma unroll
+    for (int x = 0; x < 2; ++x) {
+      const int key = j * 8 + lane % 4 * 2 + x;
+      if (key >= keys) continue;
+      const int column = columns[key];
+#pragma unroll
+      for (int i = 0; i < M; ++i)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          float& score = scores[i][j][half * 2 + x];
+          score = relation.apply(score * scale, column - at[i][half], unit);
+        }
+    }
+}
+
+// Scores of 16 keys become weights; their sum, of this lane's.
+__device__ __forceinline__ float to_weights(float (&first)[4], float (&second)[4], int half, float unit, float base) {
+  float pair[2];
+#pragma unroll
+  for (int x = 0; x < 2; ++x) {
+    float (&of)[4] = x == 0 ? first : second;
+    of[half * 2] = exp2_approx(fmaf(of[half * 2], unit, -base));
+    of[half * 2 + 1] = exp2_approx(fmaf(of[half * 2 + 1], unit, -base));
+    pair[x] = of[half * 2] + of[half * 2 + 1];
+  }
+  return pair[0] + pair[1];
+}
+
+// The accumulators of two times 8 keys are, packed, the operand of the next product for 16 keys.
+template <typename T>
+__device__ __forceinline__ void pack_weights(std::uint32_t (&a)[4], const float (&first)[4], const float (&second)[4]) {
+#pragma unroll
+  for (int x = 0; x < 2; ++x) {
+    a[x] = pack2<T>(first[x * 2], first[x * 2 + 1]);
+    a[x + 2] = pack2<T>(second[x * 2], second[x * 2 + 1]);
+  }
+}
+
+// What a row is multiplied by, given its lanes' sums of weights.
+__device__ __forceinline__ float inverse_of_quad(float sum) {
+  sum += shuffle_xor(sum, 1);
+  sum += shuffle_xor(sum, 2);
+  return sum == 0.0f ? 0.0f : 1.0f / sum;  // 0: it saw no key
+}
+
 // A warp has 16 M queries; D is the head size, padded with zeros. Lane i has rows i / 4 and i / 4 + 8 of each 16, and
 // of 8 columns 2 (i % 4) and the next one.
 template <typename T, int D, int M, bool Relative>
@@ -74,27 +125,6 @@ struct WarpAttention {
         }
   }
 
-  // `at`: columns of this lane's queries. `columns`: of the tile's keys.
-  __device__ __forceinline__ static void relate(const Relation& relation, const int (&at)[M][2],
-                                                const std::int32_t* columns, int keys, float scale, float unit,
-                                                int lane, float (&scores)[M][kKeys / 8][4]) {
-#pragma unroll
-    for (int j = 0; j < kKeys / 8; ++j)
-#pragma unroll
-      for (int x = 0; x < 2; ++x) {
-        const int key = j * 8 + lane % 4 * 2 + x;
-        if (key >= keys) continue;
-        const int column = columns[key];
-#pragma unroll
-        for (int i = 0; i < M; ++i)
-#pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            float& score = scores[i][j][half * 2 + x];
-            score = relation.apply(score * scale, column - at[i][half], unit);
-          }
-      }
-  }
-
   // Scores, times `unit` in powers of two, become weights under the largest so far; what was summed under an earlier
   // one shrinks. A lane's weights are added by 16 keys, and these sums in pairs.
   __device__ __forceinline__ void weigh(float (&scores)[M][kKeys / 8][4], float unit) {
@@ -114,17 +144,8 @@ struct WarpAttention {
         top[i][half] = largest;
         float parts[kKeys / 16];
 #pragma unroll
-        for (int group = 0; group < kKeys / 16; ++group) {
-          float pair[2];
-#pragma unroll
-          for (int x = 0; x < 2; ++x) {
-            float (&of)[4] = scores[i][group * 2 + x];
-            of[half * 2] = exp2_approx(fmaf(of[half * 2], unit, -base));
-            of[half * 2 + 1] = exp2_approx(fmaf(of[half * 2 + 1], unit, -base));
-            pair[x] = of[half * 2] + of[half * 2 + 1];
-          }
-          parts[group] = pair[0] + pair[1];
-        }
+        for (int group = 0; group < kKeys / 16; ++group)
+          parts[group] = to_weights(scores[i][group * 2], scores[i][group * 2 + 1], half, unit, base);
         sum[i][half] = fmaf(sum[i][half], shrink, (parts[0] + parts[1]) + (parts[2] + parts[3]));
 #pragma unroll
         for (int j = 0; j < D / 8; ++j) {
@@ -134,7 +155,6 @@ struct WarpAttention {
       }
   }
 
-  // The accumulators of two times 8 keys are, packed, the operand of the next product for 16 keys.
   template <bool Full>
   __device__ __forceinline__ void add_values(const T* value_tile, int keys, int lane,
                                              const float (&weights)[M][kKeys / 8][4]) {
@@ -144,12 +164,7 @@ struct WarpAttention {
       if (!Full && key * 16 >= keys) continue;
       std::uint32_t a[M][4];
 #pragma unroll
-      for (int i = 0; i < M; ++i)
-#pragma unroll
-        for (int x = 0; x < 4; ++x) {
-          const float (&pairs)[4] = weights[i][key * 2 + x / 2];
-          a[i][x] = pack2<T>(pairs[x % 2 * 2], pairs[x % 2 * 2 + 1]);
-        }
+      for (int i = 0; i < M; ++i) pack_weights<T>(a[i], weights[i][key * 2], weights[i][key * 2 + 1]);
 #pragma unroll
       for (int d = 0; d < D / 8; d += 2) {
         std::uint32_t pair[4];
@@ -169,10 +184,7 @@ struct WarpAttention {
     for (int i = 0; i < M; ++i)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        float total = sum[i][half];
-        total += shuffle_xor(total, 1);
-        total += shuffle_xor(total, 2);
-        const float inverse = total == 0.0f ? 0.0f : 1.0f / total;  // 0: it saw no key
+        const float inverse = inverse_of_quad(sum[i][half]);
 #pragma unroll
         for (int j = 0; j < D / 8; ++j) {
           out[i][j][half * 2] *= inverse;

@@ -277,7 +277,7 @@ inline double worst_error(const Case& c, const Expected& expected, const std::ve
 
 inline std::vector<std::optional<cuda::QueryTile>> tiles(cuda::Type type) {
   if (type == cuda::Type::f32) return {std::nullopt};
-  return {cuda::QueryTile::t64, cuda::QueryTile::t128, std::nullopt};
+  return {cuda::QueryTile::t64, cuda::QueryTile::t128, cuda::QueryTile::t16, cuda::QueryTile::t32, std::nullopt};
 }
 
 }  // namespace filbert::testing
