@@ -20,6 +20,7 @@ namespace filbert::cuda {
 namespace {
 
 constexpr int kThreads = 128, kGroup = 32;
+constexpr float kLog2E = 1.44269504f;
 
 template <int D, int M>
 struct Room {
@@ -28,14 +29,24 @@ struct Room {
   static_assert(64 * M <= 2 * kKeys);  // queries have the room of a tile
 };
 
-template <int D, int M>
-constexpr int kBlocks = D <= 32             ? (M == 1 ? 4 : 3)
-                        : D <= 64 && M == 1 ? 3
-                                            : 2;  // on a multiprocessor
+// Waits for the end of the block behind the first row of a tile, so that registers need not hold it.
+template <typename T>
+struct Output {
+  T* out;
+  int queries;
+};
+static_assert(sizeof(Output<Bf16>) <= sizeof(Bf16) * (kPitch<64> - 64));
 
-// Aligned: all heads begin at multiples of 16 bytes. Wide: those of the output do.
+template <int D, int M, bool Relative>
+constexpr int kBlocks = M == 2    ? (D <= 32 ? 3 - Relative : 2)
+                        : D <= 32 ? 4
+                        : D <= 64 ? 4 - Relative
+                                  : 2;  // on a multiprocessor
+
+// scale: in powers of two. Aligned: all heads begin at multiples of 16 bytes. Wide: those of the output do.
 template <typename T, int D, int M, bool Relative>
-__global__ void __launch_bounds__(kThreads, kBlocks<D, M>) attention_kernel(Attention task, bool aligned, bool wide) {
+__global__ void __launch_bounds__(kThreads, kBlocks<D, M, Relative>)
+    attention_kernel(Attention task, float scale, bool aligned, bool wide) {
   let_next_start();
   constexpr int kQueries = 64 * M;
   constexpr bool kAhead = Room<D, M>::kTiles == 2;
@@ -47,9 +58,10 @@ __global__ void __launch_bounds__(kThreads, kBlocks<D, M>) attention_kernel(Atte
   const int queries = of.queries - first_query;
   const bool idle = warp * 16 * M >= queries;  // it still copies
   const auto columns = static_cast<int>(task.head_size);
-  T* const block_out = output_of<T>(task, s, of, first_query, head);
   T* const room = reinterpret_cast<T*>(shared_memory());
   T* const query_tile = room + Room<D, M>::kTile;
+  auto* const output = reinterpret_cast<Output<T>*>(room + D);
+  if (threadIdx.x == 0) *output = {output_of<T>(task, s, of, first_query, head), queries};
 
   KeyRange range = {0, of.keys}, seen = range;  // of the block, of the warp
   int at[M][2];
@@ -77,10 +89,10 @@ __global__ void __launch_bounds__(kThreads, kBlocks<D, M>) attention_kernel(Atte
   if constexpr (kAhead) copy(room + kKeys * kPitch<D>, task.v, range.begin);
   cp_async_commit();
 
-  constexpr float kLog2E = 1.44269504f;
-  const float unit = Relative ? 1.0f : task.scale * kLog2E;
+  const float unit = Relative ? 1.0f : scale;
   WarpAttention<T, D, M, Relative> mine(query_tile, warp, lane);
-  for (int begin = range.begin, tile = 0; begin < range.end; begin += kKeys, tile ^= 1) {
+  for (int begin = range.begin; begin < range.end; begin += kKeys) {
+    const int tile = (begin - range.begin) / kKeys % 2;
     T* const key_tile = kAhead ? room + tile * Room<D, M>::kTile : room;
     T* const value_tile = key_tile + kKeys * kPitch<D>;
     T* const next_tile = kAhead ? room + (tile ^ 1) * Room<D, M>::kTile : room;
@@ -107,8 +119,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<D, M>) attention_kernel(Atte
       else
         mine.template score<false>(key_tile, keys, lane, scores);
       if constexpr (Relative)
-        relate(Relation(task, head), at, task.batch.columns + of.first_key + begin, keys, task.scale * kLog2E, kLog2E,
-               lane, scores);
+        relate(Relation(task, head), at, task.batch.columns + of.first_key + begin, keys, scale, kLog2E, lane, scores);
     }
     if constexpr (!kAhead) {
       cp_async_wait<0>();
@@ -125,15 +136,18 @@ __global__ void __launch_bounds__(kThreads, kBlocks<D, M>) attention_kernel(Atte
     }
   }
   cp_async_wait<0>();  // where there was no tile to see
+  sync_block();        // there, too, the output is known
   if (idle) return;
   mine.divide();
+  T* const first_out = output->out;
+  const int rows = output->queries;
 
 #pragma unroll
   for (int i = 0; i < M; ++i)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int query = warp * 16 * M + i * 16 + half * 8 + lane / 4;
-      T* const out = block_out + static_cast<std::size_t>(query) * task.heads * task.head_size;
+      T* const out = first_out + static_cast<std::size_t>(query) * task.heads * task.head_size;
 #pragma unroll
       for (int j = 0; j < D / 8; j += 4) {
         if (wide) {
@@ -143,13 +157,12 @@ __global__ void __launch_bounds__(kThreads, kBlocks<D, M>) attention_kernel(Atte
             words.w[x] = pack2<T>(mine.out[i][j + x][half * 2], mine.out[i][j + x][half * 2 + 1]);
           transpose_quad(words.w);
           const int column = (j + lane % 4) * 8;
-          if (query < queries && column < columns) *reinterpret_cast<Words*>(out + column) = words;
+          if (query < rows && column < columns) *reinterpret_cast<Words*>(out + column) = words;
         } else {
 #pragma unroll
           for (int x = 0; x < 8; ++x) {
             const int column = (j + x / 2) * 8 + lane % 4 * 2 + x % 2;
-            if (query < queries && column < columns)
-              out[column] = from_float<T>(mine.out[i][j + x / 2][half * 2 + x % 2]);
+            if (query < rows && column < columns) out[column] = from_float<T>(mine.out[i][j + x / 2][half * 2 + x % 2]);
           }
         }
       }
@@ -160,7 +173,8 @@ template <typename T, int D, int M, bool Relative>
 cudaError_t start(const Attention& task, cudaStream_t stream) {
   const auto whole = [&](const filbert_heads& heads) { return are_aligned<T>(heads, task.head_size); };
   return launch(attention_kernel<T, D, M, Relative>, attention_grid(task, 64 * M), dim3(kThreads), Room<D, M>::kBytes,
-                stream, task, whole(task.q) && whole(task.k) && whole(task.v), whole({task.out, 0, 0}));
+                stream, task, task.scale * kLog2E, whole(task.q) && whole(task.k) && whole(task.v),
+                whole({task.out, 0, 0}));
 }
 
 template <typename T, int D, int M>
