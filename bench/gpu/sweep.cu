@@ -1,6 +1,6 @@
 // sweep: every tile of filbert's 16-bit matrix product and attention at the shapes of MiniLM-L6, BERT-base and
 // BERT-large, one line of JSON each, and whether all tiles give the same bits. It says what choose_gemm_tile,
-// choose_sm90_tile and kEnough should choose, which bench_ops cannot: that times only what they chose.
+// choose_sm90_tile and choose_query_tile should choose, which bench_ops cannot: that times only what they chose.
 //
 // sweep [MODEL] [TOKENS...]: all, or those alone.
 //
