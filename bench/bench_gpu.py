@@ -30,8 +30,8 @@ from machine import default_output, save
 from protocol import interleave, row_cosines
 
 # The lowest cosine with torch in float32: of what is timed, the sequences' vectors, and of every token's. In bfloat16,
-# which rounds each layer's outputs, BERT-large has 0.99988 for tokens, in torch as well.
-LEAST_COSINES = {"vectors": 0.9999, "tokens": 0.999}
+# which rounds each layer's outputs, vectors of a few tokens of BERT-large have 0.99989, of torch itself 0.99985.
+LEAST_COSINES = {"vectors": 0.9998, "tokens": 0.999}
 _WARM_UP = 5  # torch.compile records its graphs in the second run or the third
 
 LeftOut = list[dict[str, str]]

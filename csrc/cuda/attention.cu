@@ -205,11 +205,10 @@ QueryTile choose_query_tile(const Attention& task) {
   const auto blocks = [&](std::size_t queries) {
     return task.batch.sequences * task.heads * ((length + queries - 1) / queries);
   };
-  // Two blocks, or so, on each multiprocessor of a large device.
-  constexpr std::size_t kEnough = 256;
-  if (length <= 16 || blocks(16) <= kEnough) return QueryTile::t16;
-  if (length <= 32 || blocks(32) <= kEnough) return QueryTile::t32;
-  return length > 64 && blocks(128) >= kEnough ? QueryTile::t128 : QueryTile::t64;
+  constexpr std::size_t kEnough = 256;  // two blocks, or so, on each multiprocessor of a large device
+  if (length == 1 || (length <= 32 && blocks(16) <= kEnough)) return QueryTile::t16;
+  if (length > 256 && blocks(32) <= kEnough) return QueryTile::t32;
+  return task.head_size <= 32 && length > 64 && blocks(128) >= kEnough ? QueryTile::t128 : QueryTile::t64;
 }
 
 cudaError_t attention(Type type, const Attention& task, cudaStream_t stream) {

@@ -205,6 +205,8 @@ __device__ __forceinline__ void produce(const Ring<Shape>& ring, const Tiles<Sha
         copy_box(ring.x(at.slot, box), x, column_of(step, box), row, ring.full + at.slot);
     }
   }
+  // Not before: blocks of the next kernel would crowd on the multiprocessors that this one leaves free.
+  if constexpr (!Shape::kIsSmall) let_next_start();
 }
 
 template <typename Shape, bool Gated, typename T>
@@ -274,7 +276,7 @@ template <typename Shape, bool Gated, typename T>
 __global__ void __launch_bounds__(Shape::kThreads, 1)
     sm90_kernel(Linear task, Tiles<Shape> tiles, RingSize size, bool wide, const __grid_constant__ TensorMap x,
                 const __grid_constant__ TensorMap w) {
-  let_next_start();
+  if constexpr (Shape::kIsSmall) let_next_start();
   const Ring<Shape> ring(size);
   ring.prepare();
   const unsigned steps = steps_of<Shape>(task.k);
@@ -351,14 +353,15 @@ bool suits_sm90(const Linear& task, const Chip& chip) {
          is_inline(task.activation);
 }
 
-// In microseconds, fitted to what an H200 took (bench/gpu/sweep.cu). Small tiles: each 64 of k takes the longest of the
-// chain of products, what one multiprocessor gets of its block's operands, and what all get of theirs from L2. Large
-// tiles: rounds, each with 64 of k after 64 and an epilogue that is not quite hidden.
+// In microseconds, fitted to what an H200 took (bench/gpu/sweep.cu). Small tiles: each 64 of k takes the chain of
+// products, or what a multiprocessor gets of its blocks' operands, and longer where it has several blocks. Large tiles:
+// rounds, each with 64 of k after 64 and an epilogue that is not quite hidden.
 Sm90Tile choose_sm90_tile(std::size_t tokens, std::size_t n, std::size_t k, const Chip& chip) {
   constexpr struct {
     Sm90Tile tile;
     std::size_t columns;
-  } kSmall[] = {{Sm90Tile::t64x16, 16}, {Sm90Tile::t64x32, 32}, {Sm90Tile::t64x64, 64}};
+    double chain;
+  } kSmall[] = {{Sm90Tile::t64x16, 16, 0.075}, {Sm90Tile::t64x32, 32, 0.085}, {Sm90Tile::t64x64, 64, 0.105}};
   constexpr struct {
     Sm90Tile tile;
     std::size_t columns;
@@ -366,7 +369,7 @@ Sm90Tile choose_sm90_tile(std::size_t tokens, std::size_t n, std::size_t k, cons
   } kLarge[] = {{Sm90Tile::t128x128, 128, 2.7, 0.36, 0.7},
                 {Sm90Tile::t128x192, 192, 3.2, 0.536, 0.5},
                 {Sm90Tile::t128x256, 256, 1.5, 0.736, 1.3}};
-  constexpr double kLaunch = 1.2, kChain = 0.075, kBytesOfOne = 126e3, kBytesOfAll = 7e6;
+  constexpr double kLaunch = 1.2, kBlock = 0.006, kBytes = 126e3, kCrowded = 1.6;
   const auto parts = [](std::size_t whole, std::size_t part) { return static_cast<double>((whole + part - 1) / part); };
   const double steps = parts(k, kBoxColumns), many = std::max(chip.multiprocessors, 1);
   Sm90Tile best = Sm90Tile::t128x256;
@@ -375,11 +378,10 @@ Sm90Tile choose_sm90_tile(std::size_t tokens, std::size_t n, std::size_t k, cons
     if (time < least) least = time, best = tile;
   };
   for (const auto& c : kSmall) {
-    const double blocks = parts(tokens, 64) * parts(n, c.columns);
+    const double blocks = parts(tokens, 64) * parts(n, c.columns), of_one = std::ceil(blocks / many);
     const double bytes = (std::min(parts(tokens, 8) * 8, 64.0) + static_cast<double>(c.columns)) * kBoxRow;
-    const double step =
-        std::max({kChain * std::ceil(blocks / many), bytes / kBytesOfOne, blocks * bytes / kBytesOfAll});
-    consider(c.tile, kLaunch + steps * step);
+    const double step = of_one * std::max(c.chain, bytes / kBytes * (of_one > 1 ? kCrowded : 1));
+    consider(c.tile, kLaunch + blocks * kBlock + steps * step);
   }
   for (const auto& c : kLarge) {
     const double rounds = std::ceil(parts(tokens, 256) * parts(n, c.columns) / (many / 2));

@@ -203,17 +203,21 @@ TEST_CASE("attention: the grid takes any number of sequences") {
 }
 
 TEST_CASE("attention: the fewer queries there are, the smaller is a block's share") {
-  const auto chosen = [](std::size_t sequences, std::size_t length, filbert_rows rows = FILBERT_ROWS_ALL) {
+  const auto chosen = [](std::size_t sequences, std::size_t length, filbert_rows rows = FILBERT_ROWS_ALL,
+                         std::size_t head_size = 64) {
     Attention task = {};
     task.batch.sequences = sequences, task.batch.max_length = length, task.heads = 12, task.rows = rows;
+    task.head_size = head_size;
     return choose_query_tile(task);
   };
-  CHECK(chosen(1, 128) == QueryTile::t16);
+  CHECK(chosen(1, 32) == QueryTile::t16);
+  CHECK(chosen(1, 128) == QueryTile::t64);
   CHECK(chosen(1, 512) == QueryTile::t32);
   CHECK(chosen(4, 256) == QueryTile::t64);
-  CHECK(chosen(128, 512) == QueryTile::t128);
+  CHECK(chosen(128, 512) == QueryTile::t64);
+  CHECK(chosen(128, 512, FILBERT_ROWS_ALL, 32) == QueryTile::t128);
   CHECK(chosen(128, 512, FILBERT_ROWS_FIRST) == QueryTile::t16);
-  CHECK(chosen(2048, 32) == QueryTile::t32);
+  CHECK(chosen(2048, 32) == QueryTile::t64);
   CHECK(chosen(1024, 64) == QueryTile::t64);
 }
 
