@@ -123,8 +123,9 @@ __device__ __forceinline__ void norm_own_row(const Rows& rows, const RowNorm& no
   }
 }
 
+// Of float32, where ptxas aims at more blocks than its registers are enough for, four a multiprocessor.
 template <int kSteps, int kStep, typename Rows>
-__global__ void __launch_bounds__(kNormWarps* kWarp) norm_by_warps(Rows rows, RowNorm norm) {
+__global__ void __launch_bounds__(kNormWarps* kWarp, kStep == 4 ? 4 : 1) norm_by_warps(Rows rows, RowNorm norm) {
   norm_own_row<false, kSteps, kStep>(rows, norm);
 }
 
