@@ -1,4 +1,4 @@
-// The few Hopper instructions that probe.cu and hopper.cu try, as inline functions.
+// The few Hopper instructions that probe.cu tries, as inline functions.
 #pragma once
 
 #include <cstdint>

@@ -2,7 +2,7 @@
 // matrices brought there by the copy engine, and the barriers that both report to. Like ptx.h, with other bodies in
 // tests/cuda_on_cpu.
 //
-// Compiled for another architecture they do nothing: kernels that use them are launched on sm_90 alone.
+// Kernels that use them are launched on sm_90 alone; compiled for another architecture (kIsSm90Code) they are empty.
 #pragma once
 
 #include "cuda/ptx.h"
@@ -13,13 +13,15 @@
 
 #include <cuda.h>
 
+namespace filbert::cuda {
+
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define FILBERT_SM90(...) asm volatile(__VA_ARGS__)
+inline constexpr bool kIsSm90Code = true;
 #else
 #define FILBERT_SM90(...)
+inline constexpr bool kIsSm90Code = false;
 #endif
-
-namespace filbert::cuda {
 
 // A matrix in global memory; made on the host (tensor_map.h), a kernel's parameter as `const __grid_constant__`.
 using TensorMap = CUtensorMap;

@@ -8,6 +8,8 @@
 
 namespace filbert::cuda {
 
+inline constexpr bool kIsSm90Code = true;
+
 using TensorMap = CUtensorMap;
 
 struct Barrier {
