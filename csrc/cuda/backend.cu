@@ -9,6 +9,7 @@
 #include <mutex>
 #include <new>
 
+#include "cuda/gemm_sm90.h"
 #include "cuda/row_ops.h"
 #include "cuda/staging.h"
 #include "cuda/weight.h"
@@ -23,6 +24,7 @@ using filbert::cuda::Type;
 struct filbert_context {
   Device device;
   Type type;
+  bool is_sm90 = false;
   cudaStream_t stream = nullptr;
   std::recursive_mutex mutex;  // of who puts work on the stream; held while a recording is made
   std::unique_ptr<Staging> staging;
@@ -107,6 +109,8 @@ filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_
   if (status != FILBERT_OK) return status;
   status = check(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking), "creating a stream");
   if (status != FILBERT_OK) return status;
+  const cudaDeviceProp& properties = context->device.properties();
+  context->is_sm90 = properties.major == 9 && properties.minor == 0 && has_sm90_code();
   *out = context.release();
   return FILBERT_OK;
 }
@@ -202,8 +206,7 @@ filbert_status make_weight(filbert_context* context, filbert_weight_kind kind, c
 
 Chip chip_of(const filbert_context& context) {
   const cudaDeviceProp& properties = context.device.properties();
-  return {properties.multiProcessorCount, properties.sharedMemPerBlockOptin,
-          properties.major == 9 && properties.minor == 0};
+  return {properties.multiProcessorCount, properties.sharedMemPerBlockOptin, context.is_sm90};
 }
 
 filbert_status run_op(const filbert_context& context, const filbert_token_op& op, std::size_t tokens) {

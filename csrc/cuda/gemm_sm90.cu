@@ -28,6 +28,8 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   if constexpr (kIsSm90Code) run_sm90_block<Shape, Gated, T>(task, tiles, size, wide, x, w);
 }
 
+__global__ void say_whether_sm90_code(int* out) { *out = kIsSm90Code; }
+
 template <typename Shape, typename T>
 cudaError_t start(Type type, const Linear& task, const Chip& chip, cudaStream_t stream) {
   const std::size_t n = matrix_rows(type, task);
@@ -81,6 +83,16 @@ cudaError_t start(Type type, Sm90Tile tile, const Linear& task, const Chip& chip
 }
 
 }  // namespace
+
+bool has_sm90_code() {
+  int* on_device = nullptr;
+  int found = 0;
+  if (cudaMalloc(reinterpret_cast<void**>(&on_device), sizeof(int)) != cudaSuccess) return false;
+  cudaError_t error = launch(say_whether_sm90_code, dim3(1), dim3(1), 0, nullptr, on_device);
+  if (error == cudaSuccess) error = cudaMemcpy(&found, on_device, sizeof(int), cudaMemcpyDeviceToHost);
+  cudaFree(on_device);
+  return error == cudaSuccess && found != 0;
+}
 
 bool suits_sm90(const Linear& task, const Chip& chip) {
   return chip.is_sm90 && task.k % 8 == 0 && task.k > 0 && is_aligned(task.x) && is_aligned(task.weight) &&

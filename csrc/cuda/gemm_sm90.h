@@ -12,6 +12,9 @@ enum class Sm90Tile { t64x16, t64x32, t64x64, t128x128, t128x192, t128x256 };
 inline constexpr Sm90Tile kSm90Tiles[] = {Sm90Tile::t64x16,   Sm90Tile::t64x32,   Sm90Tile::t64x64,
                                           Sm90Tile::t128x128, Sm90Tile::t128x192, Sm90Tile::t128x256};
 
+// Whether what this file offers was compiled for the current device, an sm_90: it takes 90a, not 90. Asks a kernel.
+bool has_sm90_code();
+
 // Whether linear_sm90 can compute it: on an sm_90, with k and pointers that are multiples of 16 bytes and an activation
 // that it has.
 bool suits_sm90(const Linear&, const Chip&);

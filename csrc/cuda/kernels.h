@@ -37,7 +37,7 @@ struct Linear {
 struct Chip {
   int multiprocessors;
   std::size_t shared_bytes;  // that a block may ask for
-  bool is_sm90 = false;      // compute capability 9.0
+  bool is_sm90 = false;      // compute capability 9.0, and code for it
 };
 cudaError_t linear(Type, const Linear&, const Chip&, cudaStream_t);
 

@@ -67,6 +67,7 @@ const char* cudaGetErrorName(cudaError_t error) {
     FILBERT_NAME(cudaErrorIllegalAddress)
     FILBERT_NAME(cudaErrorLaunchFailure)
     FILBERT_NAME(cudaErrorStreamCaptureUnsupported)
+    FILBERT_NAME(cudaErrorStreamCaptureInvalidated)
     FILBERT_NAME(cudaErrorUnknown)
 #undef FILBERT_NAME
   }

@@ -18,7 +18,7 @@ using Recording = std::shared_ptr<const std::vector<Work>>;
 
 struct CUstream_st {
   std::shared_ptr<Queue> queue;
-  bool capturing = false;
+  bool capturing = false, spoilt = false;
   cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
   std::vector<Work> recorded;
 };
@@ -82,6 +82,13 @@ cudaError_t check_not_capturing(cudaStream_t handle) {
   return stream->capturing ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 
+// For who waits: a capture does not bear it, and is spoilt.
+cudaError_t check_may_wait(cudaStream_t handle) {
+  const cudaError_t error = check_not_capturing(handle);
+  if (error == cudaErrorStreamCaptureUnsupported) find(handle)->spoilt = true;
+  return error;
+}
+
 // A failure of earlier work, kept by finish_all, is thrown here too.
 cudaError_t wait_until(const Mark& mark) {
   work_until(mark);
@@ -101,6 +108,7 @@ cudaError_t query(const Mark& mark) {
 cudaError_t give(cudaStream_t handle, Work work) {
   CUstream_st* stream = find(handle);
   if (!stream) return cudaErrorInvalidResourceHandle;
+  if (stream->spoilt) return cudaErrorStreamCaptureInvalidated;
   if (stream->capturing)
     stream->recorded.push_back(std::move(work));
   else
@@ -114,7 +122,7 @@ bool is_captured(cudaStream_t handle) {
 }
 
 cudaError_t wait_for(cudaStream_t stream) {
-  if (const cudaError_t error = check_not_capturing(stream)) return error;
+  if (const cudaError_t error = check_may_wait(stream)) return error;
   return wait_until(Mark(find(stream)->queue));
 }
 
@@ -133,6 +141,9 @@ using namespace filbert::cuda_on_cpu;
 
 cudaError_t cudaDeviceSynchronize() {
   return synchronous_call([] {
+    bool capturing = false;
+    for (CUstream_st* stream : handles<CUstream_st>()) capturing |= check_may_wait(stream) != cudaSuccess;
+    if (capturing) return cudaErrorStreamCaptureUnsupported;
     finish_all();
     report_failure();
     return cudaSuccess;
@@ -155,7 +166,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   return call([&] {
-    const cudaError_t error = check_not_capturing(stream);
+    const cudaError_t error = check_may_wait(stream);
     return error == cudaSuccess ? query(Mark(find(stream)->queue)) : error;
   });
 }
@@ -209,7 +220,9 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
     if (!stream->capturing) return cudaErrorInvalidValue;
     stream->capturing = false;
     if (stream->mode != cudaStreamCaptureModeRelaxed) --strict_captures;
-    return cudaSuccess;
+    if (!std::exchange(stream->spoilt, false)) return cudaSuccess;
+    stream->recorded.clear();
+    return cudaErrorStreamCaptureInvalidated;
   });
   if (error != cudaSuccess) return error;
   auto recording = std::make_shared<const std::vector<Work>>(std::exchange(stream->recorded, {}));

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <vector>
 
@@ -259,6 +260,24 @@ TEST_CASE("streams: a graph is launched when its turn comes, destroyed or not") 
   CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
   CHECK(*x.pinned == 3);
   cudaGetLastError();
+}
+
+TEST_CASE("streams: who waits for a captured stream, or for the device, spoils the capture") {
+  const Stream stream;
+  Numbers x(1);
+  const auto wait_for_stream = [&] { return cudaStreamSynchronize(stream); };
+  const auto ask = [&] { return cudaStreamQuery(stream); };
+  const std::function<cudaError_t()> spoilers[] = {wait_for_stream, ask, cudaDeviceSynchronize};
+  for (const auto& spoil : spoilers) {
+    cudaGraph_t graph = nullptr;
+    REQUIRE(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed) == cudaSuccess);
+    CHECK(spoil() == cudaErrorStreamCaptureUnsupported);
+    CHECK(cudaMemsetAsync(x.device.data(), 0, 4, stream) == cudaErrorStreamCaptureInvalidated);
+    CHECK(cudaStreamEndCapture(stream, &graph) == cudaErrorStreamCaptureInvalidated);
+    CHECK(graph == nullptr);
+    CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
+    CHECK(cudaDeviceSynchronize() == cudaSuccess);
+  }
 }
 
 TEST_CASE("streams: a kernel's error is thrown at the wait, what is behind it is dropped, what comes later works") {
