@@ -19,8 +19,7 @@
 namespace filbert::cuda {
 namespace {
 
-constexpr int kThreads = 128, kGroup = 32;
-constexpr float kLog2E = 1.44269504f;
+constexpr int kThreads = 128;
 
 template <int D, int M>
 struct Room {

@@ -49,7 +49,7 @@ __device__ __forceinline__ T* output_of(const Attention& task, std::size_t s, co
   return static_cast<T*>(task.out) + (row * task.heads + head) * task.head_size;
 }
 
-// Which tokens a sequence has is not written by kernels: it may be read before wait_for_previous.
+// Which tokens a sequence has is uploaded before each pass: it may be read before wait_for_previous.
 //
 // What a block has: `queries` queries, or fewer, of one sequence and head, whose keys and values are those of a head of
 // their own; none if `first_query` is past the last.

@@ -10,7 +10,7 @@
 namespace filbert::cuda {
 namespace {
 
-constexpr int kWarps = 4, kThreads = 32 * kWarps, kGroup = 32;
+constexpr int kWarps = 4, kThreads = 32 * kWarps;
 static_assert(kKeys == 16 * kWarps);
 
 // Where warps find what the others have: of each row, or each lane, a number from every warp.
@@ -111,7 +111,6 @@ __global__ void __launch_bounds__(kThreads, 3) few_kernel(Attention task, int ro
     for (int d = 0; d < D / 16; ++d)
       ldmatrix_x4(q[i][d], query_tile + (i * 16 + lane % 16) * kPitch<D> + lane / 16 * 8 + d * 16);
 
-  constexpr float kLog2E = 1.44269504f;
   const float unit = Relative ? 1.0f : task.scale * kLog2E;
   float out[M][N][4] = {}, top[M][2], sum[M][2] = {};
 #pragma unroll

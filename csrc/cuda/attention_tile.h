@@ -6,7 +6,9 @@
 
 namespace filbert::cuda {
 
-inline constexpr int kKeys = 64;  // of a tile
+inline constexpr int kKeys = 64;   // of a tile
+inline constexpr int kGroup = 32;  // queries that see the same tiles, counted from a multiple of it
+inline constexpr float kLog2E = 1.44269504f;
 
 // `at`: columns of this lane's queries. `columns`: of the keys of the scores.
 template <int M, int J>

@@ -110,7 +110,9 @@ filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_
   status = check(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking), "creating a stream");
   if (status != FILBERT_OK) return status;
   const cudaDeviceProp& properties = context->device.properties();
-  context->is_sm90 = properties.major == 9 && properties.minor == 0 && has_sm90_code();
+  if (properties.major == 9 && properties.minor == 0)
+    status = check(ask_for_sm90_code(context->is_sm90), "running a first kernel");
+  if (status != FILBERT_OK) return status;
   *out = context.release();
   return FILBERT_OK;
 }

@@ -35,7 +35,7 @@ constexpr bool is_inline(filbert_activation activation) {
 }
 
 // What an epilogue of few columns may read before its sums are there.
-template <typename Shape, bool Gated>
+template <typename Shape>
 struct EarlyReads {
   float bias[Shape::kN][2] = {};
   std::uint32_t residual[Shape::kM * Shape::kN * 2] = {};  // pairs
@@ -51,7 +51,7 @@ struct Epilogue {
   std::size_t row, column;
   int lane = static_cast<int>(threadIdx.x % 32);
 
-  using Early = EarlyReads<Shape, Gated>;
+  using Early = EarlyReads<Shape>;
 
   __device__ __forceinline__ void read_bias(Early& early) const {
     if (!task.bias) return;

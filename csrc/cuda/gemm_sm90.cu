@@ -15,6 +15,8 @@ constexpr int kPair = 1;  // the simulated device knows no clusters
 constexpr int kPair = 2;
 #endif
 
+constexpr std::size_t kSharedBytes = 232448;  // that a block of an sm_90 may have: what the rings are cut for
+
 template <int Columns, int Boxes>
 using SmallShape = Sm90Shape<64, Columns, 1, false, 0, 1, Boxes>;
 using Shape128x128 = Sm90Shape<128, 128, 2, true, 6, kPair>;
@@ -28,11 +30,16 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   if constexpr (kIsSm90Code) run_sm90_block<Shape, Gated, T>(task, tiles, size, wide, x, w);
 }
 
-__global__ void say_whether_sm90_code(int* out) { *out = kIsSm90Code; }
+__global__ void say_whether_sm90_code(int* out) {
+  let_next_start();
+  wait_for_previous();
+  if (threadIdx.x == 0) *out = kIsSm90Code;
+}
 
 template <typename Shape, typename T>
 cudaError_t start(Type type, const Linear& task, const Chip& chip, cudaStream_t stream) {
   const std::size_t n = matrix_rows(type, task);
+  if (task.tokens == 0) return cudaSuccess;
   const Tiles<Shape> tiles(task.tokens, n);
   const std::size_t count = std::size_t{tiles.down} * tiles.across,
                     many = static_cast<std::size_t>(chip.multiprocessors);
@@ -84,19 +91,20 @@ cudaError_t start(Type type, Sm90Tile tile, const Linear& task, const Chip& chip
 
 }  // namespace
 
-bool has_sm90_code() {
+cudaError_t ask_for_sm90_code(bool& out) {
   int* on_device = nullptr;
   int found = 0;
-  if (cudaMalloc(reinterpret_cast<void**>(&on_device), sizeof(int)) != cudaSuccess) return false;
-  cudaError_t error = launch(say_whether_sm90_code, dim3(1), dim3(1), 0, nullptr, on_device);
+  cudaError_t error = cudaMalloc(&on_device, sizeof(int));
+  if (error == cudaSuccess) error = launch(say_whether_sm90_code, dim3(1), dim3(32), 0, nullptr, on_device);
   if (error == cudaSuccess) error = cudaMemcpy(&found, on_device, sizeof(int), cudaMemcpyDeviceToHost);
   cudaFree(on_device);
-  return error == cudaSuccess && found != 0;
+  out = found != 0;
+  return error;
 }
 
 bool suits_sm90(const Linear& task, const Chip& chip) {
-  return chip.is_sm90 && task.k % 8 == 0 && task.k > 0 && is_aligned(task.x) && is_aligned(task.weight) &&
-         is_inline(task.activation);
+  return chip.is_sm90 && chip.shared_bytes >= kSharedBytes && task.k % 8 == 0 && task.k > 0 && is_aligned(task.x) &&
+         is_aligned(task.weight) && is_inline(task.activation);
 }
 
 // In microseconds, fitted to what an H200 took (bench/gpu/sweep.cu). Small tiles: each 64 of k takes the chain of

@@ -13,7 +13,7 @@ inline constexpr Sm90Tile kSm90Tiles[] = {Sm90Tile::t64x16,   Sm90Tile::t64x32, 
                                           Sm90Tile::t128x128, Sm90Tile::t128x192, Sm90Tile::t128x256};
 
 // Whether what this file offers was compiled for the current device, an sm_90: it takes 90a, not 90. Asks a kernel.
-bool has_sm90_code();
+cudaError_t ask_for_sm90_code(bool& out);
 
 // Whether linear_sm90 can compute it: on an sm_90, with k and pointers that are multiples of 16 bytes and an activation
 // that it has.

@@ -251,6 +251,8 @@ __device__ __forceinline__ void consume(const Ring<Shape>& ring, const Tiles<Sha
     }
     if (Shape::kInTurns) group_arrive(kMyTurn + 1 - group, 256);
     products_wait<0>();
+#pragma unroll
+    for (int p = 0; p < kProducts; ++p) sums_are_there(reinterpret_cast<float (&)[kColumns / 2]>(sums[p].c));
     ring.release(last);
 #pragma unroll
     for (int p = 0; p < kProducts; ++p)

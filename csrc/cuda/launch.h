@@ -13,18 +13,22 @@
 
 namespace filbert::cuda {
 
-// Whether the current device, sm_90 or later, can start a kernel while the one before it ends. Kernels begin with
-// let_next_start and wait_for_previous (ptx.h).
-inline bool can_overlap_kernels() {
+// Whether kernels can start while the one before them ends: they begin with let_next_start and wait_for_previous
+// (ptx.h), which do something in code for sm_90 and later. It is not the device that tells: it may run code for an
+// older one.
+template <typename... P>
+bool can_overlap_kernels(void (*kernel)(P...)) {
   constexpr int kKnown = 64;
   static std::atomic<signed char> known[kKnown] = {};  // by device: 1 yes, -1 no
-  int device = 0, major = 0;
+  int device = 0;
   if (cudaGetDevice(&device) != cudaSuccess) return false;
   const bool keep = device < kKnown;
   if (keep && known[device] != 0) return known[device] > 0;
-  if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess) return false;
-  if (keep) known[device] = major >= 9 ? 1 : -1;
-  return major >= 9;
+  cudaFuncAttributes found = {};
+  if (cudaFuncGetAttributes(&found, kernel) != cudaSuccess) return false;
+  const bool can = found.ptxVersion >= 90;
+  if (keep) known[device] = can ? 1 : -1;
+  return can;
 }
 
 // By clusters of `cluster` blocks that are neighbours along x.
@@ -45,7 +49,7 @@ cudaError_t launch_clusters(void (*kernel)(P...), unsigned cluster, dim3 grid, d
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
   config.attrs = attributes;
-  if (can_overlap_kernels()) {
+  if (can_overlap_kernels(kernel)) {
     attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
   }

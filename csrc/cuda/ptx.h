@@ -188,7 +188,8 @@ __device__ __forceinline__ void mma_16x8x16(float (&c)[4], const std::uint32_t (
 }
 
 // Kernels that may start while the one before them in the stream still runs: nothing of what that one writes or reads
-// is touched before wait_for_previous, and every thread calls it. let_next_start: the next one may start as soon as all
+// is touched before wait_for_previous, and every thread calls it. What only uploads write, and weights, whose loading
+// waits for the stream, may be read before. let_next_start: the next one may start as soon as all
 // blocks have said so.
 __device__ __forceinline__ void wait_for_previous() {
 #if __CUDA_ARCH__ >= 900

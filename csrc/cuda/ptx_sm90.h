@@ -35,7 +35,7 @@ struct Barrier {
 __device__ __forceinline__ void barrier_init(Barrier* barrier, unsigned arrivals) {
   FILBERT_SM90("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
 }
-// After all are initialised by one thread, before the block, or the cluster, meets and uses them.
+// By each thread that initialised some, before the block, or the cluster, meets and uses them.
 __device__ __forceinline__ void barriers_are_made() {
   FILBERT_SM90("fence.mbarrier_init.release.cluster;" :: : "memory");
 }
@@ -133,6 +133,13 @@ struct Boxed {
   }
   __device__ __forceinline__ std::uint64_t bits() const { return std::uint64_t{1024 >> 4 | 1u << 30} << 32 | low; }
 };
+
+// After the wait: nothing that reads these sums is moved to before it.
+template <int N>
+__device__ __forceinline__ void sums_are_there(float (&c)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) asm volatile("" : "+f"(c[i])::"memory");
+}
 
 #define FILBERT_R4(i) "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3])
 #define FILBERT_R16(i) FILBERT_R4(i), FILBERT_R4(i + 4), FILBERT_R4(i + 8), FILBERT_R4(i + 12)

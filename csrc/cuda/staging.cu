@@ -11,12 +11,12 @@ constexpr std::size_t kDownloadNumbers = std::size_t{1} << 20;  // 4 MB, a tenth
 
 }  // namespace
 
-PinnedHalf::~PinnedHalf() {
+PinnedPiece::~PinnedPiece() {
   if (memory_) cudaFreeHost(memory_);
   if (copied_) cudaEventDestroy(copied_);
 }
 
-filbert_status PinnedHalf::prepare(std::size_t bytes) {
+filbert_status PinnedPiece::prepare(std::size_t bytes) {
   filbert_status status = FILBERT_OK;
   if (!memory_) status = check(cudaMallocHost(&memory_, bytes), "allocating pinned memory");
   if (status == FILBERT_OK && !copied_)
@@ -24,29 +24,29 @@ filbert_status PinnedHalf::prepare(std::size_t bytes) {
   return status;
 }
 
-cudaError_t PinnedHalf::copy_to(void* device, std::size_t bytes, cudaStream_t stream) {
+cudaError_t PinnedPiece::copy_to(void* device, std::size_t bytes, cudaStream_t stream) {
   const cudaError_t error = cudaMemcpyAsync(device, memory_, bytes, cudaMemcpyHostToDevice, stream);
   return error == cudaSuccess ? cudaEventRecord(copied_, stream) : error;
 }
 
-cudaError_t PinnedHalf::copy_from(const void* device, std::size_t bytes, cudaStream_t stream) {
+cudaError_t PinnedPiece::copy_from(const void* device, std::size_t bytes, cudaStream_t stream) {
   const cudaError_t error = cudaMemcpyAsync(memory_, device, bytes, cudaMemcpyDeviceToHost, stream);
   return error == cudaSuccess ? cudaEventRecord(copied_, stream) : error;
 }
 
-filbert_status PinnedHalf::wait(const char* doing) const { return check(cudaEventSynchronize(copied_), doing); }
+filbert_status PinnedPiece::wait(const char* doing) const { return check(cudaEventSynchronize(copied_), doing); }
 
 filbert_status Uploads::write(const SharedStream& to, const void* host, std::size_t bytes, void* device) {
   const std::lock_guard lock(mutex_);
   for (std::size_t begin = 0; begin < bytes; begin += kUploadBytes) {
     const std::size_t size = std::min(kUploadBytes, bytes - begin);
-    PinnedHalf& half = halves_[turn_++ % 2];
-    filbert_status status = half.prepare(kUploadBytes);
-    if (status == FILBERT_OK) status = half.wait("uploading");
+    PinnedPiece& piece = pieces_[turn_++ % kPieces];
+    filbert_status status = piece.prepare(kUploadBytes);
+    if (status == FILBERT_OK) status = piece.wait("uploading");
     if (status != FILBERT_OK) return status;
-    std::memcpy(half.data(), static_cast<const std::byte*>(host) + begin, size);
+    std::memcpy(piece.data(), static_cast<const std::byte*>(host) + begin, size);
     const std::lock_guard stream_lock(to.mutex);
-    status = check(half.copy_to(static_cast<std::byte*>(device) + begin, size, to.stream), "uploading");
+    status = check(piece.copy_to(static_cast<std::byte*>(device) + begin, size, to.stream), "uploading");
     if (status != FILBERT_OK) return status;
   }
   return FILBERT_OK;
@@ -87,7 +87,7 @@ filbert_status Downloads::read(const SharedStream& from, Type type, const void* 
       status = start(halves_[part % 2], from, type,
                      static_cast<const std::byte*>(activation) + begin_of(part) * size_of(type), size_of_part(part));
     if (part == 0 || status != FILBERT_OK) continue;
-    const PinnedHalf& last = halves_[(part - 1) % 2].pinned;
+    const PinnedPiece& last = halves_[(part - 1) % 2].pinned;
     status = last.wait("reading activations");
     if (status == FILBERT_OK)
       std::memcpy(host + begin_of(part - 1), last.data(), size_of_part(part - 1) * sizeof(float));

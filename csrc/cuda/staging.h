@@ -1,5 +1,5 @@
 // Pinned memory between the caller's and the device's, which the device copies from and to while threads go on. Each
-// way has two halves: one is filled while the other is emptied.
+// way has several pieces: one is filled while another is emptied.
 #pragma once
 
 #include <mutex>
@@ -17,12 +17,12 @@ struct SharedStream {
 };
 
 // Pinned memory that one copy at a time uses.
-class PinnedHalf {
+class PinnedPiece {
  public:
-  PinnedHalf() = default;
-  ~PinnedHalf();
-  PinnedHalf(const PinnedHalf&) = delete;
-  PinnedHalf& operator=(const PinnedHalf&) = delete;
+  PinnedPiece() = default;
+  ~PinnedPiece();
+  PinnedPiece(const PinnedPiece&) = delete;
+  PinnedPiece& operator=(const PinnedPiece&) = delete;
 
   // Allocates at the first call.
   filbert_status prepare(std::size_t bytes);
@@ -47,7 +47,9 @@ class Uploads {
 
  private:
   std::mutex mutex_;
-  PinnedHalf halves_[2];
+  static constexpr std::size_t kPieces = 8;
+
+  PinnedPiece pieces_[kPieces];
   std::size_t turn_ = 0;
 };
 
@@ -65,7 +67,7 @@ class Downloads {
  private:
   struct Half {
     void* floats = nullptr;  // on the device
-    PinnedHalf pinned;
+    PinnedPiece pinned;
   };
 
   filbert_status prepare(const Device&);

@@ -52,7 +52,9 @@ filbert_status join(const Device& device, cudaStream_t stream, Type type, const 
     status = upload(parts[i], stream, piece.data, type, to);
     to += parts[i].rows * parts[i].cols * size_of(type);
   }
-  const filbert_status done = check(cudaStreamSynchronize(stream), "loading a weight");  // before the piece is freed
+  const filbert_status done =
+      check(cudaStreamSynchronize(stream),
+            "loading a weight");  // before the piece is freed, and for kernels that read weights early
   return status == FILBERT_OK ? done : status;
 }
 

@@ -34,7 +34,7 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
   if (recorded) {
     batch.sequences = std::bit_ceil(batch.sequences);
     batch.tokens = std::max(recorded_size(tokens, 16), batch.sequences);  // rows of one a sequence have room, too
-    batch.max_length = recorded_size(batch.max_length, 64);
+    batch.max_length = recorded_size(batch.max_length, batch.max_length <= 32 ? 32 : 64);
   }
 
   const std::size_t of_tokens = 4 * batch.tokens;
