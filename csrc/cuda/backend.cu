@@ -56,8 +56,8 @@ bool type_of(filbert_dtype dtype, Type& out) {
 // Runs body with the device current. Exceptions stop here: only status codes cross the table.
 template <typename Body>
 filbert_status on_device(const filbert_context& context, const Body& body) {
-  const filbert_status status = context.device.use();
-  if (status != FILBERT_OK) return status;
+  const Current current(context.device);
+  if (current.status() != FILBERT_OK) return current.status();
   try {
     return body();
   } catch (const std::bad_alloc&) {
@@ -86,7 +86,7 @@ void close(filbert_context* context) {
   if (context->device.is_foreign()) {
     context->staging.release();  // its memory is the parent's
   } else {
-    context->device.use();
+    const Current current(context->device);
     context->staging.reset();
     if (context->stream) cudaStreamDestroy(context->stream);
   }
@@ -107,6 +107,8 @@ filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_
   context->type = type;
   filbert_status status = Device::open(device_index, context->device);
   if (status != FILBERT_OK) return status;
+  const Current current(context->device);
+  if (current.status() != FILBERT_OK) return current.status();
   status = check(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking), "creating a stream");
   if (status != FILBERT_OK) return status;
   const cudaDeviceProp& properties = context->device.properties();
@@ -148,7 +150,9 @@ filbert_status alloc(filbert_context* context, std::size_t bytes, void** out) {
 }
 
 void free_memory(filbert_context* context, void* pointer) {
-  if (!context->device.is_foreign() && context->device.use() == FILBERT_OK) cudaFree(pointer);
+  if (context->device.is_foreign()) return;
+  const Current current(context->device);
+  cudaFree(pointer);
 }
 
 filbert_status upload(filbert_context* context, void* device, const void* host, std::size_t bytes) {
@@ -301,11 +305,11 @@ filbert_status run_pool(filbert_context* context, const filbert_pool_args* args)
 
 // Relaxed: the arena may grow meanwhile, in this thread or another.
 filbert_status record_begin(filbert_context* context) {
-  filbert_status status = context->device.use();  // before the lock, which a fork may have left locked
-  if (status != FILBERT_OK) return status;
+  const Current current(context->device);  // before the lock, which a fork may have left locked
+  if (current.status() != FILBERT_OK) return current.status();
   context->mutex.lock();
-  status = on_stream(*context, "recording",
-                     [&] { return cudaStreamBeginCapture(context->stream, cudaStreamCaptureModeRelaxed); });
+  const filbert_status status = on_stream(
+      *context, "recording", [&] { return cudaStreamBeginCapture(context->stream, cudaStreamCaptureModeRelaxed); });
   if (status != FILBERT_OK) context->mutex.unlock();
   return status;
 }
@@ -331,7 +335,9 @@ filbert_status replay(filbert_context* context, filbert_recording* recording) {
 }
 
 void free_recording(filbert_context* context, filbert_recording* recording) {
-  if (!context->device.is_foreign() && context->device.use() == FILBERT_OK) cudaGraphExecDestroy(graph_of(recording));
+  if (context->device.is_foreign()) return;
+  const Current current(context->device);
+  cudaGraphExecDestroy(graph_of(recording));
 }
 
 }  // namespace

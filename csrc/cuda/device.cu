@@ -64,20 +64,33 @@ filbert_status Device::open(int index, Device& out) {
   if (status != FILBERT_OK) return status;
   out.index_ = index;
   out.process_ = getpid();
-  return out.use();
+  return FILBERT_OK;
 }
 
 bool Device::is_foreign() const { return getpid() != process_; }
 
-filbert_status Device::use() const {
-  if (is_foreign())
-    return fail(FILBERT_FAILED, "CUDA does not survive a fork: load the model in the process that uses it");
-  return check(cudaSetDevice(index_), "selecting the device");
+Current::Current(const Device& device) {
+  if (device.is_foreign()) {
+    status_ = fail(FILBERT_FAILED, "CUDA does not survive a fork: load the model in the process that uses it");
+    return;
+  }
+  before_ = device.index_;
+  cudaError_t error = cudaGetDevice(&before_);
+  if (error == cudaSuccess && before_ != device.index_) error = cudaSetDevice(device.index_);
+  if (error == cudaSuccess) error = cudaThreadExchangeStreamCaptureMode(&mode_);
+  index_ = device.index_;
+  status_ = check(error, "selecting the device");
+}
+
+Current::~Current() {
+  if (status_ != FILBERT_OK) return;
+  cudaThreadExchangeStreamCaptureMode(&mode_);
+  if (before_ != index_) cudaSetDevice(before_);
 }
 
 filbert_status Device::alloc(std::size_t bytes, void** out) const {
-  const filbert_status status = use();
-  if (status != FILBERT_OK) return status;
+  const Current current(*this);
+  if (current.status() != FILBERT_OK) return current.status();
   const cudaError_t error = cudaMalloc(out, bytes);
   if (error != cudaErrorMemoryAllocation) return check(error, "allocating memory");
   cudaGetLastError();

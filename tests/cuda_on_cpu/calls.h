@@ -17,8 +17,11 @@ cudaError_t enter();
 // For cudaGetLastError. That something is not ready is no error.
 cudaError_t remember(cudaError_t);
 
-// Captures of this thread during which calls that are no work of a stream are errors.
+// Captures of this thread during which calls that are no work of a stream are errors, unless it is in relaxed mode.
 inline thread_local int strict_captures = 0;
+inline thread_local cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
+inline bool is_strict() { return strict_captures > 0 && capture_mode != cudaStreamCaptureModeRelaxed; }
+inline thread_local int current_device = 0;
 
 template <typename Body>
 cudaError_t call(Body body) {
@@ -30,7 +33,7 @@ cudaError_t call(Body body) {
 // For what waits for the device or allocates on it.
 template <typename Body>
 cudaError_t synchronous_call(Body body) {
-  return call([&] { return strict_captures > 0 ? cudaErrorStreamCaptureUnsupported : body(); });
+  return call([&] { return is_strict() ? cudaErrorStreamCaptureUnsupported : body(); });
 }
 
 }  // namespace filbert::cuda_on_cpu

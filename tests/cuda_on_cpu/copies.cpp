@@ -56,7 +56,7 @@ cudaError_t and_wait(cudaError_t given) { return given == cudaSuccess ? wait_for
 // A failure that a free reports is that of earlier work: the memory is free all the same.
 cudaError_t free_call(Memory& memory, void* block) {
   const std::lock_guard lock(runtime_mutex());
-  if (strict_captures > 0) return remember(cudaErrorStreamCaptureUnsupported);
+  if (is_strict()) return remember(cudaErrorStreamCaptureUnsupported);
   const cudaError_t earlier = enter();
   if (!block) return remember(earlier);
   finish_all();

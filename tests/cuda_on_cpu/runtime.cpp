@@ -113,7 +113,23 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 
 cudaError_t cudaSetDevice(int device) {
-  return call([&] { return device < 0 || device >= machine().devices ? cudaErrorInvalidDevice : cudaSuccess; });
+  return call([&] {
+    if (device < 0 || device >= machine().devices) return cudaErrorInvalidDevice;
+    current_device = device;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaGetDevice(int* device) {
+  return call([&] {
+    *device = current_device;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  std::swap(capture_mode, *mode);
+  return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {

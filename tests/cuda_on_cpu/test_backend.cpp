@@ -87,6 +87,39 @@ TEST_CASE("backend: a look at a device opens nothing, and tells none from one wi
   CHECK(probe(0) == FILBERT_FAILED);
 }
 
+TEST_CASE("backend: a thread has its device back, and the captures of others go on") {
+  const Restore restore;
+  machine().devices = 3;
+  REQUIRE(cudaSetDevice(2) == cudaSuccess);
+  cudaStream_t stream = nullptr;
+  cudaGraph_t graph = nullptr;
+  REQUIRE(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+  REQUIRE(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal) == cudaSuccess);
+  const auto check_thread = [] {
+    int device = 0;
+    CHECK(cudaGetDevice(&device) == cudaSuccess);
+    CHECK(device == 2);
+    cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
+    CHECK(cudaThreadExchangeStreamCaptureMode(&mode) == cudaSuccess);
+    CHECK(mode == cudaStreamCaptureModeGlobal);
+  };
+  {
+    const auto ops = open(FILBERT_F32, 1);
+    check_thread();
+    CHECK(multiply(*ops).size() == 12);
+    check_thread();
+    filbert_recording* recording = ops->record([] {});
+    ops->replay(recording);
+    ops->free_recording(recording);
+    check_thread();
+  }
+  check_thread();
+  CHECK(cudaStreamEndCapture(stream, &graph) == cudaSuccess);
+  CHECK(cudaGraphDestroy(graph) == cudaSuccess);
+  CHECK(cudaStreamDestroy(stream) == cudaSuccess);
+  CHECK(cudaSetDevice(0) == cudaSuccess);
+}
+
 TEST_CASE("backend: out of memory says how much, and a smaller request works") {
   const Restore restore;
   machine().memory = 64 << 20;
