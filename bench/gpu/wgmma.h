@@ -18,12 +18,6 @@ __device__ __forceinline__ std::uint64_t matrix(const void* begin, std::uint32_t
   return field(shared_of(begin)) | field(along_k) << 16 | field(along_rows) << 32;
 }
 
-// The same of a tile whose rows are 128 bytes, as the copy engine lays them with its 128-byte swizzle; `begin` may be
-// up to 96 bytes into the first row, for the next 16 of k.
-__device__ __forceinline__ std::uint64_t swizzled_matrix(std::uint32_t begin) {
-  return (begin & 0x3ffff) >> 4 | std::uint64_t{1} << 16 | std::uint64_t{1024 >> 4} << 32 | std::uint64_t{1} << 62;
-}
-
 // wgmma of 64 x N x 16; N / 2 sums a thread. The register lists are what the macros below spell out.
 #define R4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define R16(i) R4(i), R4(i + 4), R4(i + 8), R4(i + 12)
@@ -40,9 +34,6 @@ __device__ __forceinline__ std::uint64_t swizzled_matrix(std::uint32_t begin) {
 #define L64                                                                                                       \
   L32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57," \
       "%58,%59,%60,%61,%62,%63"
-#define L96                                                                                                       \
-  L64 ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89," \
-      "%90,%91,%92,%93,%94,%95"
 #define L128                                                                                                      \
   L64 ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89," \
       "%90,%91,%92,%93,%94,%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112," \
@@ -62,45 +53,6 @@ __device__ __forceinline__ void wgmma(float (&d)[N / 2], std::uint64_t x, std::u
     WGMMA(64, "f16", L32, "32", "33", R32(0));
   else if constexpr (N == 128)
     WGMMA(128, "bf16", L64, "64", "65", R32(0), R32(32));
-  else if constexpr (N == 192)
-    WGMMA(192, "bf16", L96, "96", "97", R32(0), R32(32), R32(64));
   else
     WGMMA(256, "bf16", L128, "128", "129", R32(0), R32(32), R32(64), R32(96));
 }
-
-// Barriers in shared memory, by address. A phase ends when all have arrived and all bytes that were announced are
-// there.
-__device__ __forceinline__ void barrier_init(std::uint32_t barrier, int arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
-}
-__device__ __forceinline__ void barrier_expect(std::uint32_t barrier, int bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
-}
-__device__ __forceinline__ void barrier_arrive(std::uint32_t barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-// Until the phase of this parity is over.
-__device__ __forceinline__ void barrier_wait(std::uint32_t barrier, std::uint32_t parity) {
-  std::uint32_t done;
-  do {
-    asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
-                 : "=r"(done)
-                 : "r"(barrier), "r"(parity)
-                 : "memory");
-  } while (!done);
-}
-
-// A box of a matrix, from column `x` and row `y` on, to shared memory; its bytes count for the barrier.
-__device__ __forceinline__ void copy_box(std::uint32_t to, const void* map, int x, int y, std::uint32_t barrier) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::
-          "r"(to),
-      "l"(map), "r"(barrier), "r"(x), "r"(y)
-      : "memory");
-}
-
-// Barriers by number, of 256 threads: those that only arrive, and those that wait.
-__device__ __forceinline__ void named_arrive(int number) {
-  asm volatile("bar.arrive %0, 256;" ::"r"(number) : "memory");
-}
-__device__ __forceinline__ void named_wait(int number) { asm volatile("bar.sync %0, 256;" ::"r"(number) : "memory"); }

@@ -194,9 +194,13 @@ struct Epilogue {
   }
 
   __device__ __forceinline__ void add_residual(Accumulators<Shape>& sums, const Early& early) const {
-    for_each_pair([&](int pair, std::size_t) {
-      add_pair(early.residual[pair], sums.c[pair / (kN / kStep * 2)][pair / 2 % (kN / kStep) * kStep], pair % 2);
-    });
+    for_each_pair([&](int pair, std::size_t) { add_pair(early.residual[pair], tile_of(sums, pair), pair % 2); });
+  }
+
+  // What a pair is of.
+  template <typename Sums>
+  __device__ __forceinline__ static auto& tile_of(Sums& sums, int pair) {
+    return sums.c[pair / (kN / kStep * 2)][pair / 2 % (kN / kStep) * kStep];
   }
 
   // body(pair, offset) of the pairs of neighbours in a row that this lane has, where n is even.
@@ -216,7 +220,7 @@ struct Epilogue {
   __device__ __forceinline__ void store_pairs(const Accumulators<Shape>& sums) const {
     auto* out = static_cast<T*>(task.out);
     for_each_pair([&](int pair, std::size_t offset) {
-      const float (&c)[4] = sums.c[pair / (kN / kStep * 2)][pair / 2 % (kN / kStep) * kStep];
+      const float (&c)[4] = tile_of(sums, pair);
       *reinterpret_cast<std::uint32_t*>(out + offset) = pack2<T>(c[pair % 2 * 2], c[pair % 2 * 2 + 1]);
     });
   }

@@ -207,13 +207,13 @@ __device__ __forceinline__ void consume(const Ring<Shape>& ring, const Tiles<Sha
                         static_cast<std::size_t>(Gated ? column / 2 : column)};
   };
   int row, column;
-  typename TileEpilogue::Early early[Shape::kIsSmall ? kProducts : 1];
-  if constexpr (Shape::kIsSmall) {  // a block has one tile
+  typename TileEpilogue::Early early;  // of the only product of a small tile
+  if constexpr (Shape::kIsSmall) {     // a block has one tile
     tiles.corner(blockIdx.x, row, column);
-    epilogue_of(row, column, 0).read_bias(early[0]);
+    epilogue_of(row, column, 0).read_bias(early);
   }
   wait_for_previous();
-  if constexpr (Shape::kIsSmall) epilogue_of(row, column, 0).read_residual(early[0], wide);
+  if constexpr (Shape::kIsSmall) epilogue_of(row, column, 0).read_residual(early, wide);
   // In turns, a group multiplies only when the other has done so. Without that it could take the end of a phase of
   // `full` that is the other's for its own: a wait knows the parity of a phase, not its number.
   constexpr int kMyTurn = 2;
@@ -256,7 +256,7 @@ __device__ __forceinline__ void consume(const Ring<Shape>& ring, const Tiles<Sha
     ring.release(last);
 #pragma unroll
     for (int p = 0; p < kProducts; ++p)
-      epilogue_of(row, column, p).template finish<true>(sums[p], wide, Shape::kIsSmall ? &early[0] : nullptr);
+      epilogue_of(row, column, p).template finish<true>(sums[p], wide, Shape::kIsSmall ? &early : nullptr);
   }
 }
 
