@@ -25,9 +25,17 @@ inline __m256i first(std::size_t n) {
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 inline Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
-inline Vec load_first(const float* p, std::size_t n) { return {_mm256_maskload_ps(p, first(n))}; }
 inline void store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
-inline void store_first(float* p, Vec a, std::size_t n) { _mm256_maskstore_ps(p, first(n), a.v); }
+// Whole vectors without a mask: on AMD a masked store is a loop in microcode.
+inline Vec load_first(const float* p, std::size_t n) {
+  return n == kWidth ? load(p) : Vec{_mm256_maskload_ps(p, first(n))};
+}
+inline void store_first(float* p, Vec a, std::size_t n) {
+  if (n == kWidth)
+    store(p, a);
+  else
+    _mm256_maskstore_ps(p, first(n), a.v);
+}
 inline Vec keep_first(Vec a, std::size_t n) { return {_mm256_and_ps(a.v, _mm256_castsi256_ps(first(n)))}; }
 inline Vec set(float x) { return {_mm256_set1_ps(x)}; }
 inline Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
@@ -91,7 +99,8 @@ inline Vec butterfly(Vec a) {
 // float(integer - offset), the integers given as bits
 inline Vec unshift(const float* bits, const std::int32_t* offsets, std::size_t n) {
   const __m256i value = _mm256_castps_si256(load_first(bits, n).v);
-  return {_mm256_cvtepi32_ps(_mm256_sub_epi32(value, _mm256_maskload_epi32(offsets, first(n))))};
+  const __m256i offset = _mm256_castps_si256(load_first(reinterpret_cast<const float*>(offsets), n).v);
+  return {_mm256_cvtepi32_ps(_mm256_sub_epi32(value, offset))};
 }
 
 // 8 words of 32 bits, each a pair of bfloat16
