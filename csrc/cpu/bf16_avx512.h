@@ -13,9 +13,10 @@ struct Bf16 {
   struct Pairs {
     __m512bh v;
   };
-  static Pairs column(const Cell* b) { return {(__m512bh)_mm512_loadu_si512(b)}; }
-  static Pairs broadcast(Word a) { return {(__m512bh)_mm512_set1_epi32(static_cast<int>(a))}; }
+  static Pairs column(const Cell* b, std::size_t) { return {(__m512bh)_mm512_loadu_si512(b)}; }
+  static Pairs broadcast(Word a, std::size_t) { return {(__m512bh)_mm512_set1_epi32(static_cast<int>(a))}; }
   static Vec dot(Pairs a, Pairs b, Vec sum) { return {_mm512_dpbf16_ps(sum.v, a.v, b.v)}; }
+  static constexpr std::size_t kParts = 1;
   static std::size_t block(std::size_t words) { return words; }
 };
 

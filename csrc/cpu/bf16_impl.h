@@ -67,19 +67,16 @@ struct WidenedRowMajor {
 
 struct WidenedBf16 {
   using Layout = WidenedRowMajor;
-  struct Pair {
-    Vec even, odd;
-  };
   struct Word {
     float even, odd;
   };
   using Cell = std::uint32_t;
-  static Pair column(const Cell* b) {
-    const Words words = load_words(b);
-    return {even_bf16(words), odd_bf16(words)};
+  static constexpr std::size_t kParts = 2;  // one after the other, or their columns would not fit 16 registers
+  static Vec column(const Cell* b, std::size_t part) {
+    return part == 0 ? even_bf16(load_words(b)) : odd_bf16(load_words(b));
   }
-  static Pair broadcast(const Word& a) { return {set(a.even), set(a.odd)}; }
-  static Vec dot(Pair a, Pair b, Vec sum) { return fma(a.odd, b.odd, fma(a.even, b.even, sum)); }
+  static Vec broadcast(const Word& a, std::size_t part) { return set(part == 0 ? a.even : a.odd); }
+  static Vec dot(Vec a, Vec b, Vec sum) { return accumulate(a, b, sum); }
   static std::size_t block(std::size_t words) { return k_block(2 * words) / 2; }
 };
 

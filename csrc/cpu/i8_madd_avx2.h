@@ -9,10 +9,10 @@ namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
 struct I8 : WidenedI8 {
-  static Words column(const Cell* b) {
+  static Words column(const Cell* b, std::size_t) {
     return {_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b)))};
   }
-  static Words broadcast(Word a) { return {_mm256_set1_epi32(static_cast<int>(a))}; }
+  static Words broadcast(Word a, std::size_t) { return {_mm256_set1_epi32(static_cast<int>(a))}; }
   static Vec dot(Words a, Words b, Vec sum) {
     const __m256i products = _mm256_madd_epi16(a.v, b.v);
     return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sum.v), products))};

@@ -9,10 +9,10 @@ namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
 struct I8 : WidenedI8 {
-  static Words column(const Cell* b) {
+  static Words column(const Cell* b, std::size_t) {
     return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(b)))};
   }
-  static Words broadcast(Word a) { return {_mm512_set1_epi32(static_cast<int>(a))}; }
+  static Words broadcast(Word a, std::size_t) { return {_mm512_set1_epi32(static_cast<int>(a))}; }
   static Vec dot(Words a, Words b, Vec sum) {
     const __m512i products = _mm512_madd_epi16(a.v, b.v);
     return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(sum.v), products))};

@@ -16,6 +16,7 @@ struct WidenedI8 {
   static constexpr std::size_t kGroup = 2;
   static constexpr std::size_t kMultiple = 32;
   static constexpr std::int32_t kZeroPoint = 0;
+  static constexpr std::size_t kParts = 1;
   static std::size_t block(std::size_t words) { return words; }
 };
 
@@ -28,6 +29,7 @@ struct ByteI8 {
   static constexpr std::size_t kGroup = 4;
   static constexpr std::size_t kMultiple = 64;
   static constexpr std::int32_t kZeroPoint = 128;
+  static constexpr std::size_t kParts = 1;
   static std::size_t block(std::size_t words) { return words; }
 };
 

@@ -9,8 +9,8 @@ namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
 struct I8 : ByteI8 {
-  static Words column(const Cell* b) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(b))}; }
-  static Words broadcast(Word a) { return {_mm256_set1_epi32(static_cast<int>(a))}; }
+  static Words column(const Cell* b, std::size_t) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(b))}; }
+  static Words broadcast(Word a, std::size_t) { return {_mm256_set1_epi32(static_cast<int>(a))}; }
   static Vec dot(Words a, Words b, Vec sum) {
     return {_mm256_castsi256_ps(_mm256_dpbusd_avx_epi32(_mm256_castps_si256(sum.v), a.v, b.v))};
   }

@@ -17,8 +17,8 @@ struct I8Operand : ByteI8 {
 
 #if defined(__AVX512VNNI__)
 struct I8 : I8Operand {
-  static Words column(const Cell* b) { return {_mm512_loadu_si512(b)}; }
-  static Words broadcast(Word a) { return {_mm512_set1_epi32(static_cast<int>(a))}; }
+  static Words column(const Cell* b, std::size_t) { return {_mm512_loadu_si512(b)}; }
+  static Words broadcast(Word a, std::size_t) { return {_mm512_set1_epi32(static_cast<int>(a))}; }
   static Vec dot(Words a, Words b, Vec sum) {
     return {_mm512_castsi512_ps(_mm512_dpbusd_epi32(_mm512_castps_si512(sum.v), a.v, b.v))};
   }

@@ -1,7 +1,7 @@
 // c = a b with b in panels (kernels.h). Tiles of kTileRows rows by one panel keep their sums in registers; a
 // tile is a few rows of `a` (broadcast one word at a time) against a panel that streams from L2. An operand type says
-// what a word is: a float, two bfloat16, or two or four integers that one instruction multiplies and adds. Every sum
-// runs over k in order, float32 in blocks of k_block(k), so a result does not depend on the tile it was computed in.
+// what a word is: a float, two bfloat16, or two or four integers, and in how many parts, one after the other, it is
+// multiplied and added. Every sum runs over k in order, float32 in blocks of k_block(k), so a result does not depend on the tile it was computed in.
 #pragma once
 
 #include "cpu/kernels.h"
@@ -29,8 +29,9 @@ inline void for_each_vector(std::size_t n, F&& body) {
 struct F32 {
   using Word = float;
   using Cell = float;  // what a panel holds for one word and column
-  static Vec column(const Cell* b) { return load(b); }
-  static Vec broadcast(const Word& a) { return set(a); }
+  static constexpr std::size_t kParts = 1;
+  static Vec column(const Cell* b, std::size_t) { return load(b); }
+  static Vec broadcast(const Word& a, std::size_t) { return set(a); }
   static Vec dot(Vec a, Vec b, Vec sum) { return fma(a, b, sum); }
   static std::size_t block(std::size_t words) { return k_block(words); }
 };
@@ -61,14 +62,18 @@ inline void tile(std::size_t words, const typename T::Word* a, std::size_t lda, 
   for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = set(0.0f);
   for (std::size_t i = 0; i < words; ++i, b += Vectors * kWidth) {
     next.step();
-    decltype(T::column(b)) column[Vectors];
     FILBERT_UNROLL
-    for (std::size_t j = 0; j < Vectors; ++j) column[j] = T::column(b + j * kWidth);
-    FILBERT_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r) {
-      const auto x = T::broadcast(a[r * lda + i]);
+    for (std::size_t part = 0; part < T::kParts; ++part) {
+      if (part > 0) __asm__ volatile("" : : : "memory");  // loads of the next part wait until there are registers
+      decltype(T::column(b, part)) column[Vectors];
       FILBERT_UNROLL
-      for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = T::dot(x, column[j], sum[r][j]);
+      for (std::size_t j = 0; j < Vectors; ++j) column[j] = T::column(b + j * kWidth, part);
+      FILBERT_UNROLL
+      for (std::size_t r = 0; r < Rows; ++r) {
+        const auto x = T::broadcast(a[r * lda + i], part);
+        FILBERT_UNROLL
+        for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = T::dot(x, column[j], sum[r][j]);
+      }
     }
   }
   const std::size_t last = columns - (Vectors - 1) * kWidth;
