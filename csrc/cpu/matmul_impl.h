@@ -42,8 +42,10 @@ class Prefetcher {
  public:
   Prefetcher(const void* begin, std::size_t bytes, std::size_t steps)
       : line_(static_cast<const char*>(begin)), end_(line_), step_(steps > 0 ? (bytes + steps - 1) / steps : 0) {}
-  void step() {
-    end_ += step_;
+  // How many steps bring one line, or 1 if one step brings more.
+  std::size_t steps_of_line() const { return step_ > 0 && step_ < 64 ? 64 / step_ : 1; }
+  void step(std::size_t count = 1) {
+    end_ += count * step_;
     for (; line_ < end_; line_ += 64) prefetch(line_);
   }
 
@@ -60,19 +62,24 @@ inline void tile(std::size_t words, const typename T::Word* a, std::size_t lda, 
   FILBERT_UNROLL
   for (std::size_t r = 0; r < Rows; ++r) FILBERT_UNROLL
   for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = set(0.0f);
-  for (std::size_t i = 0; i < words; ++i, b += Vectors * kWidth) {
-    next.step();
-    FILBERT_UNROLL
-    for (std::size_t part = 0; part < T::kParts; ++part) {
-      if (part > 0) __asm__ volatile("" : : : "memory");  // loads of the next part wait until there are registers
-      decltype(T::column(b, part)) column[Vectors];
+  // Where another thread has its share of the core, each instruction beside the products costs: a step now and then.
+  const std::size_t words_of_line = next.steps_of_line();
+  for (std::size_t i = 0; i < words;) {
+    const std::size_t end = i + words_of_line < words ? i + words_of_line : words;
+    next.step(end - i);
+    for (; i < end; ++i, b += Vectors * kWidth) {
       FILBERT_UNROLL
-      for (std::size_t j = 0; j < Vectors; ++j) column[j] = T::column(b + j * kWidth, part);
-      FILBERT_UNROLL
-      for (std::size_t r = 0; r < Rows; ++r) {
-        const auto x = T::broadcast(a[r * lda + i], part);
+      for (std::size_t part = 0; part < T::kParts; ++part) {
+        if (part > 0) __asm__ volatile("" : : : "memory");  // loads of the next part wait until there are registers
+        decltype(T::column(b, part)) column[Vectors];
         FILBERT_UNROLL
-        for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = T::dot(x, column[j], sum[r][j]);
+        for (std::size_t j = 0; j < Vectors; ++j) column[j] = T::column(b + j * kWidth, part);
+        FILBERT_UNROLL
+        for (std::size_t r = 0; r < Rows; ++r) {
+          const auto x = T::broadcast(a[r * lda + i], part);
+          FILBERT_UNROLL
+          for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = T::dot(x, column[j], sum[r][j]);
+        }
       }
     }
   }
