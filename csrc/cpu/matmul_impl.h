@@ -41,9 +41,12 @@ struct F32 {
 class Prefetcher {
  public:
   Prefetcher(const void* begin, std::size_t bytes, std::size_t steps)
-      : line_(static_cast<const char*>(begin)), end_(line_), step_(steps > 0 ? (bytes + steps - 1) / steps : 0) {}
+      : line_(static_cast<const char*>(begin)),
+        end_(line_),
+        step_(steps > 0 ? (bytes + steps - 1) / steps : 0),
+        steps_of_line_(step_ > 0 && step_ < 64 ? 64 / step_ : 1) {}
   // How many steps bring one line, or 1 if one step brings more.
-  std::size_t steps_of_line() const { return step_ > 0 && step_ < 64 ? 64 / step_ : 1; }
+  std::size_t steps_of_line() const { return steps_of_line_; }
   void step(std::size_t count = 1) {
     end_ += count * step_;
     for (; line_ < end_; line_ += 64) prefetch(line_);
@@ -52,12 +55,13 @@ class Prefetcher {
  private:
   const char* line_;
   const char* end_;
-  std::size_t step_;
+  std::size_t step_, steps_of_line_;
 };
 
 template <typename T, std::size_t Rows, std::size_t Vectors>
 inline void tile(std::size_t words, const typename T::Word* a, std::size_t lda, const typename T::Cell* b,
-                 bool accumulate, float* c, std::size_t ldc, std::size_t columns, Prefetcher& next) {
+                 bool accumulate, float* c, std::size_t ldc, std::size_t columns, Prefetcher& after) {
+  Prefetcher next = after;  // in registers
   Vec sum[Rows][Vectors];
   FILBERT_UNROLL
   for (std::size_t r = 0; r < Rows; ++r) FILBERT_UNROLL
@@ -83,6 +87,7 @@ inline void tile(std::size_t words, const typename T::Word* a, std::size_t lda, 
       }
     }
   }
+  after = next;
   const std::size_t last = columns - (Vectors - 1) * kWidth;
   FILBERT_UNROLL
   for (std::size_t r = 0; r < Rows; ++r) {
