@@ -112,12 +112,15 @@ filbert_status open(int device_index, int threads, filbert_dtype dtype, filbert_
 void close(filbert_context* context) { delete context; }
 
 // Enough rows that the weights, read once a pass, cost little beside the arithmetic; few enough that a pass of
-// BERT-base (4 x 768 floats a token at the widest) stays within a large L3.
-constexpr std::size_t kTokensPerPass = 1536;
+// BERT-base (4 x 768 floats a token at the widest) stays within a large L3. Many threads have a whole share each.
+std::size_t tokens_per_pass(const filbert_context& context) {
+  const auto threads = static_cast<std::size_t>(context.pool.threads());
+  return std::max<std::size_t>(1536, threads * context.linear.share_rows);
+}
 
 void describe(filbert_context* context, filbert_device_description* out) {
   describe_processor(context->kernels, context->dtype, context->pool.threads(), out);
-  out->tokens_per_pass = kTokensPerPass;
+  out->tokens_per_pass = tokens_per_pass(*context);
   out->tokens_to_record = 0;
   out->activation_bytes = sizeof(float);
   out->activations_on_host = 1;

@@ -1,7 +1,8 @@
 // c = a b with b in panels (kernels.h). Tiles of kTileRows rows by one panel keep their sums in registers; a
 // tile is a few rows of `a` (broadcast one word at a time) against a panel that streams from L2. An operand type says
 // what a word is: a float, two bfloat16, or two or four integers, and in how many parts, one after the other, it is
-// multiplied and added. Every sum runs over k in order, float32 in blocks of k_block(k), so a result does not depend on the tile it was computed in.
+// multiplied and added. Every sum runs over k in order, float32 in blocks of k_block(k), so a result does not depend on
+// the tile it was computed in.
 #pragma once
 
 #include "cpu/kernels.h"
