@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+# Chroma scales vectors to length 1 when it stores them. Ours have it to 2^-23: its factor is rounded, and the product.
+SCALED_AGAIN = 2**-22
+
 
 def need(*packages: str) -> None:
     """Skips unless they are installed. Nothing is imported: they may need the stand-in."""
