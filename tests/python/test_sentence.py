@@ -123,7 +123,9 @@ def test_similarities(encoder, reference, folder, name):
     a, b = encoder.encode(random_texts(30)), encoder.encode(random_texts(20, seed=1))
     theirs = reference(folder)
     encoder.similarity_fn_name = theirs.similarity_fn_name = name
-    assert encoder.similarity(a, b) == pytest.approx(theirs.similarity(a, b).numpy(), abs=2e-6)
+    # torch takes the root of a square that was rounded: of the same vectors it may be far from 0.
+    power = 2 if name == "euclidean" else 1
+    assert encoder.similarity(a, b) ** power == pytest.approx(theirs.similarity(a, b).numpy() ** power, abs=2e-6)
     assert encoder.similarity(a[0], b[0]).shape == (1, 1)
     with pytest.raises(InputError, match="vectors of 32 and 3 numbers"):
         encoder.similarity(a, [1.0, 2.0, 3.0])
