@@ -70,12 +70,13 @@ std::vector<IsaAndDtype> distinct(const Key& key) {
   return found;
 }
 
+inline const cpu::LinearKernel& linear_kernel(const cpu::Kernels& kernels, filbert_dtype dtype) {
+  return dtype == FILBERT_F32 ? kernels.f32 : dtype == FILBERT_BF16 ? kernels.bf16 : kernels.i8;
+}
+
 inline std::vector<IsaAndDtype> distinct_linear() {
   return distinct([](const cpu::Kernels& kernels, filbert_dtype dtype) {
-    const cpu::LinearKernel& linear = dtype == FILBERT_F32    ? kernels.f32
-                                      : dtype == FILBERT_BF16 ? kernels.bf16
-                                                              : kernels.i8;
-    return std::pair(linear.run, kernels.rows.run);
+    return std::pair(linear_kernel(kernels, dtype).run, kernels.rows.run);
   });
 }
 

@@ -34,10 +34,6 @@ cpu::LinearKernel counting(const cpu::LinearKernel& kernel) {
   return counts;
 }
 
-const cpu::LinearKernel& kernel_of(const cpu::Kernels& kernels, filbert_dtype dtype) {
-  return dtype == FILBERT_F32 ? kernels.f32 : dtype == FILBERT_BF16 ? kernels.bf16 : kernels.i8;
-}
-
 std::size_t tokens_per_pass(filbert_dtype dtype, int threads) {
   return Ops(cpu::backend(), 0, threads, dtype).device().tokens_per_pass;
 }
@@ -48,7 +44,7 @@ class Layers {
   explicit Layers(filbert_dtype dtype)
       : dtype_(dtype),
         kernels_(cpu::available_kernels().front()),
-        kernel_(kernel_of(kernels_, dtype)),
+        kernel_(linear_kernel(kernels_, dtype)),
         ops_(open_isa(kernels_.isa, dtype)),
         up_(load(*ops_, FILBERT_MATRIX, random_floats(kInner * kWidth, 1, 0.1f), kInner, kWidth)),
         down_(load(*ops_, FILBERT_MATRIX, random_floats(kWidth * kInner, 2, 0.1f), kWidth, kInner)) {}
