@@ -10,8 +10,7 @@
 
 #include "engine/backend_loader.h"
 #include "engine/listed_tokens.h"
-#include "engine/outputs.h"
-#include "engine/passes.h"
+#include "engine/pipeline.h"
 #include "engine/sessions.h"
 #include "models/registry.h"
 
@@ -49,10 +48,6 @@ Rows rows_of(filbert_pooling pooling, bool normalize) {
   if (pooling == FILBERT_POOL_FIRST && !normalize) return Rows::first;
   if (pooling == FILBERT_POOL_LAST && !normalize) return Rows::last;
   return Rows::all;
-}
-
-void check_interrupted(const ForwardOptions& options) {
-  if (options.interrupted && options.interrupted()) throw Interrupted("the forward was interrupted");
 }
 
 }  // namespace
@@ -99,21 +94,6 @@ struct Model::Impl {
       for (const std::uint64_t extent : tensor.spec.shape) count *= extent;
       info.parameters += count;
     }
-  }
-
-  // Calls body(pass, batch) for each pass of the packed batch.
-  template <typename Body>
-  void for_each_pass(Session& session, const ForwardOptions& options, const Body& body) {
-    for (Pass pass; pass.end < session.packed.sequences();) {
-      if (pass.end > 0) check_interrupted(options);
-      session.arena.reset();
-      session.results.reset();
-      pass = next_pass(session.packed, pass, ops->device().tokens_per_pass);
-      body(pass, upload(*ops, pass, session));
-    }
-    ops->sync();
-    session.arena.reset();
-    session.results.reset();
   }
 
   // [sequences, hidden], in the arena
@@ -192,8 +172,8 @@ struct Model::Impl {
     const bool traced = !out.hidden_states.empty() || !out.attentions.empty();
     const bool all = out.last_hidden_state || traced || !out.head;
     const Wanted wanted = {.rows = all ? Rows::all : head->reads(), .head = out.head != nullptr && !apart};
-    for_each_pass(session, options, [&](const Pass& pass, const Batch& batch) {
-      OutputWriter writer(*ops, session, pass, layout, out, size);
+    for_each_pass(*ops, session, options, [&](const Pass& pass, const Batch& batch, Exchange& exchange) {
+      OutputWriter writer(*ops, session, exchange, pass, layout, out, size);
       const auto run = [&] { return compute(session, batch, writer, wanted); };
       const Computed computed = traced ? run() : session.recordings.run(batch, wanted, run);
       if (out.last_hidden_state) writer.tokens(computed.last, {out.last_hidden_state, size.hidden});
@@ -289,8 +269,8 @@ void Model::embed(const TokenBatch& batch, Pooling pooling, bool normalize, floa
   clear_sequence_rows(out, session.packed, layout, impl.size.hidden);
   const OutputBuffers nothing;
   const Wanted wanted = {.rows = rows_of(op, normalize), .pooled = true, .pooling = op, .normalize = normalize};
-  impl.for_each_pass(session, options, [&](const Pass& pass, const Batch& packed) {
-    OutputWriter writer(*impl.ops, session, pass, layout, nothing, impl.size);
+  for_each_pass(*impl.ops, session, options, [&](const Pass& pass, const Batch& packed, Exchange& exchange) {
+    OutputWriter writer(*impl.ops, session, exchange, pass, layout, nothing, impl.size);
     const auto run = [&] { return impl.compute(session, packed, writer, wanted); };
     writer.sequences(session.recordings.run(packed, wanted, run).rows, {out, impl.size.hidden});
   });
@@ -307,8 +287,8 @@ void Model::max_head(const TokenBatch& batch, float* out, const ForwardOptions& 
   const std::size_t width = impl.info.head_width;
   clear_sequence_rows(out, session.packed, layout, width);
   const OutputBuffers nothing;
-  impl.for_each_pass(session, options, [&](const Pass& pass, const Batch& packed) {
-    OutputWriter writer(*impl.ops, session, pass, layout, nothing, impl.size);
+  for_each_pass(*impl.ops, session, options, [&](const Pass& pass, const Batch& packed, Exchange& exchange) {
+    OutputWriter writer(*impl.ops, session, exchange, pass, layout, nothing, impl.size);
     const auto encode = [&] { return impl.compute(session, packed, writer, {}); };
     const Computed computed = session.recordings.run(packed, {}, encode);
     Run run = {*impl.ops, packed, session.results, writer, Rows::all};

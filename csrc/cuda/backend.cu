@@ -179,16 +179,58 @@ filbert_status run_scatter(filbert_context* context, const filbert_scatter_args*
   });
 }
 
-// Waits for an event, not for the stream: that would fail, and spoil the recording, if another thread makes one.
-filbert_status sync(filbert_context* context) {
-  cudaEvent_t done = nullptr;
-  filbert_status status = on_stream(*context, kRunning, [&] {
-    const cudaError_t error = cudaEventCreateWithFlags(&done, cudaEventDisableTiming);
-    return error == cudaSuccess ? cudaEventRecord(done, context->stream) : error;
+cudaEvent_t event_of(filbert_mark* mark) { return reinterpret_cast<cudaEvent_t>(mark); }
+
+filbert_status set_mark(filbert_context* context, filbert_mark** mark) {
+  return on_stream(*context, kRunning, [&] {
+    cudaEvent_t event = event_of(*mark);
+    const cudaError_t error = event ? cudaSuccess : cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+    *mark = reinterpret_cast<filbert_mark*>(event);
+    return error == cudaSuccess ? cudaEventRecord(event, context->stream) : error;
   });
-  if (status == FILBERT_OK) status = check(cudaEventSynchronize(done), kRunning);
-  if (done) cudaEventDestroy(done);
+}
+
+// For an event, not for the stream: that would fail, and spoil the recording, if another thread makes one.
+filbert_status wait(filbert_context* context, filbert_mark* mark) {
+  return on_device(*context, [&] { return check(cudaEventSynchronize(event_of(mark)), kRunning); });
+}
+
+void free_mark(filbert_context* context, filbert_mark* mark) {
+  if (context->device.is_foreign()) return;
+  const Current current(context->device);
+  cudaEventDestroy(event_of(mark));
+}
+
+filbert_status sync(filbert_context* context) {
+  filbert_mark* mark = nullptr;
+  filbert_status status = set_mark(context, &mark);
+  if (status == FILBERT_OK) status = wait(context, mark);
+  if (mark) free_mark(context, mark);
   return status;
+}
+
+// Pinned memory is mapped: one address serves both sides.
+filbert_status alloc_mapped(filbert_context* context, std::size_t bytes, void** out) {
+  return on_device(*context, [&] { return check(cudaMallocHost(out, bytes), "allocating pinned memory"); });
+}
+
+// What was asked for before may still use it.
+void free_mapped(filbert_context* context, void* memory) {
+  if (context->device.is_foreign()) return;
+  sync(context);
+  const Current current(context->device);
+  cudaFreeHost(memory);
+}
+
+filbert_status fetch(filbert_context* context, void* device, const void* mapped, std::size_t bytes) {
+  return on_stream(*context, "uploading",
+                   [&] { return cudaMemcpyAsync(device, mapped, bytes, cudaMemcpyHostToDevice, context->stream); });
+}
+
+filbert_status give(filbert_context* context, float* mapped, const void* activation, std::size_t count) {
+  return on_stream(*context, "reading activations", [&] {
+    return convert(dtype_of(context->type), activation, count, Type::f32, mapped, context->stream);
+  });
 }
 
 void free_weight(filbert_context* context, filbert_weight* weight) {
@@ -358,6 +400,13 @@ const filbert_backend* backend() {
       .read = read,
       .scatter = run_scatter,
       .sync = sync,
+      .alloc_mapped = alloc_mapped,
+      .free_mapped = free_mapped,
+      .fetch = fetch,
+      .give = give,
+      .mark = set_mark,
+      .wait = wait,
+      .free_mark = free_mark,
       .load_weight = make_weight,
       .free_weight = free_weight,
       .token_ops = token_ops,

@@ -35,7 +35,7 @@ template <typename From>
 cudaError_t convert_from(const void* x, std::size_t count, Type type, void* out, cudaStream_t stream) {
   return with_type(type, [&]<typename To>(To*) {
     if constexpr (std::is_same_v<From, To>) {
-      return cudaMemcpyAsync(out, x, count * sizeof(To), cudaMemcpyDeviceToDevice, stream);
+      return cudaMemcpyAsync(out, x, count * sizeof(To), cudaMemcpyDefault, stream);
     } else {
       const std::size_t blocks = (count + kThreads * kNumbers - 1) / (kThreads * kNumbers);
       const bool aligned =

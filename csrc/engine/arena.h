@@ -1,7 +1,9 @@
-// Device memory of one forward: taken front to back, given back all at once. After the first forward of a size it is
-// one block, and further ones allocate nothing.
+// Memory of one forward, the device's or mapped: taken front to back, given back all at once. After the first forward
+// of a size it is one block, and further ones allocate nothing.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <vector>
 
@@ -11,7 +13,9 @@ namespace filbert {
 
 class Arena {
  public:
-  explicit Arena(const Ops& ops) : ops_(ops) {}
+  enum class Memory { device, mapped };
+
+  explicit Arena(const Ops& ops, Memory memory = Memory::device) : ops_(ops), memory_(memory) {}
   ~Arena() { release(); }
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -54,7 +58,9 @@ class Arena {
   void add_block(std::size_t size) {
     ++generation_;
     blocks_.reserve(blocks_.size() + 1);
-    blocks_.push_back({static_cast<char*>(ops_.alloc(size)), size});
+    const bool mapped = memory_ == Memory::mapped;
+    if (mapped) size = std::bit_ceil(std::max(size, kLeastMapped));
+    blocks_.push_back({static_cast<char*>(mapped ? ops_.alloc_mapped(size) : ops_.alloc(size)), size});
   }
 
   void* take_bytes(std::size_t bytes) {
@@ -69,11 +75,14 @@ class Arena {
   }
 
   void release() {
-    for (const Block& block : blocks_) ops_.free(block.data);
+    for (const Block& block : blocks_) memory_ == Memory::mapped ? ops_.free_mapped(block.data) : ops_.free(block.data);
     blocks_.clear();
   }
 
+  static constexpr std::size_t kLeastMapped = std::size_t{1} << 18;  // pinning takes longer than a small forward
+
   const Ops& ops_;
+  Memory memory_;
   std::vector<Block> blocks_;
   std::size_t used_ = 0;  // of the last block
   std::size_t generation_ = 0;

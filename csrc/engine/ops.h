@@ -67,6 +67,16 @@ class Ops {
     return memory;
   }
   void free(void* memory) const { table_->free(context_, memory); }
+  // That host and device see: where activations are on the host, any is.
+  void* alloc_mapped(std::size_t bytes) const {
+    if (device_.activations_on_host) return alloc(bytes);
+    void* memory = nullptr;
+    check(table_->alloc_mapped(context_, bytes, &memory));
+    return memory;
+  }
+  void free_mapped(void* memory) const {
+    device_.activations_on_host ? free(memory) : table_->free_mapped(context_, memory);
+  }
   void upload(void* device, const void* host, std::size_t bytes) const {
     check(table_->upload(context_, device, host, bytes));
   }
@@ -75,21 +85,28 @@ class Ops {
   }
   void sync() const { check(table_->sync(context_)); }
 
+  // Not where activations are on the host.
+  void read_into(float* host, const void* activation, std::size_t count) const {
+    check(table_->read(context_, host, activation, count));
+  }
+  void fetch(void* device, const void* mapped, std::size_t bytes) const {
+    check(table_->fetch(context_, device, mapped, bytes));
+  }
+  void give(float* mapped, const void* activation, std::size_t count) const {
+    check(table_->give(context_, mapped, activation, count));
+  }
+  void mark(filbert_mark*& mark) const { check(table_->mark(context_, &mark)); }
+  void wait(filbert_mark* mark) const { check(table_->wait(context_, mark)); }
+  void free_mark(filbert_mark* mark) const { table_->free_mark(context_, mark); }
+
   void scatter(const filbert_scatter_args& args) const { check(table_->scatter(context_, &args)); }
 
   // An activation of `count` numbers as float32 in host memory: itself, or a copy in `staging`.
   const float* read(const void* activation, std::size_t count, std::vector<float>& staging) const {
     if (device_.activations_on_host) return static_cast<const float*>(activation);
     staging.resize(count);
-    check(table_->read(context_, staging.data(), activation, count));
+    read_into(staging.data(), activation, count);
     return staging.data();
-  }
-
-  void read_into(float* host, const void* activation, std::size_t count) const {
-    if (device_.activations_on_host)
-      std::copy_n(static_cast<const float*>(activation), count, host);
-    else
-      check(table_->read(context_, host, activation, count));
   }
 
   filbert_weight* load_weight(filbert_weight_kind kind, const filbert_host_tensor* parts, std::size_t count,

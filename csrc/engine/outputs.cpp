@@ -11,12 +11,35 @@ bool has_unwritten(const PackedTokens& packed, const Layout& layout) {
          std::find(packed.query_only.begin(), packed.query_only.end(), 1) != packed.query_only.end();
 }
 
+// Calls take(count, row_of): how many rows a pass gives, and where each goes.
+template <typename Take>
+void with_rows(const PackedTokens& packed, const Pass& pass, bool of_tokens, const Take& take) {
+  const std::size_t first = packed.cu_seqlens[pass.begin];
+  if (of_tokens)
+    take(packed.cu_seqlens[pass.end] - first, [&](std::size_t i) { return packed.row_of(first + i); });
+  else
+    take(pass.end - pass.begin, [&](std::size_t i) { return packed.sequence_row[pass.begin + i]; });
+}
+
 template <typename RowOf>
-bool follow_each_other(std::size_t count, const RowOf& row_of) {
-  if (count == 0 || row_of(0) == PackedTokens::kNowhere) return false;
+bool follow_each_other(std::size_t count, const Target& to, const RowOf& row_of) {
+  if (to.width != to.stride || count == 0 || row_of(0) == PackedTokens::kNowhere) return false;
   for (std::size_t i = 1; i < count; ++i)
     if (row_of(i) != row_of(0) + i) return false;
   return true;
+}
+
+// Row i to row row_of(i), unless that is nowhere. Those that follow each other go in one copy.
+template <typename RowOf>
+void copy_rows(const float* rows, std::size_t count, const Target& to, const RowOf& row_of) {
+  for (std::size_t i = 0; i < count;) {
+    const std::size_t row = row_of(i);
+    std::size_t run = 1;
+    while (to.width == to.stride && i + run < count && row_of(i + run) == row + run) ++run;
+    if (row != PackedTokens::kNowhere)
+      std::copy_n(rows + i * to.width, run * to.width, to.to + row * to.stride + to.column);
+    i += run;
+  }
 }
 
 }  // namespace
@@ -38,10 +61,16 @@ void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const
     for (float* buffer : out.attentions) std::fill_n(buffer, layout.rows * size.heads * layout.columns, 0.0f);
 }
 
-OutputWriter::OutputWriter(const Ops& ops, Session& session, const Pass& pass, const Layout& layout,
+void deliver(const PackedTokens& packed, const Delivery& delivery) {
+  with_rows(packed, delivery.pass, delivery.of_tokens,
+            [&](std::size_t count, const auto& row_of) { copy_rows(delivery.rows, count, delivery.to, row_of); });
+}
+
+OutputWriter::OutputWriter(const Ops& ops, Session& session, Exchange& exchange, const Pass& pass, const Layout& layout,
                            const OutputBuffers& out, const Dimensions& size)
     : ops_(ops),
       session_(session),
+      exchange_(exchange),
       pass_(pass),
       layout_(layout),
       out_(out),
@@ -60,45 +89,29 @@ OutputWriter::OutputWriter(const Ops& ops, Session& session, const Pass& pass, c
   probabilities_ = session.results.take<float>(probability_count_);
 }
 
-template <typename RowOf>
-void OutputWriter::write(const void* x, std::size_t count, const Target& to, const RowOf& row_of) {
-  if (device_memory_) {
-    session_.rows.clear();
-    for (std::size_t i = 0; i < count; ++i) session_.rows.push_back(static_cast<std::int64_t>(row_of(i)));
-    auto* rows = session_.results.take<std::int64_t>(count);
-    ops_.upload(rows, session_.rows.data(), count * sizeof(std::int64_t));
-    ops_.scatter({x, rows, count, to.width, to.to});
-    return;
-  }
-  if (to.width == to.stride && follow_each_other(count, row_of)) {
-    ops_.read_into(to.to + row_of(0) * to.width, x, count * to.width);
-    return;
-  }
-  const float* rows = ops_.read(x, count * to.width, session_.staging);
-  for (std::size_t i = 0; i < count;) {
-    // Runs of rows that follow each other go in one copy.
-    const std::size_t row = row_of(i);
-    std::size_t run = 1;
-    while (to.width == to.stride && i + run < count && row_of(i + run) == row + run) ++run;
-    if (row != PackedTokens::kNowhere)
-      std::copy_n(rows + i * to.width, run * to.width, to.to + row * to.stride + to.column);
-    i += run;
-  }
-}
-
-void OutputWriter::tokens(const void* x, const Target& to) {
-  const PackedTokens& packed = session_.packed;
-  const std::size_t first = packed.cu_seqlens[pass_.begin];
-  write(x, packed.cu_seqlens[pass_.end] - first, to, [&](std::size_t i) { return packed.row_of(first + i); });
-}
-
-void OutputWriter::sequences(const void* x, const Target& to) {
-  const PackedTokens& packed = session_.packed;
-  write(x, pass_.end - pass_.begin, to, [&](std::size_t i) { return packed.sequence_row[pass_.begin + i]; });
+void OutputWriter::write(const void* x, const Target& to, bool of_tokens) {
+  with_rows(session_.packed, pass_, of_tokens, [&](std::size_t count, const auto& row_of) {
+    if (ops_.device().activations_on_host) return copy_rows(static_cast<const float*>(x), count, to, row_of);
+    if (device_memory_) {
+      session_.rows.clear();
+      for (std::size_t i = 0; i < count; ++i) session_.rows.push_back(static_cast<std::int64_t>(row_of(i)));
+      auto* rows = session_.results.take<std::int64_t>(count);
+      ops_.upload(rows, session_.rows.data(), count * sizeof(std::int64_t));
+      ops_.scatter({x, rows, count, to.width, to.to});
+    } else if (float* const kept = exchange_.results(count * to.width)) {
+      ops_.give(kept, x, count * to.width);
+      exchange_.deliver_later({kept, of_tokens, pass_, to});
+    } else if (follow_each_other(count, to, row_of)) {
+      ops_.read_into(to.to + row_of(0) * to.width, x, count * to.width);
+    } else {
+      copy_rows(ops_.read(x, count * to.width, session_.staging), count, to, row_of);
+    }
+  });
 }
 
 void OutputWriter::listed(const void* x, const std::vector<std::size_t>& rows, const Target& to) {
-  write(x, rows.size(), to, [&](std::size_t i) { return rows[i]; });
+  copy_rows(ops_.read(x, rows.size() * to.width, session_.staging), rows.size(), to,
+            [&](std::size_t i) { return rows[i]; });
 }
 
 void OutputWriter::hidden_state(const void* x) {

@@ -14,44 +14,38 @@ struct Layout {
   std::size_t sequences = 0;
 };
 
-// Columns [column, column + width) of rows of `stride` numbers.
-struct Target {
-  Target(float* rows, std::size_t all) : to(rows), width(all), stride(all) {}
-  Target(float* rows, std::size_t all, std::size_t begin, std::size_t end)
-      : to(rows), width(end - begin), stride(all), column(begin) {}
-  float* to;
-  std::size_t width, stride, column = 0;
-};
-
 // Fill what nothing will write: the rows of empty sequences, and padding, are zero.
 void clear_sequence_rows(float* rows, const PackedTokens& packed, const Layout& layout, std::size_t width);
 void clear_token_rows(float* rows, const PackedTokens& packed, const Layout& layout, std::size_t width);
 void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const Layout& layout,
                      const Dimensions& size);
 
+// The rows of a pass go to the caller's.
+void deliver(const PackedTokens& packed, const Delivery& delivery);
+
 // One pass's results. Hidden states and attentions arrive while the forward runs.
 class OutputWriter : public Trace {
  public:
-  OutputWriter(const Ops& ops, Session& session, const Pass& pass, const Layout& layout, const OutputBuffers& out,
-               const Dimensions& size);
+  OutputWriter(const Ops& ops, Session& session, Exchange& exchange, const Pass& pass, const Layout& layout,
+               const OutputBuffers& out, const Dimensions& size);
 
   void hidden_state(const void* x) override;
   void next_attention(filbert_attention_args& args) override;
   void attention_done() override;
 
-  // Rows of x, one a token of the pass, one a sequence, or one for each of the rows listed.
-  void tokens(const void* x, const Target& to);
-  void sequences(const void* x, const Target& to);
+  // Rows of x, one a token of the pass, one a sequence, or one for each of the rows listed. They are there when the
+  // exchange is finished.
+  void tokens(const void* x, const Target& to) { write(x, to, true); }
+  void sequences(const void* x, const Target& to) { write(x, to, false); }
   void listed(const void* x, const std::vector<std::size_t>& rows, const Target& to);
 
  private:
-  // Row i of x to row row_of(i), unless that is nowhere.
-  template <typename RowOf>
-  void write(const void* x, std::size_t count, const Target& to, const RowOf& row_of);
+  void write(const void* x, const Target& to, bool of_tokens);
   void write_padded_attention(std::size_t sequence, const float* from, float* to) const;
 
   const Ops& ops_;
   Session& session_;
+  Exchange& exchange_;
   Pass pass_;
   Layout layout_;
   const OutputBuffers& out_;

@@ -22,7 +22,7 @@ Pass next_pass(const PackedTokens& packed, const Pass& last, std::size_t tokens)
   return pass;
 }
 
-Batch upload(const Ops& ops, const Pass& pass, Session& session) {
+Batch upload(const Ops& ops, const Pass& pass, Session& session, Exchange& exchange) {
   const PackedTokens& packed = session.packed;
   const std::size_t first = packed.cu_seqlens[pass.begin];
   const std::size_t tokens = packed.cu_seqlens[pass.end] - first;
@@ -30,8 +30,7 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
   batch.tokens = tokens;
   batch.sequences = pass.end - pass.begin;
   for (std::size_t s = pass.begin; s < pass.end; ++s) batch.max_length = std::max(batch.max_length, packed.length(s));
-  const bool recorded = tokens <= ops.device().tokens_to_record;
-  if (recorded) {
+  if (tokens <= ops.device().tokens_to_record) {
     batch.sequences = std::bit_ceil(batch.sequences);
     batch.tokens = std::max(recorded_size(tokens, 16), batch.sequences);  // rows of one a sequence have room, too
     batch.max_length = recorded_size(batch.max_length, batch.max_length <= 32 ? 32 : 64);
@@ -39,24 +38,17 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
 
   const std::size_t of_tokens = 4 * batch.tokens;
   const std::size_t of_sequences = (5 + !packed.key_end.empty()) * batch.sequences + 1;
-  auto* device = session.arena.take<std::int32_t>(of_tokens + of_sequences);
-  std::vector<std::int32_t>& numbers = session.indices;
-  numbers.clear();
-  // What belongs to tokens goes from where it lies, unless it is filled up: then all go at once.
-  std::int32_t* to = device;
+  const std::size_t count = of_tokens + of_sequences;
+  std::int32_t* const numbers = exchange.indices(count);
+  std::int32_t* to = numbers;
   for (const auto* list : {&packed.ids, &packed.types, &packed.positions, &packed.columns}) {
-    if (recorded) {
-      numbers.insert(numbers.end(), list->data() + first, list->data() + first + tokens);
-      numbers.resize(numbers.size() + batch.tokens - tokens);
-    } else {
-      ops.upload(to, list->data() + first, tokens * sizeof(std::int32_t));
-      to += tokens;
-    }
+    to = std::copy_n(list->data() + first, tokens, to);
+    to = std::fill_n(to, batch.tokens - tokens, 0);
   }
-  const auto add_sequences = [&](std::size_t count, std::size_t of_empty, const auto& token_of) {
-    for (std::size_t i = 0; i < count; ++i) {
+  const auto add_sequences = [&](std::size_t length, std::size_t of_empty, const auto& token_of) {
+    for (std::size_t i = 0; i < length; ++i) {
       const std::size_t s = pass.begin + i;
-      numbers.push_back(static_cast<std::int32_t>(s < pass.end ? token_of(s) - first : of_empty));
+      *to++ = static_cast<std::int32_t>(s < pass.end ? token_of(s) - first : of_empty);
     }
   };
   const std::vector<std::size_t>& bounds = packed.cu_seqlens;
@@ -65,13 +57,16 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session) {
   add_sequences(batch.sequences, 0, [&](std::size_t s) { return bounds[s + 1] - 1; });
   add_sequences(batch.sequences, 0, [&](std::size_t s) { return packed.last_word[s]; });
   add_sequences(batch.sequences, tokens, [&](std::size_t s) { return bounds[s] + packed.query_only[s]; });
+  if (!packed.key_end.empty()) add_sequences(batch.sequences, tokens, [&](std::size_t s) { return packed.key_end[s]; });
   const std::uint8_t* flags = packed.query_only.data();
   const bool some_query_only = std::find(flags + pass.begin, flags + pass.end, 1) != flags + pass.end;
 
-  if (!packed.key_end.empty()) add_sequences(batch.sequences, tokens, [&](std::size_t s) { return packed.key_end[s]; });
-
-  ops.upload(to, numbers.data(), numbers.size() * sizeof(std::int32_t));
-  batch.ids = device;
+  batch.ids = numbers;
+  if (!ops.device().activations_on_host) {
+    auto* device = session.arena.take<std::int32_t>(count);
+    ops.fetch(device, numbers, count * sizeof(std::int32_t));
+    batch.ids = device;
+  }
   batch.types = batch.ids + batch.tokens;
   batch.positions = batch.types + batch.tokens;
   batch.columns = batch.positions + batch.tokens;

@@ -230,6 +230,49 @@ TEST_CASE("backend: numbers up and back that are longer than a half of the stagi
   }
 }
 
+TEST_CASE("backend: mapped memory is the device's until a mark behind it is waited for") {
+  for (const filbert_dtype dtype : {FILBERT_F32, FILBERT_BF16}) {
+    const auto ops = open(dtype);
+    const std::size_t bytes = 3 * ops->device().activation_bytes;
+    const float one = 1, two = 2;  // the upper half of either is its bfloat16
+    auto* in = static_cast<char*>(ops->alloc_mapped(bytes));
+    auto* out = static_cast<float*>(ops->alloc_mapped(3 * sizeof(float)));
+    void* x = ops->alloc(bytes);
+    filbert_mark *first = nullptr, *second = nullptr;
+    const auto fill = [&](float value) {
+      const std::size_t size = ops->device().activation_bytes;
+      for (int i = 0; i < 3; ++i)
+        std::memcpy(in + static_cast<std::size_t>(i) * size, reinterpret_cast<const char*>(&value) + 4 - size, size);
+    };
+    fill(one);
+    ops->fetch(x, in, bytes);
+    fill(two);  // before it was fetched
+    ops->give(out, x, 3);
+    std::fill_n(out, 3, 0.0f);
+    ops->mark(first);
+    ops->give(out, x, 1);
+    ops->mark(second);
+    CHECK(out[0] == 0);
+    ops->wait(first);
+    for (int i = 0; i < 3; ++i) CHECK(out[i] == 2);
+    out[0] = out[1] = 0;
+    ops->wait(second);
+    CHECK(out[0] == 2);
+    CHECK(out[1] == 0);
+    ops->give(out, x, 3);
+    ops->mark(first);  // once more
+    ops->wait(second);
+    CHECK(out[1] == 0);
+    ops->wait(first);
+    CHECK(out[1] == 2);
+    ops->give(out, x, 3);  // frees wait for it
+    ops->free_mapped(out);
+    ops->free_mapped(in);
+    for (filbert_mark* mark : {first, second}) ops->free_mark(mark);
+    ops->free(x);
+  }
+}
+
 TEST_CASE("backend: a copy that fails is reported, and the next one works") {
   const Restore restore;
   const float values[] = {1, -2, 3};
@@ -237,11 +280,17 @@ TEST_CASE("backend: a copy that fails is reported, and the next one works") {
   for (int calls = 0, done = 0; !done; ++calls) {
     const auto ops = open();  // its first copies allocate
     void* x = ops->alloc(sizeof(values));
+    auto* mapped = static_cast<float*>(ops->alloc_mapped(sizeof(values)));
+    filbert_mark* mark = nullptr;
     machine().calls_until_failure = calls;
     std::vector<float> found;
     for (int attempt = 0; attempt < 2; ++attempt) try {
         ops->upload(x, values, sizeof(values));
         ops->read(x, 3, found);
+        ops->give(mapped, x, 3);
+        ops->mark(mark);
+        ops->wait(mark);
+        ops->fetch(x, mapped, sizeof(values));
         done = attempt == 0;
         break;
       } catch (const DeviceError& error) {
@@ -252,9 +301,12 @@ TEST_CASE("backend: a copy that fails is reported, and the next one works") {
     machine().calls_until_failure = -1;
     CAPTURE(calls);
     CHECK(found == std::vector<float>{1, -2, 3});
+    CHECK(std::equal(values, values + 3, mapped));
     ops->free(x);
+    ops->free_mapped(mapped);
+    ops->free_mark(mark);
   }
-  CHECK(failures > 10);
+  CHECK(failures > 15);
 }
 
 TEST_CASE("backend: after a fork every op says so, whatever locks were held, and closing is harmless") {
@@ -262,6 +314,9 @@ TEST_CASE("backend: after a fork every op says so, whatever locks were held, and
   const std::vector<float> expected = multiply(*ops);
   const std::vector<float> numbers(12, 1.0f);
   void* memory = ops->alloc(48);
+  auto* mapped = static_cast<float*>(ops->alloc_mapped(48));
+  filbert_mark* mark = nullptr;
+  ops->mark(mark);
   filbert_weight* weight = load(*ops, FILBERT_MATRIX, numbers.data(), FILBERT_F32, 3, 4);
   const auto refused = [&](const auto& call) {
     try {
@@ -278,8 +333,13 @@ TEST_CASE("backend: after a fork every op says so, whatever locks were held, and
       const bool right = refused([&] { ops->alloc(4); }) && refused([&] { ops->upload(memory, numbers.data(), 48); }) &&
                          refused([&] { ops->read(memory, 12, staging); }) && refused([&] { ops->sync(); }) &&
                          refused([&] { load(*ops, FILBERT_MATRIX, numbers.data(), FILBERT_F32, 3, 4); }) &&
-                         refused([&] { ops->token_ops({}, 0); }) && refused([&] { ops->record([] {}); });
+                         refused([&] { ops->token_ops({}, 0); }) && refused([&] { ops->record([] {}); }) &&
+                         refused([&] { ops->alloc_mapped(4); }) && refused([&] { ops->fetch(memory, mapped, 48); }) &&
+                         refused([&] { ops->give(mapped, memory, 12); }) && refused([&] { ops->mark(mark); }) &&
+                         refused([&] { ops->wait(mark); });
       ops->free(memory);
+      ops->free_mapped(mapped);
+      ops->free_mark(mark);
       ops->free_weight(weight);
       ops.reset();
       return right;
@@ -288,6 +348,8 @@ TEST_CASE("backend: after a fork every op says so, whatever locks were held, and
   CHECK(status == 0);
   ops->free_recording(recording);
   ops->free(memory);
+  ops->free_mapped(mapped);
+  ops->free_mark(mark);
   ops->free_weight(weight);
   CHECK(same_bits(multiply(*ops), expected));
 }

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define FILBERT_BACKEND_ABI 8
+#define FILBERT_BACKEND_ABI 9
 
 typedef enum filbert_status {
   FILBERT_OK = 0,
@@ -70,6 +70,7 @@ typedef enum filbert_weight_kind {
 typedef struct filbert_context filbert_context;
 typedef struct filbert_weight filbert_weight;
 typedef struct filbert_recording filbert_recording;
+typedef struct filbert_mark filbert_mark;
 
 /* A tensor in host memory, row-major, any alignment. A vector has cols == 1. */
 typedef struct filbert_host_tensor {
@@ -298,6 +299,17 @@ typedef struct filbert_backend {
   filbert_status (*read)(filbert_context*, float* host, const void* activation, size_t count);
   filbert_status (*scatter)(filbert_context*, const filbert_scatter_args*);
   filbert_status (*sync)(filbert_context*);
+
+  /* Null, these seven, if activations are on the host. Mapped memory is the host's, and the device sees it, too. What
+   * fetch and give read or write there is the device's until a mark after them is waited for. */
+  filbert_status (*alloc_mapped)(filbert_context*, size_t bytes, void** out); /* aligned to 64 bytes */
+  void (*free_mapped)(filbert_context*, void*);
+  filbert_status (*fetch)(filbert_context*, void* device, const void* mapped, size_t bytes);
+  filbert_status (*give)(filbert_context*, float* mapped, const void* activation, size_t count); /* as read does */
+  /* A mark stands behind all that was asked of the context before it was made, or set again (of *mark not null). */
+  filbert_status (*mark)(filbert_context*, filbert_mark** mark);
+  filbert_status (*wait)(filbert_context*, filbert_mark*);
+  void (*free_mark)(filbert_context*, filbert_mark*);
 
   /* Parts are joined along their rows. The sources must outlive a TABLE. input_norm: gamma and beta (without data if
    * there is none) of the norm whose output a matrix multiplies, or null; they tell how large its columns come in,
