@@ -52,6 +52,10 @@ class Prefetcher {
     end_ += count * step_;
     for (; line_ < end_; line_ += 64) prefetch(line_);
   }
+  // For who does the steps himself: where they begin, and how many bytes each brings.
+  const char* begin() const { return end_; }
+  std::size_t bytes_of_step() const { return step_; }
+  void skip(std::size_t count) { line_ = end_ += count * step_; }
 
  private:
   const char* line_;
@@ -59,17 +63,57 @@ class Prefetcher {
   std::size_t step_, steps_of_line_;
 };
 
+// The loop of a tile in steps of words.
+struct TileSteps {
+  std::size_t count;
+  const void* a;
+  std::size_t lda;  // in bytes
+  const void* b;
+  const char* next;   // is prefetched,
+  std::size_t bytes;  // so much of it a step
+};
+
+// A loop in assembly for tiles of a whole panel and so many rows or more, where there is one: sums [rows, vectors] of
+// steps of kWords.
+template <typename T>
+struct TileLoop {
+  static constexpr std::size_t kFewestRows = kTileRows + 1;
+};
+
+// How many words it did, with their sums.
+template <typename T, std::size_t Rows, std::size_t Vectors>
+inline std::size_t run_loop(std::size_t words, const typename T::Word* a, std::size_t lda, const typename T::Cell* b,
+                            Prefetcher& next, Vec (&sum)[Rows][Vectors]) {
+  if constexpr (Rows >= TileLoop<T>::kFewestRows && Vectors == kVectorsPerPanel) {
+    constexpr std::size_t kWords = TileLoop<T>::kWords;
+    const std::size_t count = words / kWords;
+    const std::size_t bytes = kWords * next.bytes_of_step();
+    if (count > 0 && bytes <= 64) {
+      Vec found[kTileRows * Vectors];
+      TileLoop<T>::template run<Rows>({count, a, lda * sizeof(*a), b, next.begin(), bytes}, found);
+      next.skip(count * kWords);
+      FILBERT_UNROLL
+      for (std::size_t r = 0; r < Rows; ++r) FILBERT_UNROLL
+      for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = found[r * Vectors + j];
+      return count * kWords;
+    }
+  }
+  FILBERT_UNROLL
+  for (std::size_t r = 0; r < Rows; ++r) FILBERT_UNROLL
+  for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = set(0.0f);
+  return 0;
+}
+
 template <typename T, std::size_t Rows, std::size_t Vectors>
 inline void tile(std::size_t words, const typename T::Word* a, std::size_t lda, const typename T::Cell* b,
                  bool accumulate, float* c, std::size_t ldc, std::size_t columns, Prefetcher& after) {
   Prefetcher next = after;  // in registers
   Vec sum[Rows][Vectors];
-  FILBERT_UNROLL
-  for (std::size_t r = 0; r < Rows; ++r) FILBERT_UNROLL
-  for (std::size_t j = 0; j < Vectors; ++j) sum[r][j] = set(0.0f);
+  std::size_t i = run_loop<T>(words, a, lda, b, next, sum);
+  b += i * Vectors * kWidth;
   // Where another thread has its share of the core, each instruction beside the products costs: a step now and then.
   const std::size_t words_of_line = next.steps_of_line();
-  for (std::size_t i = 0; i < words;) {
+  while (i < words) {
     const std::size_t end = i + words_of_line < words ? i + words_of_line : words;
     next.step(end - i);
     for (; i < end; ++i, b += Vectors * kWidth) {
