@@ -17,12 +17,22 @@ inline void pack_transposed(const float* source, std::size_t stride, std::size_t
     const float* rows = source + panel * kPanelWidth * stride;
     float* out = panels + panel * kPanelWidth * words;
     for (std::size_t j = 0; j < width; j += kWidth) {
+      const std::size_t lanes = columns - j < kWidth ? columns - j : kWidth;
       std::size_t i = 0;
-      if (j + kWidth <= columns)
-        for (; i + kWidth <= words; i += kWidth) transpose(rows + j * stride + i, stride, out + i * width + j, width);
+      for (; i + kWidth <= words; i += kWidth) {
+        float* const to = out + i * width + j;
+        if (lanes == kWidth) {
+          transpose(rows + j * stride + i, stride, to, width);
+        } else {
+          float last[kWidth * kWidth] = {};
+          for (std::size_t lane = 0; lane < lanes; ++lane)
+            store(last + lane * kWidth, load(rows + (j + lane) * stride + i));
+          transpose(last, kWidth, to, width);
+        }
+      }
       for (; i < words; ++i)
         for (std::size_t lane = 0; lane < kWidth; ++lane)
-          out[i * width + j + lane] = j + lane < columns ? rows[(j + lane) * stride + i] : 0.0f;
+          out[i * width + j + lane] = lane < lanes ? rows[(j + lane) * stride + i] : 0.0f;
     }
   }
 }
@@ -170,11 +180,12 @@ class KeyPanels {
     values_ = reinterpret_cast<const Cell*>(values);
   }
 
-  // scores [rows, keys of `seen`] = q k^T
+  // scores [rows, keys of `seen`] = q k^T, up to a whole vector, which is faster to store and for which rows have room.
   void score(const KeyRange& seen, std::size_t rows, const typename T::Word* q, std::size_t q_stride, float* scores,
              std::size_t stride) const {
     const Cell* const panels = keys_ + (seen.begin - range_.begin) * A::words(d_);
-    multiply<T>(rows, A::words(d_), q, q_stride, panels, seen.end - seen.begin, scores, stride);
+    const std::size_t columns = round_up(seen.end - seen.begin, kWidth);
+    multiply<T>(rows, A::words(d_), q, q_stride, panels, columns, scores, stride);
   }
 
   // out [rows, head_size] = p v, p [rows, keys of `seen`]
