@@ -16,7 +16,6 @@ namespace filbert::cuda {
 // tiles of 8 columns.
 template <typename Shape, int Step>
 __device__ __forceinline__ void activate_in_shared(filbert_activation activation, Accumulators<Shape>& sums) {
-  cp_async_wait<0>();
   sync_block();  // the stages are used up
   constexpr int kTiles = Shape::kN / Step, kCount = Shape::kM * kTiles * 4;
   float* own = reinterpret_cast<float*>(shared_memory()) + threadIdx.x;

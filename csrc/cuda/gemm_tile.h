@@ -67,14 +67,15 @@ __device__ __forceinline__ void multiply_tile(const T* x, const T* w, int rows, 
   const int w_row = Shape::kRows + warp % Shape::kWarpsN * Shape::kWarpColumns + lane % 8 + lane / 16 * 8;
   const int w_offset = w_row * kPitch<kDepth> + lane / 8 % 2 * 8;
 
-  // Past k it fills with zeros that nobody reads: a branch would keep the products apart from what is around them.
+  // Past k there is nothing to fill, only a group to count: in the end no copy is under way.
   const auto fill = [&](int slot, std::size_t begin) {
-    const std::size_t left = begin < k ? k - begin : 0;
-    const int depth = left < kDepth ? static_cast<int>(left) : kDepth;
-    T* to = stages + slot * Shape::kStage;
-    copy_tile<Shape::kRows, kDepth, Shape::kThreads>(to, x + begin, k, rows, depth, Aligned);
-    copy_tile<Shape::kColumns, kDepth, Shape::kThreads>(to + Shape::kRows * kPitch<kDepth>, w + begin, k, columns,
-                                                        depth, Aligned);
+    if (begin < k) {
+      const int depth = k - begin < kDepth ? static_cast<int>(k - begin) : kDepth;
+      T* to = stages + slot * Shape::kStage;
+      copy_tile<Shape::kRows, kDepth, Shape::kThreads>(to, x + begin, k, rows, depth, Aligned);
+      copy_tile<Shape::kColumns, kDepth, Shape::kThreads>(to + Shape::kRows * kPitch<kDepth>, w + begin, k, columns,
+                                                          depth, Aligned);
+    }
     cp_async_commit();
   };
   for (int i = 0; i < kStages - 1; ++i) fill(i, static_cast<std::size_t>(i) * kDepth);

@@ -222,6 +222,7 @@ void Block::set_registers(unsigned count) {
 }
 
 void Block::end() {
+  if (!current().copies.empty()) fail("ended before cp_async_wait");
   if (!four_warps_.empty() && four_warps().has_sums_of(current_ % kFourWarps)) fail("ended before products_wait");
   const unsigned index = current_ / kWarp;
   const std::uint32_t lane = 1u << current_ % kWarp;
