@@ -206,7 +206,7 @@ double OpBench::attend(const char* what, std::size_t sequences, std::size_t leng
   const Buffer out = result(*ops_, tokens * hidden);
   const Buffer bounds = equal_sequences(*ops_, sequences, length);
   const Buffer columns = positions_in(*ops_, sequences, length);
-  const filbert_batch batch = {bounds.numbers(), nullptr, columns.numbers(), sequences, length, nullptr};
+  const filbert_batch batch = {bounds.numbers(), nullptr, columns.numbers(), sequences, length, nullptr, {}};
   filbert_attention_args args = {};
   args.batch = &batch;
   args.q = {qkv.data(), 3 * hidden, 0};
@@ -267,7 +267,7 @@ double OpBench::pool(std::size_t sequences, std::size_t length, std::size_t widt
   const Buffer x = random_activations(*ops_, sequences * length * width);
   const Buffer out = result(*ops_, sequences * width);
   const Buffer bounds = equal_sequences(*ops_, sequences, length);
-  const filbert_batch batch = {bounds.numbers(), nullptr, nullptr, sequences, length, nullptr};
+  const filbert_batch batch = {bounds.numbers(), nullptr, nullptr, sequences, length, nullptr, {}};
   const double time =
       median_time([&](std::size_t) { ops_->pool({&batch, x.data(), width, FILBERT_POOL_MEAN, 1, out.data()}); });
   return print_bandwidth("pool", sequences * length, width, activation_bytes(sequences * (length + 1) * width), time);

@@ -127,7 +127,7 @@ struct Sweep {
           "{\"model\": \"%s\", \"attention\": %zu, \"sequences\": %zu, \"queries\": %d, \"us\": %.2f, \"tflops\": "
           "%.1f, "
           "\"gbps\": %.0f, \"chosen\": %s, \"same_bits\": %s}\n",
-          model.name, length, sequences, 16 << static_cast<int>(tile), us, flop / us / 1e6, bytes / us / 1e3,
+          model.name, length, sequences, static_cast<int>(tile), us, flop / us / 1e6, bytes / us / 1e3,
           tile == choose_query_tile(task) ? "true" : "false",
           std::memcmp(first.data(), found.data(), found.size()) == 0 ? "true" : "false");
     }

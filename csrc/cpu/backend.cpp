@@ -122,6 +122,7 @@ void describe(filbert_context* context, filbert_device_description* out) {
   describe_processor(context->kernels, context->dtype, context->pool.threads(), out);
   out->tokens_per_pass = tokens_per_pass(*context);
   out->tokens_to_record = 0;
+  out->query_tile = 0;
   out->activation_bytes = sizeof(float);
   out->activations_on_host = 1;
 }

@@ -201,20 +201,21 @@ cudaError_t attention_16bit(Type type, QueryTile tile, const Attention& task, cu
 
 QueryTile choose_query_tile(const Attention& task) {
   const std::size_t length = task.rows == FILBERT_ROWS_ALL ? task.batch.max_length : 1;
-  const auto blocks = [&](std::size_t queries) {
-    return task.batch.sequences * task.heads * ((length + queries - 1) / queries);
-  };
+  const auto blocks = [&](std::size_t queries) { return count_attention_blocks(task, queries); };
   constexpr std::size_t kEnough = 256;  // two blocks, or so, on each multiprocessor of a large device
   if (length == 1 || (length <= 32 && blocks(16) <= kEnough)) return QueryTile::t16;
   if (length > 256 && blocks(32) <= kEnough) return QueryTile::t32;
-  return task.head_size <= 32 && length > 64 && blocks(128) >= kEnough ? QueryTile::t128 : QueryTile::t64;
+  const bool long_ones = blocks(64) >= 2 * task.heads * task.batch.sequences;  // mostly
+  return task.head_size <= 32 && long_ones && blocks(128) >= kEnough ? QueryTile::t128 : QueryTile::t64;
 }
 
 cudaError_t attention(Type type, const Attention& task, cudaStream_t stream) {
+  const QueryTile tile = type == Type::f32 ? QueryTile::t16 : choose_query_tile(task);
+  const Attention tiled = with_useful_tiles(task, static_cast<std::size_t>(tile));
   const cudaError_t error =
-      type == Type::f32 ? attention_f32(task, stream) : attention_16bit(type, choose_query_tile(task), task, stream);
+      type == Type::f32 ? attention_f32(tiled, stream) : attention_16bit(type, tile, tiled, stream);
   if (error != cudaSuccess || !task.probabilities) return error;
-  return attention_probabilities(type, task, stream);
+  return attention_probabilities(type, tiled, stream);
 }
 
 }  // namespace filbert::cuda

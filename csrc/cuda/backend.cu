@@ -143,6 +143,7 @@ void describe(filbert_context* context, filbert_device_description* out) {
   out->activations_on_host = 0;
   out->tokens_per_pass = std::size_t{1} << 16;
   out->tokens_to_record = kTokensToRecord;
+  out->query_tile = query_tile(context->type);
 }
 
 filbert_status alloc(filbert_context* context, std::size_t bytes, void** out) {

@@ -144,7 +144,9 @@ cudaError_t start(const Disentangled& task, cudaStream_t stream) {
 
 }  // namespace
 
-cudaError_t disentangled_attention(Type type, const Disentangled& task, cudaStream_t stream) {
+cudaError_t disentangled_attention(Type type, const Disentangled& given, cudaStream_t stream) {
+  Disentangled task = given;
+  task.attention = with_useful_tiles(task.attention, kLaneQueries);
   return with_type(type, [&]<typename T>(T*) {
     const cudaError_t error = start<T>(task, stream);
     if (error != cudaSuccess || !task.attention.probabilities) return error;

@@ -74,6 +74,9 @@ struct Attention {
 };
 cudaError_t attention(Type, const Attention&, cudaStream_t);
 
+// Queries of a tile of the batch: the smallest share of a block where there are many.
+constexpr std::size_t query_tile(Type type) { return type == Type::f32 ? 16 : 64; }
+
 // The same with terms for positions. The fields are those of filbert_disentangled_args.
 struct Disentangled {
   Attention attention;

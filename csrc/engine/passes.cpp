@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <span>
+
+#include "engine/query_tiles.h"
 
 namespace filbert {
 namespace {
@@ -30,15 +33,24 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session, Exchange& excha
   batch.tokens = tokens;
   batch.sequences = pass.end - pass.begin;
   for (std::size_t s = pass.begin; s < pass.end; ++s) batch.max_length = std::max(batch.max_length, packed.length(s));
-  if (tokens <= ops.device().tokens_to_record) {
+  const bool recorded = tokens <= ops.device().tokens_to_record;
+  if (recorded) {
     batch.sequences = std::bit_ceil(batch.sequences);
     batch.tokens = std::max(recorded_size(tokens, 16), batch.sequences);  // rows of one a sequence have room, too
     batch.max_length = recorded_size(batch.max_length, batch.max_length <= 32 ? 32 : 64);
   }
 
+  const std::span<const std::size_t> bounds_of_pass(&packed.cu_seqlens[pass.begin], pass.end - pass.begin + 1);
+  if (const std::size_t queries = ops.device().query_tile) {
+    const std::size_t tiles = recorded ? most_query_tiles(batch.tokens, batch.sequences, queries)
+                                       : count_query_tiles(bounds_of_pass, queries);
+    const std::size_t of_longest = (batch.max_length + queries - 1) / queries;
+    if (tiles < batch.sequences * of_longest) batch.tiles = {nullptr, tiles, queries};
+  }
+
   const std::size_t of_tokens = 4 * batch.tokens;
   const std::size_t of_sequences = (5 + !packed.key_end.empty()) * batch.sequences + 1;
-  const std::size_t count = of_tokens + of_sequences;
+  const std::size_t count = of_tokens + of_sequences + 2 * batch.tiles.count;
   std::int32_t* const numbers = exchange.indices(count);
   std::int32_t* to = numbers;
   for (const auto* list : {&packed.ids, &packed.types, &packed.positions, &packed.columns}) {
@@ -61,6 +73,11 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session, Exchange& excha
   const std::uint8_t* flags = packed.query_only.data();
   const bool some_query_only = std::find(flags + pass.begin, flags + pass.end, 1) != flags + pass.end;
 
+  if (batch.tiles.count > 0) {
+    to = write_query_tiles(bounds_of_pass, batch.tiles.queries, to);
+    std::fill(to, numbers + count, static_cast<std::int32_t>(batch.sequences));
+  }
+
   batch.ids = numbers;
   if (!ops.device().activations_on_host) {
     auto* device = session.arena.take<std::int32_t>(count);
@@ -76,6 +93,8 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session, Exchange& excha
   batch.last_word = batch.last + batch.sequences;
   if (some_query_only) batch.key_begin = batch.last_word + batch.sequences;
   if (!packed.key_end.empty()) batch.key_end = batch.last_word + 2 * batch.sequences;
+  if (batch.tiles.count > 0)
+    batch.tiles.list = reinterpret_cast<const filbert_query_tile*>(batch.ids + of_tokens + of_sequences);
   return batch;
 }
 

@@ -32,7 +32,7 @@ struct Session {
 Pass next_pass(const PackedTokens& packed, const Pass& last, std::size_t tokens);
 
 // Brings a pass to the device, into the session's arena. Where forwards are recorded it is filled up with tokens of no
-// sequence and with empty sequences, to one of few sizes.
+// sequence, with empty sequences and with empty tiles of queries, to one of few sizes.
 Batch upload(const Ops& ops, const Pass& pass, Session& session, Exchange& exchange);
 
 }  // namespace filbert

@@ -79,9 +79,13 @@ AttentionResult run_as(const Ops& ops, AttentionData& data, bool probabilities, 
   const std::size_t asking = rows == FILBERT_ROWS_ALL ? data.tokens() : data.sequences();
   AttentionResult result{std::vector<float>(asking * data.width(), NAN),
                          std::vector<float>(probabilities ? data.floats : 0, NAN)};
-  const filbert_batch batch = {data.cu.data(),      shape.masked_first ? data.key_begin.data() : nullptr,
-                               data.columns.data(), data.sequences(),
-                               data.longest,        shape.masked_last ? data.key_end.data() : nullptr};
+  const filbert_batch batch = {data.cu.data(),
+                               shape.masked_first ? data.key_begin.data() : nullptr,
+                               data.columns.data(),
+                               data.sequences(),
+                               data.longest,
+                               shape.masked_last ? data.key_end.data() : nullptr,
+                               {}};
   const WeightPtr bias = shape.reach > 0 ? load(ops, FILBERT_VECTOR, data.bias, data.bias.size()) : nullptr;
   filbert_attention_args args = {};
   args.batch = &batch;

@@ -113,7 +113,7 @@ TEST_CASE("ops: norm, embed, gather and pool against scalar, odd widths") {
       std::vector<std::int32_t> ids(kTokens), zeros(kTokens, 0);
       for (std::size_t i = 0; i < kTokens; ++i) ids[i] = static_cast<std::int32_t>(i * 7 % kRows);
       const std::vector<std::int32_t> cu = {0, 1, 20, 37};
-      const filbert_batch batch = {cu.data(), nullptr, nullptr, 3, 19, nullptr};
+      const filbert_batch batch = {cu.data(), nullptr, nullptr, 3, 19, nullptr, {}};
       const auto results = [&](const Ops& backend) {
         const WeightPtr gamma = load(backend, FILBERT_VECTOR, scale, width);
         const WeightPtr beta = load(backend, FILBERT_VECTOR, shift, width);

@@ -207,8 +207,8 @@ TEST_CASE("ops: neighbours are of the same sequence, keys, and as far away as co
     for (const std::size_t reach : {0u, 1u, 2u, 4u}) {
       CAPTURE(has_query_only);
       CAPTURE(reach);
-      const filbert_batch batch = {cu.data(), has_query_only ? key_begin.data() : nullptr, columns.data(), 4, 4,
-                                   nullptr};
+      const filbert_batch batch = {
+          cu.data(), has_query_only ? key_begin.data() : nullptr, columns.data(), 4, 4, nullptr, {}};
       const std::size_t taps = 2 * reach + 1;
       std::vector<float> expected(x.size() * taps);
       for (std::size_t s = 0; s < 4; ++s)

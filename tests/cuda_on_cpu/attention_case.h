@@ -9,6 +9,7 @@
 
 #include "cuda/attention.h"
 #include "cuda_on_cpu/machine.h"
+#include "engine/query_tiles.h"
 #include "floats.h"
 #include "typed_array.h"
 
@@ -119,6 +120,7 @@ struct Options {
   filbert_rows rows = FILBERT_ROWS_ALL;
   std::size_t shift = 0;  // misaligns inputs and the output
   Layout layout = Layout::packed;
+  bool tiled = false;  // with a list of tiles
 };
 
 struct Result {
@@ -174,6 +176,15 @@ class DeviceHeads {
   TypedArray all_, q_, k_, v_;
 };
 
+// Those of all sequences, then three empty ones, as recordings have them.
+inline std::vector<std::int32_t> tile_numbers(const Case& c) {
+  const std::vector<std::size_t> bounds(c.cu.begin(), c.cu.end());
+  std::vector<std::int32_t> numbers;
+  append_query_tiles(bounds, cuda::query_tile(c.type), numbers);
+  numbers.resize(numbers.size() + 6, static_cast<std::int32_t>(c.sequences()));
+  return numbers;
+}
+
 // What call(task) computes.
 template <typename Call>
 Result run_as(const Case& c, const Options& options, const Call& call) {
@@ -184,9 +195,14 @@ Result run_as(const Case& c, const Options& options, const Call& call) {
   const DeviceArray<float> bias(c.bias);
   const DeviceArray<std::int64_t> offsets(c.offsets);
   const DeviceArray<float> probabilities(options.probabilities ? c.floats : 0);
+  const std::vector<std::int32_t> numbers = options.tiled ? tile_numbers(c) : std::vector<std::int32_t>();
+  const DeviceArray<std::int32_t> tiles(numbers);
   const cuda::Attention task = {
       {cu.data(), c.masked ? key_begin.data() : nullptr, c.columns.empty() ? nullptr : columns.data(), c.sequences(),
-       c.longest, c.masked ? key_end.data() : nullptr},
+       c.longest, c.masked ? key_end.data() : nullptr,
+       options.tiled ? filbert_query_tiles{reinterpret_cast<const filbert_query_tile*>(tiles.data()),
+                                           numbers.size() / 2, cuda::query_tile(c.type)}
+                     : filbert_query_tiles{}},
       heads.q,
       heads.k,
       heads.v,
@@ -209,6 +225,7 @@ Result run_as(const Case& c, const Options& options, const Call& call) {
 
 inline Result run(const Case& c, const Options& options) {
   return run_as(c, options, [&](const cuda::Attention& task) {
+    if (options.tiled && c.type == cuda::Type::f32) return cuda::attention_f32(task, nullptr);
     return options.tile ? cuda::attention_16bit(c.type, *options.tile, task, nullptr)
                         : cuda::attention(c.type, task, nullptr);
   });

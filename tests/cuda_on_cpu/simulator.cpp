@@ -10,6 +10,13 @@ uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
 namespace filbert::cuda_on_cpu {
+namespace {
+
+std::uint64_t blocks_so_far = 0;
+
+}  // namespace
+
+std::uint64_t blocks_run() { return blocks_so_far; }
 
 void simulate(const Launch& launch) {
   const std::uint64_t seed = machine().seed;
@@ -24,6 +31,7 @@ void simulate(const Launch& launch) {
     const uint3 index = {static_cast<unsigned>(n % launch.grid.x),
                          static_cast<unsigned>(n / launch.grid.x % launch.grid.y),
                          static_cast<unsigned>(n / launch.grid.x / launch.grid.y)};
+    ++blocks_so_far;
     try {
       block().run(launch, index, random);
     } catch (const SimulationError& error) {

@@ -232,7 +232,7 @@ TEST_CASE("attention: nothing to do, and what the device reports") {
     const DeviceArray<std::int64_t> offsets(c.offsets);
     const DeviceArray<float> probabilities(c.floats);
     Attention task = {};
-    task.batch = {cu.data(), nullptr, nullptr, 1, 3, nullptr};
+    task.batch = {cu.data(), nullptr, nullptr, 1, 3, nullptr, {}};
     task.q = heads.q, task.k = heads.k, task.v = heads.v;
     task.heads = task.kv_heads = 2, task.head_size = 8, task.scale = 1;
     task.out = out.data(), task.probabilities = probabilities.data(), task.probability_offsets = offsets.data();

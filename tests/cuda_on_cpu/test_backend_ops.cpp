@@ -170,7 +170,7 @@ TEST_CASE("backend: ops on heads, of rows and of sequences do what the functions
   const filbert_weight* relation = device.vector(random_floats(kHeads * 5, 4));
   const std::int32_t* columns = device.put<std::int32_t>({0, 1, 3, 4, 5, 0, 2, 3, 4});
   const std::int32_t* key_begin = device.put<std::int32_t>({1, 5});
-  const filbert_batch batch = {device.put<std::int32_t>({0, 5, 9}), key_begin, columns, 2, 5, nullptr};
+  const filbert_batch batch = {device.put<std::int32_t>({0, 5, 9}), key_begin, columns, 2, 5, nullptr, {}};
 
   device.ops.token_ops({head_norm({FILBERT_RMS_NORM, q, kHeads, kSize, gamma, beta, 0.5f}),
                         rope({k, kShared, kSize, columns, frequencies, 6})},

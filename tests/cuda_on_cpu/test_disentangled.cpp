@@ -141,6 +141,27 @@ TEST_CASE("attention: disentangled, the same bits alone, in a batch, and for fir
     }
 }
 
+// So many short sequences that tiles are worth their while.
+TEST_CASE("attention: disentangled, the same bits from a list of tiles") {
+  const cuda_on_cpu::Restore restore;
+  constexpr std::uint64_t kHeads = 4;
+  std::vector<std::int32_t> lengths(100, 1);
+  lengths[3] = 100, lengths[90] = 20;
+  for (const auto& [type, blocks] : {std::pair{Type::f32, 98 + 7 + 2 + 3}, {Type::bf16, (98 + 2 + 1 + 3) * 4}}) {
+    CAPTURE(type);
+    Case c(type, 8, true, lengths, kHeads);
+    c.relate(0, 0, false);
+    const Positions positions(c, kTerms[0]);
+    const Result plain = run(c, positions, {.probabilities = true});
+    const Result found = run(c, positions, {.probabilities = true, .tiled = true});
+    CHECK(same_bits(found.out, plain.out));
+    CHECK(same_bits(found.probabilities, plain.probabilities));
+    const std::uint64_t before = cuda_on_cpu::blocks_run();
+    run(c, positions, {.tiled = true});
+    CHECK(cuda_on_cpu::blocks_run() - before == static_cast<std::uint64_t>(blocks) * kHeads);
+  }
+}
+
 TEST_CASE("rows: neighbours are of the same sequence, keys, and as far away as columns say") {
   const cuda_on_cpu::Restore restore;
   const std::vector<std::int32_t> cu = {0, 1, 1, 5, 8}, columns = {4, 0, 1, 2, 5, 0, 1, 3}, key_begin = {0, 1, 1, 6};
@@ -168,8 +189,8 @@ TEST_CASE("rows: neighbours are of the same sequence, keys, and as far away as c
                   expected[(to * taps + static_cast<std::size_t>(tap)) * width + j] = x[from * width + j];
               }
           const TypedArray in(type, x), out(type, expected.size());
-          const filbert_batch batch = {bounds.data(), has_query_only ? first_keys.data() : nullptr, places.data(), 4, 4,
-                                       nullptr};
+          const filbert_batch batch = {
+              bounds.data(), has_query_only ? first_keys.data() : nullptr, places.data(), 4, 4, nullptr, {}};
           REQUIRE(neighbours(type, {batch, in.data(), width, reach, out.data()}, nullptr) == cudaSuccess);
           CHECK(out.host() == expected);
         }

@@ -157,6 +157,27 @@ TEST_CASE("model: many texts of one token, of which one row a sequence is wanted
   }
 }
 
+// One long text and so many short ones that attention follows a list of tiles, whose replays find other lists.
+TEST_CASE("model: ragged batches of one size have the bits of their texts alone, recorded or not") {
+  const Model model = model_on("cuda");
+  constexpr std::size_t kTexts = 268, kHidden = 36;
+  const auto vectors_of = [&](const Texts& batch) {
+    std::vector<float> vectors((batch.cu_seqlens.size() - 1) * kHidden);
+    model.embed(batch.batch(), Pooling::mean, false, vectors.data());
+    return vectors;
+  };
+  for (std::size_t call = 0; call < 4; ++call) {
+    CAPTURE(call);
+    std::vector<std::vector<std::int64_t>> texts;
+    for (std::size_t i = 0; i < kTexts; ++i) texts.emplace_back(1 + (i * i + call) % 4, (i + call) % 101);
+    const std::size_t long_one = 50 * call;
+    texts[long_one].resize(60 + call, 3);
+    const std::vector<float> found = vectors_of(batch_of(texts));
+    for (const std::size_t i : {std::size_t{0}, long_one, long_one + 1, kTexts - 1})
+      CHECK(same_bits(slice(found, i * kHidden, kHidden), vectors_of(batch_of({texts[i]}))));
+  }
+}
+
 TEST_CASE("recordings: made on the second call, replayed from then on, as long as the memory stays") {
   const Ops ops(cuda::backend(), 0, 0, FILBERT_F32);
   Arena arena(ops);

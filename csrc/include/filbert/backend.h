@@ -80,6 +80,20 @@ typedef struct filbert_host_tensor {
   size_t cols;
 } filbert_host_tensor;
 
+/* Queries of one sequence: `filbert_query_tiles.queries` of them, or those that are left. */
+typedef struct filbert_query_tile {
+  int32_t sequence;    /* or as many as there are sequences: the tile is empty */
+  int32_t first_query; /* counted from the sequence's first token */
+} filbert_query_tile;
+
+/* Every query of a batch once. For backends that start a share of work for each tile, rather than as many for every
+ * sequence as the longest one has. */
+typedef struct filbert_query_tiles {
+  const filbert_query_tile* list; /* [count] those of sequences with many first; or null: there would be no fewer */
+  size_t count;
+  size_t queries; /* of a tile, as the device's description wants it */
+} filbert_query_tiles;
+
 /* A packed batch, in device memory. Whatever else of it an op comes to need is a field here. */
 typedef struct filbert_batch {
   const int32_t* cu_seqlens; /* [sequences + 1] */
@@ -90,6 +104,7 @@ typedef struct filbert_batch {
   size_t max_length;
   const int32_t* key_end; /* [sequences] where the keys of each sequence end, or null: cu_seqlens. Later tokens are
                              query-only. */
+  filbert_query_tiles tiles;
 } filbert_batch;
 
 /* Heads side by side: columns [column, column + heads * head_size) of a matrix [tokens, width]. A linear op with that
@@ -271,6 +286,7 @@ typedef struct filbert_device_description {
   int threads;
   size_t tokens_per_pass;  /* how many a forward should take at a time */
   size_t tokens_to_record; /* forwards of at most so many should be recorded; 0: it has no recordings */
+  size_t query_tile;       /* how many queries a tile of filbert_batch has; 0: it reads no tiles */
   size_t activation_bytes; /* of one number of an activation */
   int activations_on_host; /* they are float32 in host memory */
 } filbert_device_description;

@@ -33,6 +33,9 @@ class Restore {
   Machine before_;
 };
 
+// Blocks that ran, of all kernels so far.
+std::uint64_t blocks_run();
+
 // What is allocated now, on the device and as pinned memory.
 std::size_t device_bytes();
 std::size_t pinned_bytes();
