@@ -68,7 +68,7 @@ __device__ __forceinline__ void store_row(T* to, const float (&values)[kCount]) 
         else
           words.w[j] = pack2<T>(values[i + 2 * j], values[i + 2 * j + 1]);
       }
-      *reinterpret_cast<Words*>(to + i) = words;
+      store_16(to + i, words);
     }
   }
 }

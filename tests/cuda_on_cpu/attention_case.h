@@ -179,9 +179,10 @@ class DeviceHeads {
 // Those of all sequences, then three empty ones, as recordings have them.
 inline std::vector<std::int32_t> tile_numbers(const Case& c) {
   const std::vector<std::size_t> bounds(c.cu.begin(), c.cu.end());
-  std::vector<std::int32_t> numbers;
-  append_query_tiles(bounds, cuda::query_tile(c.type), numbers);
-  numbers.resize(numbers.size() + 6, static_cast<std::int32_t>(c.sequences()));
+  const std::size_t queries = cuda::query_tile(c.type);
+  std::vector<std::int32_t> numbers(2 * (count_query_tiles(bounds, queries) + 3),
+                                    static_cast<std::int32_t>(c.sequences()));
+  write_query_tiles(bounds, queries, numbers.data());
   return numbers;
 }
 
