@@ -1,5 +1,4 @@
 // A run on an instruction set that this machine lacks ends with the code that CTest shows as skipped.
-#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
 #include <cstdio>
