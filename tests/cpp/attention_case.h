@@ -124,6 +124,14 @@ inline void round_to_bf16(std::vector<float>& numbers) {
   for (float& value : numbers) value = cpu::bf16_to_float(cpu::float_to_bf16(value));
 }
 
+// sums += p v, weighted += p |v|
+inline void add(double p, const float* v, std::size_t d, double* sums, double* weighted) {
+  for (std::size_t j = 0; p > 0 && j < d; ++j) {
+    sums[j] += p * v[j];
+    weighted[j] += p * std::abs(static_cast<double>(v[j]));
+  }
+}
+
 // With bf16, of q, k and v rounded to it. Probabilities of tokens that are no keys are NaN: nothing is written there.
 // more(data, query, key, head): what a score has beside q k^T.
 template <typename More>
@@ -142,16 +150,14 @@ Expected reference(AttentionData data, bool bf16, float scale, const More& more)
       const auto end = static_cast<std::size_t>(data.key_end[s]);
       const std::size_t length = stop - first;
       for (std::size_t q = first; q < stop; ++q) {
+        const float* const query = data.query(q, head);
         std::vector<double> p(end - begin, 0.0), sums(d, 0.0), weighted(d, 0.0);
         double total = 0;
         for (std::size_t key = begin; key < end; ++key) {
           const std::int64_t distance = std::int64_t{data.columns[key]} - data.columns[q];
           if (shape.causal && key > q) continue;
           if (shape.window > 0 && std::abs(distance) > static_cast<std::int64_t>(shape.window)) continue;
-          double score = 0;
-          for (std::size_t j = 0; j < d; ++j)
-            score += static_cast<double>(data.query(q, head)[j]) * data.key(key, head / group)[j];
-          score = (score + more(data, q, key, head)) * scale;
+          double score = (dot(query, data.key(key, head / group), d) + more(data, q, key, head)) * scale;
           if (reach > 0) {
             const std::int64_t at = std::clamp(distance, -reach, reach) + reach;
             score += data.bias[head * (2 * shape.reach + 1) + static_cast<std::size_t>(at)];
@@ -162,11 +168,7 @@ Expected reference(AttentionData data, bool bf16, float scale, const More& more)
           if (total > 0) p[key - begin] /= total;
           const auto row = static_cast<std::size_t>(data.offsets[s]) + (head * length + q - first) * length;
           result.probabilities[row + key - first] = static_cast<float>(p[key - begin]);
-          for (std::size_t j = 0; j < d; ++j) {
-            const double v = data.value(key, head / group)[j];
-            sums[j] += p[key - begin] * v;
-            weighted[j] += p[key - begin] * std::abs(v);
-          }
+          add(p[key - begin], data.value(key, head / group), d, sums.data(), weighted.data());
         }
         for (std::size_t j = 0; j < d; ++j) {
           result.out[q * data.width() + head * d + j] = static_cast<float>(sums[j]);

@@ -76,7 +76,7 @@ TEST_CASE("fork: while threads load models, and the child loads one" * doctest::
 TEST_CASE("fork: several threads of the child call first") {
   const Model model = tiny_model(3);
   const std::vector<float> expected = embed(model);
-  for (int i = 0; i < 50; ++i)
+  for (int i = 0; i < 20; ++i)
     REQUIRE(forked([&] {
               std::atomic<int> waiting{8}, right{0};
               std::vector<std::thread> callers;

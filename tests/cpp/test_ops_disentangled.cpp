@@ -88,12 +88,8 @@ struct Data {
     return reference(
         attention, bf16, scale(), [&](AttentionData& data, std::size_t q, std::size_t k, std::size_t head) {
           const std::size_t d = shape.attention.head_size, at = (2 * row(q, k) + 1) * data.width() + head * d;
-          double more = 0;
-          for (std::size_t j = 0; j < d; ++j) {
-            if (shape.position_k) more += static_cast<double>(data.query(q, head)[j]) * of_keys[at + j];
-            if (shape.position_q) more += static_cast<double>(data.key(k, head)[j]) * of_queries[at + j];
-          }
-          return more;
+          return (shape.position_k ? dot(data.query(q, head), &of_keys[at], d) : 0) +
+                 (shape.position_q ? dot(data.key(k, head), &of_queries[at], d) : 0);
         });
   }
 

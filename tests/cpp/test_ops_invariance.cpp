@@ -94,7 +94,9 @@ TEST_CASE("ops: invariance, a chain of token ops") {
         const Chain chain(*ops, inner);
         unsigned seed = 0;
         // Below and above 48 rows a thread: all columns of a few rows, and a few columns of all rows.
-        for (const std::size_t rows : {2u, 15u, 33u, 47u, 48u, 95u, 96u, 97u, 143u, 144u, 145u, 200u}) {
+        const std::size_t most = 48 * static_cast<std::size_t>(threads);
+        for (const std::size_t rows :
+             {std::size_t{2}, std::size_t{15}, std::size_t{33}, most - 1, most, most + 1, Chain::kVocabulary}) {
           CAPTURE(threads);
           CAPTURE(rows);
           std::shuffle(ids.begin(), ids.end(), std::mt19937(++seed));

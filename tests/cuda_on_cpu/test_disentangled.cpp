@@ -65,15 +65,11 @@ Expected reference(const Case& c, const Positions& positions) {
     const std::int32_t reach = positions.terms.reach;
     const std::int32_t distance = std::clamp(c.columns[key] - c.columns[query], -reach, reach);
     const auto row = static_cast<std::size_t>(positions.rows[static_cast<std::size_t>(distance + reach)]);
-    double more = 0;
-    for (std::size_t j = 0; j < c.head_size; ++j) {
-      const std::size_t at = row * positions.width + 3 + head * c.head_size + j, of_head = head * c.head_size + j;
-      if (positions.terms.position_k)
-        more += static_cast<double>(c.q[query * c.hidden + of_head]) * positions.position_k[at];
-      if (positions.terms.position_q)
-        more += static_cast<double>(c.k[key * c.hidden + of_head]) * positions.position_q[at];
-    }
-    return more;
+    const std::size_t at = row * positions.width + 3 + head * c.head_size, of_head = head * c.head_size;
+    return (positions.terms.position_k ? dot(&c.q[query * c.hidden + of_head], &positions.position_k[at], c.head_size)
+                                       : 0) +
+           (positions.terms.position_q ? dot(&c.k[key * c.hidden + of_head], &positions.position_q[at], c.head_size)
+                                       : 0);
   });
 }
 

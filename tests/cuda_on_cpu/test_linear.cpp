@@ -60,9 +60,8 @@ double worst_error(const Layer& layer, const std::vector<float>& found, bool bia
   double worst = 0;
   for (std::size_t i = 0; i < found.size(); ++i) {
     const std::size_t row = i / layer.n, column = i % layer.n;
-    double sum = bias ? layer.bias[column] : 0;
-    for (std::size_t j = 0; j < layer.k; ++j)
-      sum += static_cast<double>(layer.x[row * layer.k + j]) * layer.weight[column * layer.k + j];
+    const double sum =
+        (bias ? layer.bias[column] : 0) + dot(&layer.x[row * layer.k], &layer.weight[column * layer.k], layer.k);
     const double active = activation_of(activation, sum);
     const double expected = active + (residual ? layer.residual[i] : 0);
     const double in_sum = 4 * kUlp * std::sqrt(static_cast<double>(layer.k) + 4) * (1 + std::abs(sum));

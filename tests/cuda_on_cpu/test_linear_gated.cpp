@@ -62,10 +62,7 @@ double worst_error(const Gated& layer, const std::vector<float>& found, filbert_
   for (std::size_t i = 0; i < found.size(); ++i) {
     const std::size_t row = i / layer.n, column = i % layer.n;
     const auto sum_of = [&](std::size_t at) {
-      double sum = bias ? layer.bias[at] : 0;
-      for (std::size_t j = 0; j < layer.k; ++j)
-        sum += static_cast<double>(layer.x[row * layer.k + j]) * layer.both[at * layer.k + j];
-      return sum;
+      return (bias ? layer.bias[at] : 0) + dot(&layer.x[row * layer.k], &layer.both[at * layer.k], layer.k);
     };
     const auto in_sum = [&](double sum) {
       return 4 * kUlp * std::sqrt(static_cast<double>(layer.k) + 4) * (1 + std::abs(sum));
