@@ -9,7 +9,7 @@
 namespace filbert::testing {
 
 // Every length around a vector, a tile and the share of one thread, in one batch.
-inline const std::vector<std::int32_t> kLengths = {1, 300, 2, 15, 129, 16, 17, 64, 33};
+inline const std::vector<std::int32_t> kLengths = {1, 260, 2, 15, 129, 16, 17, 64, 33};
 
 struct AttentionShape {
   std::size_t head_size, heads = 2, kv_heads = 2;
@@ -60,6 +60,18 @@ struct AttentionData {
   std::size_t width() const { return shape.heads * shape.head_size; }
   std::size_t kv_width() const { return kBefore + 2 * shape.kv_heads * shape.head_size; }
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(shape.head_size)); }
+
+  // Gives each sequence the numbers that one of its length has in a batch of its own.
+  void take_sequences_of(const std::vector<std::int32_t>& lengths) {
+    std::ptrdiff_t token = 0;
+    for (const std::int32_t length : lengths) {
+      const AttentionData own(shape, {length}, static_cast<unsigned>(length));
+      std::copy(own.q.begin(), own.q.end(), q.begin() + token * static_cast<std::ptrdiff_t>(width()));
+      std::copy(own.kv.begin(), own.kv.end(), kv.begin() + token * static_cast<std::ptrdiff_t>(kv_width()));
+      std::copy(own.columns.begin(), own.columns.end(), columns.begin() + token);
+      token += length;
+    }
+  }
 
   float* query(std::size_t token, std::size_t head) { return &q[token * width() + head * shape.head_size]; }
   float* key(std::size_t token, std::size_t kv_head) {
