@@ -5,8 +5,8 @@
 
 Batches of equal length, every token a real one, last_hidden_state out. Each engine's output is checked against that of
 torch in float32 before it is timed: a peer that is wrong or missing is reported and left out, filbert being wrong ends
-the run. protocol.py says how engines take turns; all are in this process or, with --isolated, each in its own.
-Everything takes about 15 minutes on two cores.
+the run. protocol.py says how engines take turns; all are in this process or, with --isolated, each in its own. With
+--bench-ops, turns while the machine was slow are left out. Everything takes about 15 minutes on two cores.
 """
 
 import argparse
@@ -20,9 +20,21 @@ import numpy as np
 from cases import ALL_MODELS, MODELS, PRECISIONS, Sizes, flops, memory_floor_ms, parse_case
 from engines import ENGINES, LIBRARIES, Forward, Spec, quiet, torch_engine
 from exports import ModelFiles
+from gate import Gate
 from isolated import Isolated
 from machine import PEAK_OF, YARDSTICK_OF, Peaks, default_output, higher, measure_peaks, save
-from protocol import FEWEST_ROUNDS, PAUSE, TURN, interleave_turns, row_cosines, summarize, take_turn
+from protocol import (
+    FAST,
+    FEWEST_ROUNDS,
+    PAUSE,
+    TURN,
+    Turn,
+    fast_turns,
+    interleave_turns,
+    row_cosines,
+    summarize,
+    take_turn,
+)
 from result_tables import comparison
 
 # The lowest cosine of a token's vector with that of torch in float32. These catch a wrong graph, and a lower precision
@@ -35,12 +47,14 @@ def main() -> None:
     args = parse_arguments()
     quiet(args.threads)
     peaks: Peaks = {}
+    rate = None
     if args.bench_ops:
         peaks = measure_peaks(args.bench_ops, args.threads)
+        rate = Gate(args.bench_ops, args.threads).rate
     results: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
     for model in args.models:
-        results += run_model(ModelFiles(model, args.work), args, left_out)
+        results += run_model(ModelFiles(model, args.work), args, rate, left_out)
     if args.bench_ops:
         peaks = higher(peaks, measure_peaks(args.bench_ops, args.threads))
         add_shares(results, peaks)
@@ -55,6 +69,7 @@ def main() -> None:
                 "isolated": args.isolated,
                 "seconds_an_engine_and_case": args.seconds,
                 "fewest_rounds": FEWEST_ROUNDS,
+                "rate_of_turns_that_count": FAST if rate else None,
                 "cosine_limits": LIMITS,
             },
             "peaks": peaks,
@@ -86,7 +101,9 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def run_model(files: ModelFiles, args: argparse.Namespace, left_out: list[dict[str, str]]) -> list[dict[str, Any]]:
+def run_model(
+    files: ModelFiles, args: argparse.Namespace, rate: Callable[[], float] | None, left_out: list[dict[str, str]]
+) -> list[dict[str, Any]]:
     """The rows of one model: engines of all precisions take their turns together."""
     reference = torch_engine(files.folder(), "float32", args.threads)
     chosen = [spec for spec in ENGINES if spec.library in args.engines and spec.precision in args.precision]
@@ -97,12 +114,16 @@ def run_model(files: ModelFiles, args: argparse.Namespace, left_out: list[dict[s
         case = f"{batch}x{length}"
         ids = np.random.default_rng(0).integers(0, sizes.vocabulary, (batch, length))
         cosines = check(engines, files.name, case, ids, reference(ids), left_out)
-        times = interleave_turns({spec: turn_of(engines[spec], ids) for spec in cosines}, args.seconds)
+        turns = {spec: turn_of(engines[spec], ids) for spec in cosines}
+        taken = interleave_turns(turns, args.seconds, rate or (lambda: 0.0))
+        kept = fast_turns(taken)
         for precision in args.precision:
             row = {"model": files.name, "case": case, "batch": batch, "length": length, "precision": precision}
             row["flops"] = flops(sizes, [length] * batch)
             row["engines"] = {
-                spec.name: {**figures(times[spec]), **cosines[spec]} for spec in cosines if spec.precision == precision
+                spec.name: {**figures(kept[spec], len(taken[spec])), **cosines[spec]}
+                for spec in cosines
+                if spec.precision == precision
             }
             row |= ratios(row["engines"])
             row["sizes"] = vars(sizes)
@@ -180,10 +201,11 @@ def turn_of(engine: Forward, ids: np.ndarray) -> Callable[[], list[float]]:
     return partial(engine.turn, ids) if isinstance(engine, Isolated) else partial(take_turn, partial(engine, ids))
 
 
-def figures(times: list[float]) -> dict[str, float]:
+def figures(kept: list[Turn], taken: int) -> dict[str, float]:
     from filbert.bench import percentiles
 
-    return {**percentiles(times), "runs": len(times)}
+    times = [time for turn in kept for time in turn.times]
+    return {**percentiles(times), "runs": len(times), "turns": len(kept), "slow_turns_left_out": taken - len(kept)}
 
 
 def ratios(engines: dict[str, dict[str, float]]) -> dict[str, Any]:

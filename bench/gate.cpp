@@ -66,7 +66,7 @@ void start(Meter& meter, int processor) {
 int filbert_gate_open(const char* isa, int threads) {
   using namespace filbert::bench;
   const Loops loops = loops_of(isa);
-  loop = std::string(isa) == "amx" ? loops.bf16 : loops.fp32;
+  loop = std::string(isa) == "amx" ? loops.bf16 : loops.tile;
   if (!loop.run || meters) return 0;
 #if defined(__x86_64__)
   if (std::string(isa) == "amx") syscall(SYS_arch_prctl, 0x1023, 18);  // ARCH_REQ_XCOMP_PERM, for tiles

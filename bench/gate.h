@@ -6,8 +6,8 @@ extern "C" {
 
 // Starts a thread for each of the first `threads` processors that the process may use, and leaves them asleep.
 // isa as FILBERT_CPU_ISA names them. 0 if there is no loop for it.
-int filbert_gate_open(const char* isa, int threads);
+__attribute__((visibility("default"))) int filbert_gate_open(const char* isa, int threads);
 
-// The rate of the slowest of those processors, in GFLOP/s, over some 75 us: of tiles, or of FMA.
-double filbert_gate_rate(void);
+// The rate of the slowest of those processors, in GFLOP/s, over some 75 us.
+__attribute__((visibility("default"))) double filbert_gate_rate(void);
 }

