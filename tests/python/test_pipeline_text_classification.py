@@ -227,7 +227,7 @@ def test_two_second_texts(classifier):
         classifier({"text": "a", "text_pair": "b"}, text_pair="c")
 
 
-@pytest.mark.parametrize("bad", [None, 3, b"text", {"a", "b"}, np.zeros((2, 2)), str], ids=repr)
+@pytest.mark.parametrize("bad", [None, 3, b"text", {"a"}, np.zeros((2, 2)), str], ids=repr)
 def test_what_is_no_list(classifier, bad):
     with pytest.raises(InputError, match="inputs: found "):
         classifier(bad)
