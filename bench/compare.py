@@ -121,7 +121,7 @@ def run_model(
             row = {"model": files.name, "case": case, "batch": batch, "length": length, "precision": precision}
             row["flops"] = flops(sizes, [length] * batch)
             row["engines"] = {
-                spec.name: {**figures(kept[spec], len(taken[spec])), **cosines[spec]}
+                spec.name: {**figures_of_turns(kept[spec], len(taken[spec])), **cosines[spec]}
                 for spec in cosines
                 if spec.precision == precision
             }
@@ -201,11 +201,15 @@ def turn_of(engine: Forward, ids: np.ndarray) -> Callable[[], list[float]]:
     return partial(engine.turn, ids) if isinstance(engine, Isolated) else partial(take_turn, partial(engine, ids))
 
 
-def figures(kept: list[Turn], taken: int) -> dict[str, float]:
+def figures(times: list[float]) -> dict[str, float]:
     from filbert.bench import percentiles
 
+    return {**percentiles(times), "runs": len(times)}
+
+
+def figures_of_turns(kept: list[Turn], taken: int) -> dict[str, float]:
     times = [time for turn in kept for time in turn.times]
-    return {**percentiles(times), "runs": len(times), "turns": len(kept), "slow_turns_left_out": taken - len(kept)}
+    return {**figures(times), "turns": len(kept), "slow_turns_left_out": taken - len(kept)}
 
 
 def ratios(engines: dict[str, dict[str, float]]) -> dict[str, Any]:
