@@ -60,10 +60,13 @@ namespace {
   "vpaddd %%ymm14,%%ymm" second ",%%ymm" second "\n"
 // clang-format on
 
-template <>
-struct TileLoop<F32> {
+struct LoopInAssembly {
   static constexpr std::size_t kFewestRows = 4;
   static constexpr std::size_t kWords = 4;
+};
+
+template <>
+struct TileLoop<F32> : LoopInAssembly {
   template <std::size_t Rows>
   static void run(TileSteps at, Vec* sums) {
     FILBERT_TILE_LOOP("",
@@ -75,9 +78,7 @@ struct TileLoop<F32> {
 
 // All even numbers of a word, then all odd ones.
 template <>
-struct TileLoop<WidenedBf16> {
-  static constexpr std::size_t kFewestRows = 4;
-  static constexpr std::size_t kWords = 4;
+struct TileLoop<WidenedBf16> : LoopInAssembly {
   template <std::size_t Rows>
   static void run(TileSteps at, Vec* sums) {
     FILBERT_TILE_LOOP(
@@ -96,9 +97,7 @@ struct TileLoop<WidenedBf16> {
 };
 
 template <>
-struct TileLoop<I8> {
-  static constexpr std::size_t kFewestRows = 4;
-  static constexpr std::size_t kWords = 4;
+struct TileLoop<I8> : LoopInAssembly {
   template <std::size_t Rows>
   static void run(TileSteps at, Vec* sums) {
     FILBERT_TILE_LOOP("",
