@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import test_hub
+from test_parity import check
 from test_sentence import WORDS
 from test_tokenization_parity import byte_level_folder, unigram_folder
 from text_models import ODD_TEXTS, vocabulary_folder, write_json
@@ -15,6 +16,7 @@ from text_models import ODD_TEXTS, vocabulary_folder, write_json
 import filbert
 from filbert import ConfigError, CrossEncoder, InputError, WeightsError
 from filbert.cli import main
+from filbert.reference import float64_throughout
 from filbert.sentence import activations
 
 hub = test_hub.hub  # the fixture
@@ -109,6 +111,9 @@ def random_pairs(count, seed=0):
 
 
 PAIRS = random_pairs(220)
+# How far scores may be from those of sentence-transformers: its own error is up to 8.2e-6 for the logits of these
+# models, and test_parity.allowed lets ours be three times that.
+CLOSE = 4 * 8.2e-6
 
 
 @pytest.fixture
@@ -128,8 +133,12 @@ def reference():
     torch = pytest.importorskip("torch")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # of which such small models are done soonest
-    kwargs = {"attn_implementation": "eager", "dtype": "float32"}
-    yield lambda folder, **options: library.CrossEncoder(str(folder), device="cpu", model_kwargs=kwargs, **options)
+
+    def load(folder, dtype="float32", **options):
+        kwargs = {"attn_implementation": "eager", "dtype": dtype}
+        return library.CrossEncoder(str(folder), device="cpu", model_kwargs=kwargs, **options)
+
+    yield load
     torch.set_num_threads(threads)
 
 
@@ -150,16 +159,20 @@ def test_scores_beside_sentence_transformers(tmp_path, reference, name, labels):
     logits, expected = (each.predict(PAIRS, activation_fn=torch.nn.Identity()) for each in (ours, theirs))
     same_type(logits, expected)
     assert np.abs(expected).max() > 0.1
-    assert np.abs(logits - expected).max() < 1e-5
+    with float64_throughout(torch):
+        exact = reference(folder, dtype="float64").predict(
+            PAIRS, activation_fn=torch.nn.Identity(), convert_to_tensor=True
+        )
+    check("logits", logits, expected, exact.numpy(), True)
     for options in ({}, {"apply_softmax": True}, {"activation_fn": torch.nn.Tanh(), "apply_softmax": True}):
         scores, expected = ours.predict(PAIRS, **options), theirs.predict(PAIRS, **options)
         same_type(scores, expected)
-        assert np.abs(scores - expected).max() < 1e-5, options
+        assert np.abs(scores - expected).max() < CLOSE, options
     for options in ({}, {"convert_to_numpy": False}, {"convert_to_tensor": True}):
         for pair in (PAIRS[0], list(PAIRS[1]), np.array(["the cat", "a dog"])):
             one, other = ours.predict(pair, **options), theirs.predict(pair, **options)
             same_type(one, other)
-            assert np.asarray(one) == pytest.approx(np.asarray(other), abs=1e-5)
+            assert np.asarray(one) == pytest.approx(np.asarray(other), abs=CLOSE)
     many = ours.predict(PAIRS[:5], convert_to_numpy=False)
     assert isinstance(many, list)
     assert torch.equal(torch.stack(many), ours.predict(PAIRS[:5], convert_to_tensor=True))
@@ -179,7 +192,7 @@ def test_ranking_beside_sentence_transformers(tmp_path, reference, name):
             assert {key: type(value) for key, value in one.items()} == {
                 key: type(value) for key, value in other.items()
             }
-            assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+            assert one["score"] == pytest.approx(other["score"], abs=CLOSE)
             # Texts that differ only beyond where they are cut have one score.
             by_score = {each["corpus_id"]: each["score"] for each in expected}
             assert one["corpus_id"] == other["corpus_id"] or by_score.get(one["corpus_id"]) == pytest.approx(
@@ -392,7 +405,7 @@ def test_which_activation(tmp_path, reference, settings, config, labels, expecte
     edit(folder / "config.json", **config)
     encoder = CrossEncoder(folder)
     assert encoder.activation_fn is expected
-    assert encoder.predict(PAIRS[:40]) == pytest.approx(reference(folder).predict(PAIRS[:40]), abs=1e-5)
+    assert encoder.predict(PAIRS[:40]) == pytest.approx(reference(folder).predict(PAIRS[:40]), abs=CLOSE)
     given = CrossEncoder(folder, activation_fn=np.negative)
     assert given.activation_fn is np.negative
 
@@ -420,9 +433,9 @@ def test_prompts_beside_sentence_transformers(tmp_path, reference):
         assert ours.max_seq_length == theirs.max_seq_length == 12
         assert (ours.prompts, ours.default_prompt_name) == (theirs.prompts, theirs.default_prompt_name)
         for argument in ({}, {"prompt_name": "none"}, {"prompt_name": "query"}, {"prompt": "we "}, {"prompt": ""}):
-            assert ours.predict(PAIRS, **argument) == pytest.approx(theirs.predict(PAIRS, **argument), abs=1e-5)
+            assert ours.predict(PAIRS, **argument) == pytest.approx(theirs.predict(PAIRS, **argument), abs=CLOSE)
             assert ours.rank("a", ["b"], **argument)[0]["score"] == pytest.approx(
-                theirs.rank("a", ["b"], **argument)[0]["score"], abs=1e-5
+                theirs.rank("a", ["b"], **argument)[0]["score"], abs=CLOSE
             )
     assert ours.predict([("a", "b")], prompt="x ").tobytes() == ours.predict([("x a", "b")], prompt="").tobytes()
     with pytest.warns(UserWarning, match="prompt is used"):
@@ -438,7 +451,7 @@ def test_what_sentence_transformers_saves(tmp_path, reference):
     assert ours.max_seq_length == 15
     assert ours.prompts == {"q": "hello "}
     for argument in ({}, {"prompt_name": "q"}):
-        assert ours.predict(PAIRS, **argument) == pytest.approx(theirs.predict(PAIRS, **argument), abs=1e-5)
+        assert ours.predict(PAIRS, **argument) == pytest.approx(theirs.predict(PAIRS, **argument), abs=CLOSE)
 
 
 def test_lengths(folder, encoder):
