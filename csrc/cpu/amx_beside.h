@@ -47,24 +47,17 @@ class PendingRows {
   }
 
  private:
-  static constexpr std::size_t kAhead = 6;  // rows: lines that are written, or added, are rarely near
+  static constexpr std::size_t kAhead = 6;  // rows
 
   void finish_one() {
-    if (left_ > kAhead) fetch(kAhead * next_.stride);
+    if (left_ > kAhead) fetch_results(next_, kAhead, results_);
     finish_(next_, 1, columns_);
     next_.sums += kTwo;
-    if (next_.out) next_.out += next_.stride;
-    if (next_.residual) next_.residual += next_.stride;
+    if (next_.out) next_.out += next_.out_stride;
+    if (next_.residual) next_.residual += next_.residual_stride;
     if (next_.row_scales) ++next_.row_scales;
     ++next_.row;
     --left_;
-  }
-
-  void fetch(std::size_t ahead) const {
-    for (std::size_t j = 0; j < results_; j += kSide) {
-      if (next_.out) __builtin_prefetch(next_.out + ahead + j, 1);
-      if (next_.residual) __builtin_prefetch(next_.residual + ahead + j);
-    }
   }
 
   Epilogue next_ = {};

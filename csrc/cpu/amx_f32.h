@@ -15,7 +15,7 @@ class PartLinear {
  public:
   static constexpr MatrixFormat kFormat = PartRows::kFormat;
 
-  static std::size_t scratch(std::size_t rows, std::size_t k, bool) { return Scratch(rows, k).total; }
+  static std::size_t scratch(std::size_t rows, std::size_t k) { return Scratch(rows, k).total; }
 
   PartLinear(const LinearTask& task, float* scratch)
       : task_(task),

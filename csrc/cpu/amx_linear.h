@@ -15,7 +15,7 @@ class TiledLinear {
   static constexpr MatrixFormat kFormat = {kTwo, kSide, Rows::kFormat.k_multiple, Rows::kFormat.group,
                                            Rows::kFormat.zero_point};
 
-  static std::size_t scratch(std::size_t rows, std::size_t k, bool) {
+  static std::size_t scratch(std::size_t rows, std::size_t k) {
     const std::size_t sums = 2 * round_up(rows, kTwo) * kTwo;
     return sums > Rows::pack_scratch(k) ? sums : Rows::pack_scratch(k);
   }

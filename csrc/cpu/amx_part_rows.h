@@ -56,12 +56,12 @@ struct PartRows {
     return round_up(rows, kTwo) / kTwo * part_block_words(padded(k));
   }
   static std::size_t pack_scratch(std::size_t) { return 0; }
-  static void pack(const float* x, std::size_t begin, std::size_t end, std::size_t, const PanelMatrix& w,
+  static void pack(Strided<const float> x, std::size_t begin, std::size_t end, std::size_t, const PanelMatrix& w,
                    float* operand, float*) {
     const std::size_t k = padded(w.k);
     for (std::size_t r = begin; r < end; ++r)
       for (std::size_t i = 0; i < k; i += kWidth) {
-        const float* const from = x + r * w.k + i;
+        const float* const from = x.row(r) + i;
         const Vec v = i + kWidth <= w.k ? load(from) : load_first(from, i < w.k ? w.k - i : 0);
         store(reinterpret_cast<std::uint32_t*>(operand), k / 2, r, i, v);
       }

@@ -73,7 +73,7 @@ class AttentionShares {
             batch_.key_end ? static_cast<std::size_t>(batch_.key_end[s]) : end};
   }
 
-  static Heads<const float> rows(const filbert_heads& heads, std::size_t token, std::size_t column) {
+  static Strided<const float> rows(const filbert_heads& heads, std::size_t token, std::size_t column) {
     return {static_cast<const float*>(heads.x) + token * heads.width + heads.column + column, heads.width};
   }
 

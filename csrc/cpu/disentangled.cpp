@@ -41,7 +41,7 @@ std::size_t most_columns(const filbert_batch& batch) {
   return most;
 }
 
-Heads<const float> table(const filbert_heads& heads, std::size_t column) {
+Strided<const float> table(const filbert_heads& heads, std::size_t column) {
   if (!heads.x) return {nullptr, 0};
   return {static_cast<const float*>(heads.x) + heads.column + column, heads.width};
 }

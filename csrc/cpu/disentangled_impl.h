@@ -40,7 +40,7 @@ struct RowPanels {
 
 // `from`: of the first of the rows.
 template <typename A>
-inline RowPanels<A> pack_rows(const Heads<const float>& from, std::size_t rows, std::size_t d, float* scratch,
+inline RowPanels<A> pack_rows(const Strided<const float>& from, std::size_t rows, std::size_t d, float* scratch,
                               float* panels) {
   using Cell = typename A::Operand::Cell;
   const RowPanels<A> made = {rows, A::words(d), reinterpret_cast<const Cell*>(panels)};
@@ -148,8 +148,8 @@ class PositionTerms {
   }
 
  private:
-  RowPanels<A> pack(const Heads<const float>& table, float* panels) const {
-    const Heads<const float> from = {table.data + distances_.first_row * table.stride, table.stride};
+  RowPanels<A> pack(const Strided<const float>& table, float* panels) const {
+    const Strided<const float> from = {table.data + distances_.first_row * table.stride, table.stride};
     return pack_rows<A>(from, distances_.rows, of_.head_size, products_, panels);
   }
 

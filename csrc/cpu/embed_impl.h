@@ -6,7 +6,7 @@
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
-inline void embed(const filbert_embed_args& args, std::size_t begin, std::size_t end, float* out) {
+inline void embed(const filbert_embed_args& args, std::size_t begin, std::size_t end, Strided<float> out) {
   const std::size_t n = args.width;
   const Vec scale = set(args.word_scale);
   const float* const words = floats_of(args.word);
@@ -15,7 +15,8 @@ inline void embed(const filbert_embed_args& args, std::size_t begin, std::size_t
   const auto row_of = [n](const float* table, std::int32_t index) {
     return table ? table + static_cast<std::size_t>(index) * n : nullptr;
   };
-  for (std::size_t row = begin; row < end; ++row, out += n) {
+  for (std::size_t row = begin; row < end; ++row) {
+    float* const to = out.row(row - begin);
     const float* word = row_of(words, args.ids[row]);
     const float* type = row_of(types, args.types[row]);
     const float* position = row_of(positions, args.positions[row]);
@@ -23,7 +24,7 @@ inline void embed(const filbert_embed_args& args, std::size_t begin, std::size_t
       Vec v = word ? load_first(word + j, lanes) * scale : set(0.0f);
       if (type) v = v + load_first(type + j, lanes);
       if (position) v = v + load_first(position + j, lanes);
-      store_first(out + j, v, lanes);
+      store_first(to + j, v, lanes);
     });
   }
 }

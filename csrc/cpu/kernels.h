@@ -32,37 +32,40 @@ struct PanelMatrix {
   const std::uint8_t* plain;    // [panels], float32 in parts only: 1 of a panel with a column that is not to be split
 };
 
+// Rows, `stride` apart.
+template <typename T>
+struct Strided {
+  T* data;
+  std::size_t stride;
+  T* row(std::size_t i) const { return data + i * stride; }
+};
+
 // Pointers to the first row of a share.
 struct LinearTask {
   std::size_t rows;
-  const void* operand;  // [rows, k], as LinearKernel::pack made it, or as it came where there is no pack
+  const void* operand;         // [rows, k], as LinearKernel::pack made it, or as it came where there is no pack:
+  std::size_t operand_stride;  // floats from a row to the next
   PanelMatrix weight;
   bool gated;             // activation(gate) times the other, without a residual
   const float* bias;      // [n] or null
   const float* residual;  // [rows, outputs] or null
   filbert_activation activation;
-  void* out;            // [rows, outputs] of floats
-  bool out_is_operand;  // out is an operand instead: the next layer's
-};
-
-// Rows of heads, `stride` apart.
-template <typename T>
-struct Heads {
-  T* data;
-  std::size_t stride;
+  void* out;               // [rows, outputs] of floats,
+  std::size_t out_stride;  // so many from a row to the next
+  bool out_is_operand;     // out is an operand instead: the next layer's
 };
 
 // Queries of some heads of one sequence that have their keys and values in common.
 struct AttentionTask {
-  Heads<const float> q;  // from the first query of the task on; each head follows the one before it
-  Heads<const float> k;  // from the first key of the sequence on
-  Heads<const float> v;
+  Strided<const float> q;  // from the first query of the task on; each head follows the one before it
+  Strided<const float> k;  // from the first key of the sequence on
+  Strided<const float> v;
   std::size_t heads;
   std::size_t queries;
   std::size_t keys;
   std::size_t head_size;
   float scale;
-  Heads<float> out;      // as q
+  Strided<float> out;    // as q
   float* probabilities;  // or null: [queries, keys] of the first head, rows `probability_stride` apart
   std::size_t probability_stride;
   std::size_t probability_head_stride;
@@ -79,10 +82,10 @@ struct AttentionTask {
 
 // Queries of one head, and what their scores have beside q k^T.
 struct DisentangledTask {
-  AttentionTask attention;        // of one head, with its columns, not relative
-  Heads<const float> position_k;  // from row 0 of the table on, or null: no such term
-  Heads<const float> position_q;  // the same
-  const float* rows;              // of no distance: which row of the tables, up to `reach` on both sides
+  AttentionTask attention;          // of one head, with its columns, not relative
+  Strided<const float> position_k;  // from row 0 of the table on, or null: no such term
+  Strided<const float> position_q;  // the same
+  const float* rows;                // of no distance: which row of the tables, up to `reach` on both sides
   std::int64_t reach;
   std::int64_t near_first;  // from this distance to the other one, each row follows the one before it
   std::int64_t near_last;
@@ -101,9 +104,9 @@ struct LinearKernel {
   bool gives_operands;      // LinearTask::out_is_operand may be set, if n is a multiple of format.k_multiple
   std::size_t (*operand)(std::size_t rows, std::size_t k);  // floats that it takes
   // Rows [begin, end) of x [rows, k] into their place in the operand, aligned to 64 bytes. Null: x is read as it is.
-  void (*pack)(const float* x, std::size_t begin, std::size_t end, std::size_t rows, const PanelMatrix&, float* operand,
-               float* scratch);
-  std::size_t (*scratch)(std::size_t rows, std::size_t k, bool gated);  // floats of pack and run, aligned to 64 bytes
+  void (*pack)(Strided<const float> x, std::size_t begin, std::size_t end, std::size_t rows, const PanelMatrix&,
+               float* operand, float* scratch);
+  std::size_t (*scratch)(std::size_t rows, std::size_t k);  // floats of pack and run, aligned to 64 bytes
   void (*run)(const LinearTask&, std::size_t panel_begin, std::size_t panel_end, float* scratch);
 };
 
@@ -121,7 +124,7 @@ constexpr std::size_t kKeyBlock = 64;
 struct RowKernels {
   // Rows [begin, end) of a token op other than a linear one; x and out, where the op has them, are those of row
   // `begin`. False, and nothing is done, of an op that it does not know.
-  bool (*run)(const filbert_token_op&, std::size_t begin, std::size_t end, const float* x, float* out);
+  bool (*run)(const filbert_token_op&, std::size_t begin, std::size_t end, Strided<const float> x, Strided<float> out);
   void (*pool)(const float* x, std::size_t tokens, std::size_t width, filbert_pooling, bool normalize, float* out);
 };
 

@@ -8,17 +8,18 @@
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
-// Sums of some rows and columns, and what turns them into results. May be in place.
+// Sums of some rows and columns, and what turns them into results.
 struct Epilogue {
   const float* sums;  // [rows, columns], rows `sum_stride` apart
   std::size_t sum_stride;
-  const float* bias;            // [columns] or null
-  const float* residual;        // [rows, columns] or null, rows `stride` apart
+  const float* bias;      // [columns] or null
+  const float* residual;  // [rows, columns] or null, rows `residual_stride` apart
+  std::size_t residual_stride;
   const float* row_scales;      // [rows]; this and the next two for integer sums only
   const float* scales;          // [columns]
   const std::int32_t* offsets;  // [columns]
-  float* out;                   // [rows, columns], rows `stride` apart, or null
-  std::size_t stride;
+  float* out;                   // [rows, columns], rows `out_stride` apart, or null
+  std::size_t out_stride;
   std::uint32_t* operand;  // or an operand of rows of `words` words, of which these are from `row` and `column` on
   std::size_t words, row, column;
   std::size_t outputs;  // of a gated layer: results that there are from these columns on
@@ -28,7 +29,16 @@ template <typename Rows>
 inline void store_result(const Epilogue& e, std::size_t r, std::size_t j, Vec v, std::size_t lanes) {
   if constexpr (Rows::kGivesOperands)
     if (e.operand) return Rows::store(e.operand, e.words, e.row + r, e.column + j, v);
-  store_first(e.out + r * e.stride + j, v, lanes);
+  store_first(e.out + r * e.out_stride + j, v, lanes);
+}
+
+// Lines of a row that are written or added, and are rarely near, come to it.
+inline void fetch_results(const Epilogue& e, std::size_t r, std::size_t results) {
+  constexpr std::size_t kLineFloats = 16;
+  for (std::size_t j = 0; j < results; j += kLineFloats) {
+    if (e.out) __builtin_prefetch(e.out + r * e.out_stride + j, 1);
+    if (e.residual) __builtin_prefetch(e.residual + r * e.residual_stride + j);
+  }
 }
 
 template <filbert_activation A, typename Rows>
@@ -43,7 +53,7 @@ inline void finish(const Epilogue& e, std::size_t rows, std::size_t columns) {
       else
         v = load_first(e.sums + r * e.sum_stride + j, lanes);
       v = activate<A, Rows::kShort>(v + bias);
-      if (e.residual) v = v + load_first(e.residual + r * e.stride + j, lanes);
+      if (e.residual) v = v + load_first(e.residual + r * e.residual_stride + j, lanes);
       store_result<Rows>(e, r, j, v, lanes);
     }
   });
@@ -123,7 +133,8 @@ struct F32Rows {
   static std::size_t operand(std::size_t, std::size_t) { return 0; }
   static std::size_t pack_scratch(std::size_t) { return 0; }
 
-  explicit F32Rows(const LinearTask& task) : data(static_cast<const float*>(task.operand)), stride(task.weight.k) {}
+  explicit F32Rows(const LinearTask& task)
+      : data(static_cast<const float*>(task.operand)), stride(task.operand_stride) {}
   static constexpr const float* scales = nullptr;
   const float* data;
   std::size_t stride;
@@ -139,9 +150,9 @@ struct Bf16Rows {
   static std::size_t words(std::size_t k) { return bf16_words(k); }
   static std::size_t operand(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)); }
   static std::size_t pack_scratch(std::size_t) { return 0; }
-  static void pack(const float* x, std::size_t begin, std::size_t end, std::size_t, const PanelMatrix& w,
+  static void pack(Strided<const float> x, std::size_t begin, std::size_t end, std::size_t, const PanelMatrix& w,
                    float* operand, float*) {
-    pack_bf16_rows<T>(x, w.k, begin, end, w.k, reinterpret_cast<std::uint32_t*>(operand));
+    pack_bf16_rows<T>(x.data, x.stride, begin, end, w.k, reinterpret_cast<std::uint32_t*>(operand));
   }
   static constexpr auto kPack = pack;
   // A vector of a row from `column` on.
@@ -169,13 +180,13 @@ struct I8Rows {
   static std::size_t words(std::size_t k) { return round_up(k, T::kMultiple) / T::kGroup; }
   static std::size_t operand(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)) + rows; }
   static std::size_t pack_scratch(std::size_t k) { return k; }  // a rotated row
-  static void pack(const float* x, std::size_t begin, std::size_t end, std::size_t rows, const PanelMatrix& w,
+  static void pack(Strided<const float> x, std::size_t begin, std::size_t end, std::size_t rows, const PanelMatrix& w,
                    float* operand, float* scratch) {
     auto* data = reinterpret_cast<std::uint32_t*>(operand);
     float* const scales = operand + T::Layout::size(rows, words(w.k));
     for (std::size_t r = begin; r < end; ++r)
       scales[r] =
-          pack_i8_row<T>(x + r * w.k, w.factors, w.k, words(w.k), scratch, data + T::Layout::offset(r, words(w.k)));
+          pack_i8_row<T>(x.row(r), w.factors, w.k, words(w.k), scratch, data + T::Layout::offset(r, words(w.k)));
   }
   static constexpr auto kPack = pack;
 
@@ -195,18 +206,17 @@ inline Epilogue epilogue_of(const LinearTask& task, const Rows& a, std::size_t r
   const auto from_column = [column](const auto* values) { return values ? values + column : nullptr; };
   const PanelMatrix& w = task.weight;
   const std::size_t result = task.gated ? column / 2 : column;
-  const std::size_t index = row * w.outputs + result;
   Epilogue e = {};
   e.sums = sums;
   e.sum_stride = sum_stride;
   e.bias = from_column(task.bias);
-  e.residual = task.residual ? task.residual + index : nullptr;
+  e.residual = task.residual ? task.residual + row * w.outputs + result : nullptr;
+  e.residual_stride = w.outputs;
   if constexpr (Rows::kIntegers) {
     e.row_scales = a.scales + row;
     e.scales = w.scales + column;
     e.offsets = w.offsets + column;
   }
-  e.stride = w.outputs;
   e.outputs = w.outputs - result;
   if (task.out_is_operand) {
     e.operand = static_cast<std::uint32_t*>(task.out);
@@ -214,42 +224,34 @@ inline Epilogue epilogue_of(const LinearTask& task, const Rows& a, std::size_t r
     e.row = row;
     e.column = result;
   } else {
-    e.out = static_cast<float*>(task.out) + index;
+    e.out = static_cast<float*>(task.out) + row * task.out_stride + result;
+    e.out_stride = task.out_stride;
   }
   return e;
 }
 
-// Finishes rows [row, row + rows) and columns [column, column + columns) of the panels.
 template <typename Rows>
-inline void finish_rows(const LinearTask& task, const Rows& a, std::size_t row, std::size_t rows, std::size_t column,
-                        std::size_t columns, const float* sums, std::size_t sum_stride) {
-  const Epilogue e = epilogue_of(task, a, row, column, sums, sum_stride);
-  finish_of<Rows>(task.activation, task.gated)(e, rows, columns);
-}
-
-// Sums lie where the results will, if those are floats and as many, else in the scratch.
-template <typename Rows>
-inline void linear(const LinearTask& task, std::size_t panel_begin, std::size_t panel_end, float* scratch) {
+inline void linear(const LinearTask& task, std::size_t panel_begin, std::size_t panel_end, float* sums) {
   using T = typename Rows::Operand;
   const PanelMatrix& w = task.weight;
   const std::size_t words = Rows::words(w.k);
   const Rows a(task);
   const auto* panels = static_cast<const typename T::Cell*>(w.panels);
-  const bool aside = task.out_is_operand || task.gated;
-  const std::size_t stride = aside ? kPanelWidth : w.n;
+  const Finish finish_panel = finish_of<Rows>(task.activation, task.gated);
   for (std::size_t panel = panel_begin; panel < panel_end; ++panel) {
     const std::size_t column = panel * kPanelWidth;
     const std::size_t columns = panel_columns(w.n, panel);
-    float* const sums = aside ? scratch : static_cast<float*>(task.out) + column;
-    multiply_panel<T>(task.rows, words, a.data, a.stride, panels + column * words, sums, stride, columns,
+    const Epilogue results = epilogue_of(task, a, 0, column, sums, kPanelWidth);
+    for (std::size_t r = 0; r < task.rows; ++r) fetch_results(results, r, task.gated ? columns / 2 : columns);
+    multiply_panel<T>(task.rows, words, a.data, a.stride, panels + column * words, sums, kPanelWidth, columns,
                       T::block(words));
-    finish_rows(task, a, 0, task.rows, column, columns, sums, stride);
+    finish_panel(results, task.rows, columns);
   }
 }
 
 template <typename Rows>
-inline std::size_t linear_scratch(std::size_t rows, std::size_t k, bool gated) {
-  const std::size_t sums = Rows::kGivesOperands || gated ? rows * kPanelWidth : 0;
+inline std::size_t linear_scratch(std::size_t rows, std::size_t k) {
+  const std::size_t sums = rows * kPanelWidth;
   return sums > Rows::pack_scratch(k) ? sums : Rows::pack_scratch(k);
 }
 

@@ -55,16 +55,16 @@ inline void layer_norm_row(const NormTask& task, const float* x, const float* re
 }
 
 // x and out may be the same.
-inline void norm_rows(filbert_norm_kind kind, const NormTask& task, const float* x, std::size_t rows, float* out) {
+inline void norm_rows(filbert_norm_kind kind, const NormTask& task, Strided<const float> x, std::size_t rows,
+                      Strided<float> out) {
   const auto of_row = kind == FILBERT_RMS_NORM ? rms_norm_row : layer_norm_row;
-  for (std::size_t row = 0; row < rows; ++row) {
-    const std::size_t at = row * task.width;
-    of_row(task, x + at, task.residual ? task.residual + at : nullptr, out + at);
-  }
+  for (std::size_t row = 0; row < rows; ++row)
+    of_row(task, x.row(row), task.residual ? task.residual + row * task.width : nullptr, out.row(row));
 }
 
 // Rows [begin, end).
-inline void norm(const filbert_norm_args& args, std::size_t begin, std::size_t end, const float* x, float* out) {
+inline void norm(const filbert_norm_args& args, std::size_t begin, std::size_t end, Strided<const float> x,
+                 Strided<float> out) {
   const auto* residual = static_cast<const float*>(args.residual);
   if (residual) residual += begin * args.width;
   norm_rows(args.kind, {floats_of(args.gamma), floats_of(args.beta), args.eps, args.width, residual}, x, end - begin,
@@ -75,7 +75,7 @@ inline void norm_heads(const filbert_head_norm_args& args, std::size_t begin, st
   const NormTask task = {floats_of(args.gamma), floats_of(args.beta), args.eps, args.head_size};
   for (std::size_t row = begin; row < end; ++row) {
     float* const x = static_cast<float*>(args.heads.x) + row * args.heads.width + args.heads.column;
-    norm_rows(args.kind, task, x, args.count, x);
+    norm_rows(args.kind, task, {x, args.head_size}, args.count, {x, args.head_size});
   }
 }
 

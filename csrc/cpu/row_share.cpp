@@ -19,30 +19,45 @@ PanelMatrix matrix_of(const filbert_weight& w) {
   return {w.data, w.columns, w.cols, w.rows, w.scales.data(), w.offsets.data(), factors, w.plain.data()};
 }
 
-// The width of what an op reads as its x, and of what it writes to out; 0 of one that works in place.
-std::size_t width_of(const filbert_token_op& op) {
+// The width of what an op reads as its x; 0 of one that has none.
+std::size_t read_by(const filbert_token_op& op) {
+  if (op.kind == FILBERT_LINEAR) return op.args.linear.weight->cols;
+  return op.kind == FILBERT_NORM ? op.args.norm.width : 0;
+}
+
+// The width of what it writes to out; 0 of one that works in place.
+std::size_t written_by(const filbert_token_op& op) {
   if (op.kind == FILBERT_EMBED) return op.args.embed.width;
   if (op.kind == FILBERT_LINEAR) return op.args.linear.weight->rows;
   return op.kind == FILBERT_NORM ? op.args.norm.width : 0;
 }
 
-const void* x_of(const filbert_token_op& op) { return op.kind == FILBERT_NORM ? op.args.norm.x : nullptr; }
-
-void* out_of(const filbert_token_op& op) {
-  return op.kind == FILBERT_NORM ? op.args.norm.out : op.kind == FILBERT_EMBED ? op.args.embed.out : nullptr;
+const float* x_of(const filbert_token_op& op) {
+  if (op.kind == FILBERT_LINEAR) return floats(op.args.linear.x);
+  return op.kind == FILBERT_NORM ? floats(op.args.norm.x) : nullptr;
 }
+
+float* out_of(const filbert_token_op& op) {
+  if (op.kind == FILBERT_EMBED) return floats(op.args.embed.out);
+  if (op.kind == FILBERT_LINEAR) return floats(op.args.linear.out);
+  return op.kind == FILBERT_NORM ? floats(op.args.norm.out) : nullptr;
+}
+
+// Of rows that are handed on. A line between them: rows of 1024 or 3072 floats would all be in the same few sets of a
+// cache, where a product's 6 rows, or the lines that it writes, drive each other out (up to 8% of a product's time).
+std::size_t handed_stride(std::size_t width) { return width + 16; }
 
 }  // namespace
 
 ShareSizes::ShareSizes(const LinearKernel& linear, const filbert_token_op* ops, std::size_t count, std::size_t rows) {
   for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t width = width_of(ops[i]);
+    const std::size_t width = written_by(ops[i]);
     if (ops[i].readers == FILBERT_NEXT_ALONE)
-      handed = std::max(handed, round_up(std::max(rows * width, linear.operand(rows, width)), 16));
+      handed = std::max(handed, round_up(std::max(rows * handed_stride(width), linear.operand(rows, width)), 16));
     if (ops[i].kind != FILBERT_LINEAR) continue;
     const filbert_weight& weight = *ops[i].args.linear.weight;
     if (linear.pack) operand = std::max(operand, round_up(linear.operand(rows, weight.cols), 16));
-    kernel = std::max(kernel, linear.scratch(rows, weight.cols, weight.gated));
+    kernel = std::max(kernel, linear.scratch(rows, weight.cols));
   }
 }
 
@@ -58,29 +73,33 @@ RowShare::RowShare(const Kernels& kernels, const LinearKernel& kernel, const Sha
 void RowShare::prepare(const filbert_token_op& op, const filbert_token_op* next) {
   op_ = &op;
   alone_ = op.readers == FILBERT_NEXT_ALONE;
+  const std::size_t read = read_by(op), written = written_by(op);
+  const float* const x = x_of(op);
+  x_ = floats_ ? Strided<const float>{floats_, handed_stride(read)}
+               : Strided<const float>{x ? x + begin_ * read : nullptr, read};
+  out_ = alone_ ? Strided<float>{handed_[turn_], handed_stride(written)}
+                : Strided<float>{out_of(op) + begin_ * written, written};
   const bool to_linear = next && next->kind == FILBERT_LINEAR;
   if (op.kind == FILBERT_LINEAR) return prepare_linear(op.args.linear, to_linear);
-  const std::size_t width = width_of(op);
-  x_ = floats_ ? floats_ : x_of(op) ? floats(x_of(op)) + begin_ * width : nullptr;
-  out_ = alone_ ? handed_[turn_] : floats(out_of(op)) + begin_ * width;
-  packs_ = width > 0 && op.readers != FILBERT_OTHERS && to_linear && kernel_.pack;
+  packs_ = written > 0 && op.readers != FILBERT_OTHERS && to_linear && kernel_.pack;
   if (packs_) next_ = matrix_of(*next->args.linear.weight);
 }
 
 void RowShare::prepare_linear(const filbert_linear_args& args, bool to_linear) {
   const std::size_t outputs = args.weight->rows;
+  packs_ = !ready_ && kernel_.pack;
   task_ = {};
   task_.rows = rows_;
+  task_.operand = ready_ ? ready_ : packs_ ? operand_ : x_.data;
+  task_.operand_stride = x_.stride;
   task_.weight = matrix_of(*args.weight);
   task_.gated = args.weight->gated;
   task_.bias = floats_of(args.bias);
   task_.residual = args.residual ? floats(args.residual) + begin_ * outputs : nullptr;
   task_.activation = args.activation;
-  x_ = floats_ ? floats_ : floats(args.x) + begin_ * task_.weight.k;
-  packs_ = !ready_ && kernel_.pack;
-  task_.operand = ready_ ? ready_ : packs_ ? operand_ : x_;
+  task_.out = out_.data;
+  task_.out_stride = out_.stride;
   task_.out_is_operand = alone_ && to_linear && kernel_.gives_operands && outputs % kernel_.format.k_multiple == 0;
-  task_.out = alone_ ? handed_[turn_] : floats(args.out) + begin_ * outputs;
 }
 
 void RowShare::hand_on() {
@@ -103,12 +122,11 @@ void RowShare::multiply(std::size_t panel_begin, std::size_t panel_end, float* s
 }
 
 void RowShare::run_rows(std::size_t begin, std::size_t end, float* scratch) const {
-  const std::size_t width = width_of(*op_);
   const std::size_t step = packs_ ? kNormRows : end - begin;
   for (std::size_t row = begin; row < end; row += step) {
     const std::size_t stop = std::min(end, row + step);
-    kernels_.rows.run(*op_, begin_ + row, begin_ + stop, x_ ? x_ + row * width : nullptr, out_ + row * width);
-    if (packs_) kernel_.pack(out_, row, stop, rows_, next_, operand_, scratch);
+    kernels_.rows.run(*op_, begin_ + row, begin_ + stop, {x_.row(row), x_.stride}, {out_.row(row), out_.stride});
+    if (packs_) kernel_.pack({out_.data, out_.stride}, row, stop, rows_, next_, operand_, scratch);
   }
 }
 

@@ -47,14 +47,14 @@ class RowShare {
   float *operand_, *handed_[2];
   int turn_ = 0;                   // of the two
   const void* ready_ = nullptr;    // what the next op multiplies, or null:
-  const float* floats_ = nullptr;  // what the next op reads instead of its x, or null
+  const float* floats_ = nullptr;  // what the next op reads instead of its x, or null; rows as in handed_
 
   // Of the op that is prepared.
   const filbert_token_op* op_ = nullptr;
-  const float* x_ = nullptr;  // from the first of the rows on
-  float* out_ = nullptr;      // the same, of an op that is not linear
-  bool alone_ = false;        // out is one of the two buffers
-  bool packs_ = false;        // a linear op: its x; another: its out, for next_
+  Strided<const float> x_ = {};  // from the first of the rows on
+  Strided<float> out_ = {};      // the same
+  bool alone_ = false;           // out is one of the two buffers
+  bool packs_ = false;           // a linear op: its x; another: its out, for next_
   PanelMatrix next_ = {};
   LinearTask task_ = {};
 };

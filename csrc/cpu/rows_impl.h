@@ -8,7 +8,8 @@
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
-inline bool run_rows(const filbert_token_op& op, std::size_t begin, std::size_t end, const float* x, float* out) {
+inline bool run_rows(const filbert_token_op& op, std::size_t begin, std::size_t end, Strided<const float> x,
+                     Strided<float> out) {
   switch (op.kind) {
     case FILBERT_EMBED:
       embed(op.args.embed, begin, end, out);

@@ -49,6 +49,7 @@ float activate(filbert_activation activation, float x) {
 }
 // Operands: what a row [k] becomes, in `size` floats, and its product with a row of the weights.
 struct F32 {
+  static constexpr bool kPacked = false;
   static std::size_t size(std::size_t k) { return k; }
   static float product(const float* x, const PanelMatrix& w, std::size_t column) {
     return scalar_dot(x, static_cast<const float*>(w.panels) + column * w.k, w.k);
@@ -56,6 +57,7 @@ struct F32 {
 };
 
 struct Bf16 {
+  static constexpr bool kPacked = true;
   static std::size_t size(std::size_t k) { return k; }
   static void pack(const float* row, const PanelMatrix& w, float* x) {
     for (std::size_t i = 0; i < w.k; ++i) x[i] = bf16_to_float(float_to_bf16(row[i]));
@@ -70,6 +72,7 @@ struct Bf16 {
 
 // Integers, and behind them what one of them is worth.
 struct I8 {
+  static constexpr bool kPacked = true;
   static std::size_t size(std::size_t k) { return k + 1; }
   static void pack(const float* row, const PanelMatrix& w, float* x) {
     const std::size_t k = w.k;
@@ -97,9 +100,9 @@ std::size_t operand_size(std::size_t rows, std::size_t k) {
 }
 
 template <typename Operand>
-void pack(const float* x, std::size_t begin, std::size_t end, std::size_t, const PanelMatrix& w, float* operand,
+void pack(Strided<const float> x, std::size_t begin, std::size_t end, std::size_t, const PanelMatrix& w, float* operand,
           float*) {
-  for (std::size_t row = begin; row < end; ++row) Operand::pack(x + row * w.k, w, operand + row * Operand::size(w.k));
+  for (std::size_t row = begin; row < end; ++row) Operand::pack(x.row(row), w, operand + row * Operand::size(w.k));
 }
 
 // Of a gated weight, the columns of the gate are the even ones.
@@ -107,8 +110,9 @@ template <typename Operand>
 void linear(const LinearTask& task, std::size_t panel_begin, std::size_t panel_end, float*) {
   const PanelMatrix& w = task.weight;
   for (std::size_t row = 0; row < task.rows; ++row) {
-    const float* x = static_cast<const float*>(task.operand) + row * Operand::size(w.k);
-    float* out = static_cast<float*>(task.out) + row * w.outputs;
+    const std::size_t stride = Operand::kPacked ? Operand::size(w.k) : task.operand_stride;
+    const float* x = static_cast<const float*>(task.operand) + row * stride;
+    float* out = static_cast<float*>(task.out) + row * task.out_stride;
     const auto sum = [&](std::size_t column) {
       const float product = Operand::product(x, w, column);
       return task.bias ? product + task.bias[column] : product;
@@ -132,7 +136,7 @@ constexpr LinearKernel kernel(decltype(LinearKernel::pack) pack) {
       .gives_operands = false,
       .operand = operand_size<Operand>,
       .pack = pack,
-      .scratch = [](std::size_t, std::size_t, bool) -> std::size_t { return 0; },
+      .scratch = [](std::size_t, std::size_t) -> std::size_t { return 0; },
       .run = linear<Operand>,
   };
 }

@@ -70,7 +70,7 @@ void disentangled(const DisentangledTask& task) {
     attend(of, 0, query, [&](std::size_t key) {
       const std::int64_t distance = std::int64_t{of.key_columns[key]} - of.query_columns[query];
       const auto row = static_cast<std::size_t>(task.rows[std::clamp(distance, -task.reach, task.reach)]);
-      const auto product = [&](const Heads<const float>& x, std::size_t token, const Heads<const float>& table) {
+      const auto product = [&](const Strided<const float>& x, std::size_t token, const Strided<const float>& table) {
         return table.data ? scalar_dot(x.data + token * x.stride, table.data + row * table.stride, of.head_size) : 0.0f;
       };
       return product(of.q, query, task.position_k) + product(of.k, key, task.position_q);

@@ -49,21 +49,20 @@ void turn_head(const filbert_rope_args& args, std::size_t row, float* head) {
   }
 }
 
-bool run_rows(const filbert_token_op& op, std::size_t begin, std::size_t end, const float* x, float* out) {
+bool run_rows(const filbert_token_op& op, std::size_t begin, std::size_t end, Strided<const float> x,
+              Strided<float> out) {
   const auto each_row = [&](const auto& body) {
     for (std::size_t row = begin; row < end; ++row) body(row);
     return true;
   };
   switch (op.kind) {
     case FILBERT_EMBED:
-      return each_row(
-          [&, args = op.args.embed](std::size_t row) { embed_row(args, row, out + (row - begin) * args.width); });
+      return each_row([&, args = op.args.embed](std::size_t row) { embed_row(args, row, out.row(row - begin)); });
     case FILBERT_NORM:
       return each_row([&, args = op.args.norm](std::size_t row) {
-        const std::size_t at = (row - begin) * args.width;
         const auto* residual = static_cast<const float*>(args.residual);
-        norm_row(args.kind, args.gamma, args.beta, args.eps, args.width, x + at,
-                 residual ? residual + row * args.width : nullptr, out + at);
+        norm_row(args.kind, args.gamma, args.beta, args.eps, args.width, x.row(row - begin),
+                 residual ? residual + row * args.width : nullptr, out.row(row - begin));
       });
     case FILBERT_HEAD_NORM:
       return each_row([&, args = op.args.head_norm](std::size_t row) {

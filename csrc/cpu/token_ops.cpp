@@ -13,7 +13,7 @@ namespace {
 
 void check(const RowKernels& kernels, const filbert_token_op* ops, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i)
-    if (ops[i].kind != FILBERT_LINEAR && !kernels.run(ops[i], 0, 0, nullptr, nullptr))
+    if (ops[i].kind != FILBERT_LINEAR && !kernels.run(ops[i], 0, 0, {}, {}))
       throw std::invalid_argument("unknown op " + std::to_string(ops[i].kind));
 }
 

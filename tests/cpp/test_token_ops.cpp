@@ -26,7 +26,7 @@ cpu::LinearKernel counting(const cpu::LinearKernel& kernel) {
     counted->run(task, begin, end, scratch);
   };
   if (kernel.pack)
-    counts.pack = [](const float* x, std::size_t begin, std::size_t end, std::size_t rows,
+    counts.pack = [](cpu::Strided<const float> x, std::size_t begin, std::size_t end, std::size_t rows,
                      const cpu::PanelMatrix& weight, float* operand, float* scratch) {
       rows_packed += end - begin;
       counted->pack(x, begin, end, rows, weight, operand, scratch);
