@@ -69,28 +69,34 @@ struct TileSteps {
   const void* a;
   std::size_t lda;  // in bytes
   const void* b;
-  const char* next;   // is prefetched,
-  std::size_t bytes;  // so much of it a step
+  const char* next;   // is prefetched, a line at a time,
+  std::size_t bytes;  // so far from one to the next
 };
 
-// A loop in assembly for tiles of a whole panel and so many rows or more, where there is one: sums [rows, vectors] of
-// steps of kWords.
+// A loop in assembly for tiles of a whole panel, where there is one: sums [rows, vectors] of steps of kWords, with a
+// prefetch each or for each word.
 template <typename T>
 struct TileLoop {
-  static constexpr std::size_t kFewestRows = kTileRows + 1;
+  static constexpr bool kExists = false;
 };
 
 // How many words it did, with their sums.
 template <typename T, std::size_t Rows, std::size_t Vectors>
 inline std::size_t run_loop(std::size_t words, const typename T::Word* a, std::size_t lda, const typename T::Cell* b,
                             Prefetcher& next, Vec (&sum)[Rows][Vectors]) {
-  if constexpr (Rows >= TileLoop<T>::kFewestRows && Vectors == kVectorsPerPanel) {
+  if constexpr (TileLoop<T>::kExists && Vectors == kVectorsPerPanel) {
     constexpr std::size_t kWords = TileLoop<T>::kWords;
     const std::size_t count = words / kWords;
-    const std::size_t bytes = kWords * next.bytes_of_step();
+    const std::size_t bytes = next.bytes_of_step();
     if (count > 0 && bytes <= 64) {
       Vec found[kTileRows * Vectors];
-      TileLoop<T>::template run<Rows>({count, a, lda * sizeof(*a), b, next.begin(), bytes}, found);
+      TileSteps steps = {count, a, lda * sizeof(*a), b, next.begin(), bytes};
+      if (kWords * bytes > 64) {
+        TileLoop<T>::template run<Rows, kWords>(steps, found);
+      } else {
+        steps.bytes *= kWords;
+        TileLoop<T>::template run<Rows, 1>(steps, found);
+      }
       next.skip(count * kWords);
       FILBERT_UNROLL
       for (std::size_t r = 0; r < Rows; ++r) FILBERT_UNROLL
