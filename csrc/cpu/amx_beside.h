@@ -32,7 +32,7 @@ class PendingRows {
   template <typename Rows>
   PendingRows(const LinearTask& task, const Rows& a, std::size_t column, std::size_t columns, const float* sums,
               std::size_t steps)
-      : next_(epilogue_of(task, a, 0, column, sums, kTwo)),
+      : next_(epilogue_of(task, a, column, sums, kTwo)),
         finish_(finish_of<Rows>(task.activation, task.gated)),
         columns_(columns),
         results_(task.gated ? (columns + 1) / 2 : columns),
@@ -47,10 +47,10 @@ class PendingRows {
   }
 
  private:
-  static constexpr std::size_t kAhead = 6;  // rows
+  static constexpr std::size_t kAhead = 6;  // rows: lines that are written, or added, are rarely near
 
   void finish_one() {
-    if (left_ > kAhead) fetch_results(next_, kAhead, results_);
+    if (left_ > kAhead) fetch(kAhead);
     finish_(next_, 1, columns_);
     next_.sums += kTwo;
     if (next_.out) next_.out += next_.out_stride;
@@ -58,6 +58,13 @@ class PendingRows {
     if (next_.row_scales) ++next_.row_scales;
     ++next_.row;
     --left_;
+  }
+
+  void fetch(std::size_t row) const {
+    for (std::size_t j = 0; j < results_; j += kSide) {
+      if (next_.out) __builtin_prefetch(next_.out + row * next_.out_stride + j, 1);
+      if (next_.residual) __builtin_prefetch(next_.residual + row * next_.residual_stride + j);
+    }
   }
 
   Epilogue next_ = {};

@@ -37,14 +37,14 @@ template <typename T>
 struct Strided {
   T* data;
   std::size_t stride;
-  T* row(std::size_t i) const { return data + i * stride; }
+  [[gnu::always_inline]] T* row(std::size_t i) const { return data + i * stride; }  // no symbol of an ISA file
 };
 
 // Pointers to the first row of a share.
 struct LinearTask {
   std::size_t rows;
-  const void* operand;         // [rows, k], as LinearKernel::pack made it, or as it came where there is no pack:
-  std::size_t operand_stride;  // floats from a row to the next
+  const void* operand;         // [rows, k], as LinearKernel::pack made it, or as it came where there is no pack,
+  std::size_t operand_stride;  // and then so many floats from a row to the next
   PanelMatrix weight;
   bool gated;             // activation(gate) times the other, without a residual
   const float* bias;      // [n] or null

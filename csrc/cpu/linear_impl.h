@@ -32,15 +32,6 @@ inline void store_result(const Epilogue& e, std::size_t r, std::size_t j, Vec v,
   store_first(e.out + r * e.out_stride + j, v, lanes);
 }
 
-// Lines of a row that are written or added, and are rarely near, come to it.
-inline void fetch_results(const Epilogue& e, std::size_t r, std::size_t results) {
-  constexpr std::size_t kLineFloats = 16;
-  for (std::size_t j = 0; j < results; j += kLineFloats) {
-    if (e.out) __builtin_prefetch(e.out + r * e.out_stride + j, 1);
-    if (e.residual) __builtin_prefetch(e.residual + r * e.residual_stride + j);
-  }
-}
-
 template <filbert_activation A, typename Rows>
 inline void finish(const Epilogue& e, std::size_t rows, std::size_t columns) {
   for_each_vector(columns, [&](std::size_t j, std::size_t lanes) {
@@ -199,10 +190,10 @@ struct I8Rows {
   const float* scales;
 };
 
-// Of rows from `row` and columns of the panels from `column` on.
+// Of all rows and the columns of the panels from `column` on.
 template <typename Rows>
-inline Epilogue epilogue_of(const LinearTask& task, const Rows& a, std::size_t row, std::size_t column,
-                            const float* sums, std::size_t sum_stride) {
+inline Epilogue epilogue_of(const LinearTask& task, const Rows& a, std::size_t column, const float* sums,
+                            std::size_t sum_stride) {
   const auto from_column = [column](const auto* values) { return values ? values + column : nullptr; };
   const PanelMatrix& w = task.weight;
   const std::size_t result = task.gated ? column / 2 : column;
@@ -210,10 +201,10 @@ inline Epilogue epilogue_of(const LinearTask& task, const Rows& a, std::size_t r
   e.sums = sums;
   e.sum_stride = sum_stride;
   e.bias = from_column(task.bias);
-  e.residual = task.residual ? task.residual + row * w.outputs + result : nullptr;
+  e.residual = task.residual ? task.residual + result : nullptr;
   e.residual_stride = w.outputs;
   if constexpr (Rows::kIntegers) {
-    e.row_scales = a.scales + row;
+    e.row_scales = a.scales;
     e.scales = w.scales + column;
     e.offsets = w.offsets + column;
   }
@@ -221,10 +212,9 @@ inline Epilogue epilogue_of(const LinearTask& task, const Rows& a, std::size_t r
   if (task.out_is_operand) {
     e.operand = static_cast<std::uint32_t*>(task.out);
     e.words = w.outputs / 2;
-    e.row = row;
     e.column = result;
   } else {
-    e.out = static_cast<float*>(task.out) + row * task.out_stride + result;
+    e.out = static_cast<float*>(task.out) + result;
     e.out_stride = task.out_stride;
   }
   return e;
@@ -241,11 +231,9 @@ inline void linear(const LinearTask& task, std::size_t panel_begin, std::size_t 
   for (std::size_t panel = panel_begin; panel < panel_end; ++panel) {
     const std::size_t column = panel * kPanelWidth;
     const std::size_t columns = panel_columns(w.n, panel);
-    const Epilogue results = epilogue_of(task, a, 0, column, sums, kPanelWidth);
-    for (std::size_t r = 0; r < task.rows; ++r) fetch_results(results, r, task.gated ? columns / 2 : columns);
     multiply_panel<T>(task.rows, words, a.data, a.stride, panels + column * words, sums, kPanelWidth, columns,
                       T::block(words));
-    finish_panel(results, task.rows, columns);
+    finish_panel(epilogue_of(task, a, column, sums, kPanelWidth), task.rows, columns);
   }
 }
 

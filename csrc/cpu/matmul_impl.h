@@ -88,7 +88,7 @@ inline std::size_t run_loop(std::size_t words, const typename T::Word* a, std::s
     constexpr std::size_t kWords = TileLoop<T>::kWords;
     const std::size_t count = words / kWords;
     const std::size_t bytes = next.bytes_of_step();
-    if (count > 0 && bytes <= 64) {
+    if (count > 0) {
       Vec found[kTileRows * Vectors];
       TileSteps steps = {count, a, lda * sizeof(*a), b, next.begin(), bytes};
       if (kWords * bytes > 64) {

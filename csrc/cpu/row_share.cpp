@@ -43,9 +43,12 @@ float* out_of(const filbert_token_op& op) {
   return op.kind == FILBERT_NORM ? floats(op.args.norm.out) : nullptr;
 }
 
-// Of rows that are handed on. A line between them: rows of 1024 or 3072 floats would all be in the same few sets of a
-// cache, where a product's 6 rows, or the lines that it writes, drive each other out (up to 8% of a product's time).
-std::size_t handed_stride(std::size_t width) { return width + 16; }
+// Of rows that are handed on: whole lines, and one between rows. Those of 1024 or 3072 floats would all begin in the
+// same set of L1, where a product's rows, or the lines that it writes, drive each other out.
+std::size_t handed_stride(std::size_t width) {
+  constexpr std::size_t kLine = 16;
+  return round_up(width, kLine) + kLine;
+}
 
 }  // namespace
 

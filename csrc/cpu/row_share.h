@@ -47,7 +47,7 @@ class RowShare {
   float *operand_, *handed_[2];
   int turn_ = 0;                   // of the two
   const void* ready_ = nullptr;    // what the next op multiplies, or null:
-  const float* floats_ = nullptr;  // what the next op reads instead of its x, or null; rows as in handed_
+  const float* floats_ = nullptr;  // what the next op reads instead of its x, or null; rows handed_stride apart
 
   // Of the op that is prepared.
   const filbert_token_op* op_ = nullptr;

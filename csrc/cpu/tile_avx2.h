@@ -12,7 +12,8 @@ namespace {
 
 // Of the assembly. Sums are in registers 0 to 11, two for each row, columns in 12 and 13; 14 and 15 are free, but for
 // what BEFORE puts there. Rows are at a, a + lda, ...; d is a + 3 lda. WORD is what is done for word \i of a step, of
-// so many bytes in a row and in b.
+// so many bytes in a row and in b; after each of a step, or after the last one, a line of what is needed next is
+// prefetched.
 // clang-format off
 #define FILBERT_FETCH(if_fetches)                                                                              \
   ".if %c[fetches] " if_fetches "\n"                                                                           \

@@ -44,18 +44,18 @@ def byte_level_folder(folder):
 
 
 def pieces_of(words, count):
-    """Unigram pieces with their log probabilities: the parts of words that most words have.
+    """Unigram pieces with their log probabilities: every character, then the parts that most words have.
 
     A trainer's differ from run to run.
     """
-    parts = Counter(
-        word[begin:end]
-        for word in words
-        for begin in range(len(word))
-        for end in range(begin + 1, min(begin + 8, len(word)) + 1)
-    )
-    total = parts.total()
-    return [(part, math.log(number / total)) for part, number in parts.most_common(count)]
+
+    def parts_of(word):
+        ends = [(begin, end) for begin in range(len(word)) for end in range(begin + 1, min(begin + 8, len(word)) + 1)]
+        return dict.fromkeys(word[begin:end] for begin, end in ends)
+
+    words_with = Counter(part for word in words for part in parts_of(word))
+    pieces = sorted(words_with, key=lambda part: (len(part) > 1, -words_with[part]))[:count]
+    return [(piece, math.log(words_with[piece] / words_with.total())) for piece in pieces]
 
 
 def unigram_folder(folder):
