@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import test_cross_encoder
-from test_cross_encoder import CLOSE, edit, random_pairs
+from test_cross_encoder import edit, random_pairs
 from text_models import ODD_TEXTS, vocabulary_folder, write_json
 
 from filbert import ConfigError, CrossEncoder
@@ -160,15 +160,15 @@ def test_scores_beside_sentence_transformers(folder, reference, tmp_path):
         assert (scores.shape, scores.dtype) == (expected.shape, expected.dtype)
         assert np.abs(expected).max() > 1
         # Differences of two logits.
-        assert np.abs(scores - expected).max() < CLOSE
-        assert ours.predict(pairs) == pytest.approx(theirs.predict(pairs), abs=CLOSE)
+        assert np.abs(scores - expected).max() < 2e-5
+        assert ours.predict(pairs) == pytest.approx(theirs.predict(pairs), abs=1e-5)
     for options in ({"prompt": "Find the dog. "}, {"prompt": ""}):
         assert scores_of(ours, pairs[:50], **options) == pytest.approx(
-            scores_of(theirs, pairs[:50], **options), abs=CLOSE
+            scores_of(theirs, pairs[:50], **options), abs=2e-5
         )
     documents = [second for _, second in pairs[:20]]
     ranked, expected = ours.rank("the cat", documents), theirs.rank("the cat", documents)
-    assert [each["score"] for each in ranked] == pytest.approx([each["score"] for each in expected], abs=CLOSE)
+    assert [each["score"] for each in ranked] == pytest.approx([each["score"] for each in expected], abs=1e-5)
 
 
 @pytest.mark.parametrize("labels", [1, 3])
@@ -179,17 +179,17 @@ def test_a_classifier_of_chats(folder, reference, labels):
     pairs = random_pairs(40, seed=9)
     ours, theirs = CrossEncoder(folder), reference(folder)
     assert ours.num_labels == labels
-    assert scores_of(ours, pairs) == pytest.approx(scores_of(theirs, pairs), abs=CLOSE)
-    assert scores_of(ours, pairs, prompt="a") == pytest.approx(scores_of(theirs, pairs, prompt="a"), abs=CLOSE)
+    assert scores_of(ours, pairs) == pytest.approx(scores_of(theirs, pairs), abs=1e-5)
+    assert scores_of(ours, pairs, prompt="a") == pytest.approx(scores_of(theirs, pairs, prompt="a"), abs=1e-5)
 
 
 @pytest.mark.parametrize("length", [8, 40, 77, 120])
 def test_what_is_cut_is_not_the_end(folder, reference, length):
     ours, theirs = CrossEncoder(folder, max_length=length), reference(folder, max_length=length)
     pairs = random_pairs(60, seed=4)
-    assert scores_of(ours, pairs) == pytest.approx(scores_of(theirs, pairs), abs=CLOSE)
+    assert scores_of(ours, pairs) == pytest.approx(scores_of(theirs, pairs), abs=2e-5)
     assert scores_of(ours, pairs, prompt="x " * 60) == pytest.approx(
-        scores_of(theirs, pairs, prompt="x " * 60), abs=CLOSE
+        scores_of(theirs, pairs, prompt="x " * 60), abs=2e-5
     )
 
 
@@ -208,7 +208,7 @@ def test_one_token_and_plain_pairs(folder, reference, tmp_path):
     edit(tmp_path / "saved" / "1_LogitScore" / "config.json", false_token_id=None)
     ours, theirs = CrossEncoder(tmp_path / "saved"), reference(tmp_path / "saved")
     one = scores_of(ours, pairs)
-    assert one == pytest.approx(scores_of(theirs, pairs), abs=CLOSE)
+    assert one == pytest.approx(scores_of(theirs, pairs), abs=2e-5)
     # As pairs, and not as chats.
     settings = json.loads((tmp_path / "saved" / "sentence_bert_config.json").read_text())
     del settings["modality_config"]["message"]
@@ -216,7 +216,7 @@ def test_one_token_and_plain_pairs(folder, reference, tmp_path):
     ours, theirs = CrossEncoder(tmp_path / "saved"), reference(tmp_path / "saved")
     pairs = [(f"a{first}", second) for first, second in pairs]  # of nothing, there is no last token
     plain = scores_of(ours, pairs)
-    assert plain == pytest.approx(scores_of(theirs, pairs), abs=CLOSE)
+    assert plain == pytest.approx(scores_of(theirs, pairs), abs=2e-5)
     assert plain != pytest.approx(one, abs=0.1)
 
 
@@ -229,7 +229,7 @@ def test_where_a_template_is_and_what_it_takes(folder, reference, template, plac
     else:
         edit(folder / place, chat_template=template)
     pairs = random_pairs(40, seed=7)
-    assert scores_of(CrossEncoder(folder), pairs) == pytest.approx(scores_of(reference(folder), pairs), abs=CLOSE)
+    assert scores_of(CrossEncoder(folder), pairs) == pytest.approx(scores_of(reference(folder), pairs), abs=2e-5)
 
 
 def test_a_template_of_the_caller(folder, reference):
@@ -237,7 +237,7 @@ def test_a_template_of_the_caller(folder, reference):
     (folder / "chat_template.jinja").unlink()
     pairs = random_pairs(20, seed=8)
     ours, theirs = CrossEncoder(folder, **options), reference(folder, **options)
-    assert scores_of(ours, pairs) == pytest.approx(scores_of(theirs, pairs), abs=CLOSE)
+    assert scores_of(ours, pairs) == pytest.approx(scores_of(theirs, pairs), abs=2e-5)
 
 
 def test_what_cannot_be_honoured(folder, reference, tmp_path):
