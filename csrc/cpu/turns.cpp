@@ -15,17 +15,29 @@ std::int64_t now() { return nanoseconds(std::chrono::steady_clock::now().time_si
 // activations leave the caches.
 constexpr std::int64_t kTurn = nanoseconds(50ms);
 
+// A turn of short forwards that follow each other is over after this. A change of turns costs more than it seems: who
+// is woken is often put beside a thread that computes, and the core that has become free stays idle for milliseconds.
+constexpr std::int64_t kShortForwards = nanoseconds(10ms);
+
+// A caller that was back within this after its last forward finds its turn not over.
+constexpr std::int64_t kBack = nanoseconds(1ms);
+
 // A caller that is back within this finds its seat empty, not a helper to wait for.
 constexpr std::int64_t kAway = nanoseconds(100us);
 
 // Callers rest after a forward. Only one that failed does not.
-constexpr std::chrono::milliseconds kLongestIdle = 50ms;
+constexpr std::int64_t kLongestIdle = nanoseconds(50ms);
+
+// How often who waits looks for turns that have come to no end, in case that nobody computes.
+constexpr auto kLook = 5ms;
 
 // What the thread holds, if the turn is still that of the seat.
 thread_local struct {
   Turns* turns;
   Seat* seat;
   std::uint64_t turn;
+  std::int64_t end_of_forward;
+  bool comes_back;  // within kBack
 } held;
 
 }  // namespace
@@ -54,18 +66,26 @@ Seat& Turns::begin_job() {
     std::uint64_t turn = held.turn;
     if (held.seat->turn.compare_exchange_strong(turn, turn + 1, std::memory_order_acquire)) {
       const bool over = waiting_.load(std::memory_order_relaxed) > 0 && now() - held.seat->since > kTurn;
-      if (!over && !is_crowded()) return *held.seat;
+      if (!over && !is_crowded()) {
+        if (held.seat->resting.exchange(false)) resting_.fetch_sub(1);
+        return *held.seat;
+      }
       held.seat->turn.store(held.turn, std::memory_order_release);
-      rest();
+      leave();
     }
   }
+  held.comes_back = now() - held.end_of_forward < kBack;
   wait_for_turn();
   return *held.seat;
 }
 
 void Turns::end_job(Seat& seat) {
-  seat.idle_since.store(now(), std::memory_order_relaxed);
+  seat.kept_until.store(now() + kLongestIdle, std::memory_order_relaxed);
   seat.turn.store(held.turn, std::memory_order_release);
+  if (resting_.load(std::memory_order_relaxed) > 0 && find_idle_turn()) {
+    const std::lock_guard lock(mutex_);
+    end_idle_turns();
+  }
 }
 
 void Turns::wait_for_turn() {
@@ -76,12 +96,24 @@ void Turns::wait_for_turn() {
   waiting_.fetch_add(1);
   seat_waiters();
   while (!me.seat)
-    if (me.seated.wait_for(lock, kLongestIdle) == std::cv_status::timeout) end_idle_turns();
-  held = {this, me.seat, me.seat->turn - 1};
+    if (me.seated.wait_for(lock, kLook) == std::cv_status::timeout) end_idle_turns();
+  held.turns = this;
+  held.seat = me.seat;
+  held.turn = me.seat->turn - 1;
 }
 
 void Turns::rest() {
   if (held.turns != this) return;
+  held.end_of_forward = now();
+  Seat& seat = *held.seat;
+  const bool is_short = held.end_of_forward - seat.since < kShortForwards;
+  // Others that compute take the seat if it is kept in vain.
+  if (!held.comes_back || !is_short || waiting_ == 0 || computing_ < 2) return leave();
+  seat.kept_until = held.end_of_forward + kBack;
+  if (!seat.resting.exchange(true)) resting_.fetch_add(1);
+}
+
+void Turns::leave() {
   held.turns = nullptr;
   const std::lock_guard lock(mutex_);
   if (held.seat->turn / 2 == held.turn / 2) free_seat(*held.seat);
@@ -90,6 +122,7 @@ void Turns::rest() {
 // Makes room for others, and seats them. Needs the mutex, as all that follows.
 void Turns::free_seat(Seat& seat) {
   seat.turn.store(0);
+  if (seat.resting.exchange(false)) resting_.fetch_sub(1);
   const bool others = computing_.fetch_sub(1) > 1;
   if (others && !first_) {
     const std::int64_t time = now();
@@ -122,12 +155,20 @@ bool Turns::take_place() {
   return false;
 }
 
-void Turns::end_idle_turns() {
-  const std::int64_t long_ago = now() - nanoseconds(kLongestIdle);
+// One that is not kept for its caller any longer.
+Seat* Turns::find_idle_turn() const {
+  const std::int64_t time = now();
   for (Seat* seat = seats(); seat; seat = seat->next) {
+    const std::uint64_t turn = seat->turn;
+    if (turn != 0 && turn % 2 == 0 && seat->kept_until < time) return seat;
+  }
+  return nullptr;
+}
+
+void Turns::end_idle_turns() {
+  while (Seat* const seat = find_idle_turn()) {
     std::uint64_t turn = seat->turn;
-    if (turn == 0 || turn % 2 != 0 || seat->idle_since > long_ago) continue;
-    if (seat->turn.compare_exchange_strong(turn, 0)) free_seat(*seat);
+    if (turn % 2 == 0 && seat->turn.compare_exchange_strong(turn, 0)) free_seat(*seat);
   }
 }
 

@@ -1,5 +1,6 @@
-// Who computes. A caller has a turn, from its first job to rest(), in order of arrival; helpers come in where callers
-// leave room. No more threads compute at a time than there are cores, or than the largest num_threads if that is more.
+// Who computes. A caller has a turn, from its first job to rest(), in order of arrival; short forwards that follow each
+// other share one. Helpers come in where callers leave room. No more threads compute at a time than there are cores, or
+// than the largest num_threads if that is more.
 #pragma once
 
 #include <atomic>
@@ -18,9 +19,10 @@ struct Seat {
 
   Job job;
   Scratch scratch;
-  std::int64_t since = 0;  // in nanoseconds, like those below
-  std::atomic<std::int64_t> idle_since{0};
-  std::atomic<std::uint64_t> turn{0};  // its number, times two, plus one in a job; 0: nobody's
+  std::int64_t since = 0;                   // in nanoseconds, like those below
+  std::atomic<std::int64_t> kept_until{0};  // for its caller, while that is not in a job
+  std::atomic<bool> resting{false};         // between two short forwards of a turn
+  std::atomic<std::uint64_t> turn{0};       // its number, times two, plus one in a job; 0: nobody's
   Seat* const next;
 };
 
@@ -33,7 +35,8 @@ class Turns {
   // The calling thread's seat, for one job: it keeps its turn if it has one that is not over, else waits for one.
   Seat& begin_job();
   void end_job(Seat&);
-  // The calling thread's turn is over. One that comes to no end is taken away when somebody has waited for long.
+  // The calling thread's forward is over, and with it, as a rule, its turn. One that comes to no end is taken away when
+  // somebody has waited for long.
   void rest();
 
   // How many helpers there is room for. Seats of callers that were here a moment ago are kept free for them.
@@ -56,14 +59,17 @@ class Turns {
 
   bool is_crowded() const;
   void wait_for_turn();
+  void leave();
   void seat_waiters();
   bool take_place();
   void free_seat(Seat&);
+  Seat* find_idle_turn() const;
   void end_idle_turns();
 
   alignas(64) std::atomic<int> computing_{0};  // threads
   std::atomic<int> limit_{0};
   std::atomic<int> waiting_{0};
+  std::atomic<int> resting_{0};  // seats
   std::atomic<int> away_{0};
   std::atomic<std::int64_t> away_until_{0};
   std::atomic<Seat*> seats_{nullptr};  // never freed

@@ -5,10 +5,12 @@
 #include <chrono>
 #include <cstdint>
 #include <new>
+#include <semaphore>
 #include <thread>
 #include <vector>
 
 #include "cpu/threads.h"
+#include "cpu/turns.h"
 #include "forked.h"
 
 using filbert::cpu::ThreadPool;
@@ -150,6 +152,52 @@ TEST_CASE("threads: a caller whose turn was taken away gets another") {
   run();
   pool.rest();
   CHECK(total == 9);
+}
+
+TEST_CASE("threads: the turn of a caller that comes back at once is kept, but not for one that is gone") {
+  static filbert::cpu::Turns turns;  // its seats are never freed
+  turns.set_limit(2);
+  const auto a_while = std::chrono::milliseconds(2);
+  const auto forward = [&] {
+    turns.end_job(turns.begin_job());
+    turns.rest();
+  };
+  const auto until_somebody_waits = [&] {
+    while (!turns.is_wanted()) std::this_thread::yield();
+  };
+  bool kept = false;
+  for (int attempt = 0; attempt < 1000 && !kept; ++attempt) {  // "at once" is a millisecond
+    filbert::cpu::Seat& mine = turns.begin_job();
+    std::binary_semaphore rested{0}, seated{0};
+    std::thread gone([&] {
+      forward();
+      rested.release();
+      seated.acquire();
+      filbert::cpu::Seat& seat = turns.begin_job();
+      until_somebody_waits();
+      turns.end_job(seat);
+      turns.rest();
+    });
+    std::thread other([&] {
+      rested.acquire();
+      filbert::cpu::Seat& seat = turns.begin_job();
+      seated.release();
+      until_somebody_waits();
+      turns.end_job(seat);
+      turns.rest();
+      forward();
+    });
+    gone.join();
+    kept = turns.is_wanted();
+    turns.end_job(mine);
+    turns.rest();
+    other.join();
+    std::this_thread::sleep_for(a_while);
+    forward();
+    std::this_thread::sleep_for(a_while);
+    CHECK(turns.room() == 2);
+  }
+  CHECK(kept);
 }
 
 TEST_CASE("threads: many more threads than cores") {
