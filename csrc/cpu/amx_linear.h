@@ -20,10 +20,14 @@ class TiledLinear {
     return sums > Rows::pack_scratch(k) ? sums : Rows::pack_scratch(k);
   }
 
+  static std::size_t sums(std::size_t rows, std::size_t n) { return round_up(rows, kTwo) * round_up(n, kTwo); }
+
   TiledLinear(const LinearTask& task, float* sums)
       : task_(task),
         w_(task.weight),
-        words_(Rows::words(w_.k)),
+        all_(Rows::words(w_.k)),
+        first_(Rows::words(task.k_begin)),
+        words_(Rows::words(task.k_end) - first_),
         a_(task),
         panels_(static_cast<const std::uint32_t*>(w_.panels)),
         sums_(sums) {
@@ -39,15 +43,18 @@ class TiledLinear {
       const std::size_t left = w_.n - panel * kTwo;
       const std::size_t columns = left < kTwo ? left : kTwo;
       const std::size_t width = round_up(columns, kSide);
-      float* const sums = sums_ + panel % 2 * row_blocks * kTwo * kTwo;
+      const std::size_t size = row_blocks * kTwo * kTwo;
+      float* const sums = task_.sums ? task_.sums + panel * size : sums_ + panel % 2 * size;
       for (std::size_t word = 0; word < words_; word += length) {
         const std::size_t words = words_ - word < length ? words_ - word : length;
-        const std::uint32_t* const b = panels_ + panel * kTwo * words_ + word * width;
-        const std::size_t steps = words / kSide * row_blocks;
-        Beside beside = {Prefetcher(b + words * width, words * width * sizeof(*b), steps), rows};
+        const std::uint32_t* const b = block_of(panel, word);
+        const std::uint32_t* const next =
+            word + words < words_ ? block_of(panel, word + words) : block_of(panel + 1, 0);
+        Beside beside = {Prefetcher(next, words * width * sizeof(*b), words / kSide * row_blocks), rows};
         multiply_rows(word, words, b, columns, sums, beside);
       }
       rows.finish_all();
+      if (first_ + words_ < all_) continue;
       rows = PendingRows(task_, a_, panel * kTwo, columns, sums, words_ / kSide * row_blocks);
     }
     rows.finish_all();
@@ -66,18 +73,25 @@ class TiledLinear {
     }
   };
 
+  // Of a panel, the words of the slice from `word` on.
+  const std::uint32_t* block_of(std::size_t panel, std::size_t word) const {
+    const std::size_t left = w_.n - panel * kTwo;
+    const std::size_t width = left < kTwo ? round_up(left, kSide) : kTwo;
+    return panels_ + panel * kTwo * all_ + (first_ + word) * width;
+  }
+
   // All rows by words from `word` on of a panel, which are in b.
   void multiply_rows(std::size_t word, std::size_t words, const std::uint32_t* b, std::size_t columns, float* sums,
                      Beside& beside) const {
     for (std::size_t row = 0; row < task_.rows; row += kTwo, sums += kTwo * kTwo)
       multiply_block<typename Rows::Operand, true>(task_.rows - row, columns, words,
                                                    a_.data + row * words_ + word * kTwo, b, round_up(columns, kSide),
-                                                   {word > 0 ? sums : nullptr, kTwo}, {sums, kTwo}, beside);
+                                                   {first_ + word > 0 ? sums : nullptr, kTwo}, {sums, kTwo}, beside);
   }
 
   const LinearTask& task_;
   const PanelMatrix& w_;
-  std::size_t words_;
+  std::size_t all_, first_, words_;  // of k; of the slice, if that is not all of it
   Rows a_;
   const std::uint32_t* panels_;
   float* sums_;

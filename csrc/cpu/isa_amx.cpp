@@ -33,7 +33,7 @@ void disentangled_on_tiles(const DisentangledTask& task) {
 }
 
 template <typename Linear, typename Rows>
-constexpr LinearKernel kernel() {
+constexpr LinearKernel kernel(decltype(LinearKernel::sums) sums) {
   return {
       .format = Linear::kFormat,
       .share_rows = 192,
@@ -44,23 +44,22 @@ constexpr LinearKernel kernel() {
       .pack = Rows::pack,
       .scratch = Linear::scratch,
       .run = linear_on_tiles<Linear>,
+      .sums = sums,
   };
 }
 
-template <typename Rows>
-constexpr LinearKernel tiled_kernel() {
-  return kernel<TiledLinear<Rows>, Rows>();
-}
+using TiledBf16 = TiledLinear<Bf16Rows<Bf16>>;
+using TiledI8 = TiledLinear<I8Rows<I8>>;
 
 }  // namespace
 }  // namespace amx
 
-LinearKernel amx_f32_kernels() { return amx::kernel<amx::PartLinear, amx::PartRows>(); }
+LinearKernel amx_f32_kernels() { return amx::kernel<amx::PartLinear, amx::PartRows>(nullptr); }
 
-LinearKernel amx_i8_kernels() { return amx::tiled_kernel<amx::I8Rows<amx::I8>>(); }
+LinearKernel amx_i8_kernels() { return amx::kernel<amx::TiledI8, amx::I8Rows<amx::I8>>(nullptr); }
 
 Bf16Kernels amx_bf16_kernels() {
-  return {amx::tiled_kernel<amx::Bf16Rows<amx::Bf16>>(),
+  return {amx::kernel<amx::TiledBf16, amx::Bf16Rows<amx::Bf16>>(amx::TiledBf16::sums),
           {amx::attention_scratch<amx::Attention>, amx::attention_on_tiles, amx::disentangled_scratch<amx::Attention>,
            amx::disentangled_on_tiles}};
 }

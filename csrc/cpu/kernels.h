@@ -43,16 +43,20 @@ struct Strided {
 // Pointers to the first row of a share.
 struct LinearTask {
   std::size_t rows;
-  const void* operand;         // [rows, k], as LinearKernel::pack made it, or as it came where there is no pack,
-  std::size_t operand_stride;  // and then so many floats from a row to the next
+  const void* operand;         // [rows, k_end - k_begin], as LinearKernel::pack made it; where there is no pack, as it
+  std::size_t operand_stride;  // came, and then so many floats from a row to the next
   PanelMatrix weight;
+  // All of k, or a slice of whole blocks of sums. Slices come in order, and the last one gives the results.
+  std::size_t k_begin, k_end;
+  float* sums;            // of slices: what is added up from one to the next
   bool gated;             // activation(gate) times the other, without a residual
   const float* bias;      // [n] or null
   const float* residual;  // [rows, outputs] or null
   filbert_activation activation;
-  void* out;               // [rows, outputs] of floats,
-  std::size_t out_stride;  // so many from a row to the next
-  bool out_is_operand;     // out is an operand instead: the next layer's
+  std::size_t out_begin, out_end;  // of the outputs, those that out has a place for
+  void* out;                       // [rows, out_end - out_begin] of floats,
+  std::size_t out_stride;          // so many from a row to the next
+  bool out_is_operand;             // out is an operand instead: the next layer's
 };
 
 // Queries of some heads of one sequence that have their keys and values in common.
@@ -108,6 +112,7 @@ struct LinearKernel {
                float* operand, float* scratch);
   std::size_t (*scratch)(std::size_t rows, std::size_t k);  // floats of pack and run, aligned to 64 bytes
   void (*run)(const LinearTask&, std::size_t panel_begin, std::size_t panel_end, float* scratch);
+  std::size_t (*sums)(std::size_t rows, std::size_t n);  // floats of LinearTask::sums; null: it takes no slices
 };
 
 struct AttentionKernel {

@@ -119,6 +119,7 @@ struct F32Rows {
   static constexpr bool kIntegers = false;
   static constexpr bool kShort = false;
   static constexpr bool kGivesOperands = false;
+  static constexpr bool kSlices = true;
   static constexpr auto kPack = nullptr;
   static std::size_t words(std::size_t k) { return k; }
   static std::size_t operand(std::size_t, std::size_t) { return 0; }
@@ -138,6 +139,7 @@ struct Bf16Rows {
   static constexpr bool kIntegers = false;
   static constexpr bool kShort = true;
   static constexpr bool kGivesOperands = true;
+  static constexpr bool kSlices = false;
   static std::size_t words(std::size_t k) { return bf16_words(k); }
   static std::size_t operand(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)); }
   static std::size_t pack_scratch(std::size_t) { return 0; }
@@ -154,7 +156,8 @@ struct Bf16Rows {
   }
 
   explicit Bf16Rows(const LinearTask& task)
-      : data(static_cast<const typename T::Word*>(task.operand)), stride(T::Layout::stride(words(task.weight.k))) {}
+      : data(static_cast<const typename T::Word*>(task.operand)),
+        stride(T::Layout::stride(words(task.k_end - task.k_begin))) {}
   static constexpr const float* scales = nullptr;
   const typename T::Word* data;
   std::size_t stride;
@@ -167,6 +170,7 @@ struct I8Rows {
   static constexpr MatrixFormat kFormat = {kPanelWidth, kWidth, T::kMultiple, T::kGroup, T::kZeroPoint};
   static constexpr bool kIntegers = true;
   static constexpr bool kShort = true;
+  static constexpr bool kSlices = false;
   static constexpr bool kGivesOperands = false;  // what an integer is worth depends on the whole row
   static std::size_t words(std::size_t k) { return round_up(k, T::kMultiple) / T::kGroup; }
   static std::size_t operand(std::size_t rows, std::size_t k) { return T::Layout::size(rows, words(k)) + rows; }
@@ -211,31 +215,40 @@ inline Epilogue epilogue_of(const LinearTask& task, const Rows& a, std::size_t c
   e.outputs = w.outputs - result;
   if (task.out_is_operand) {
     e.operand = static_cast<std::uint32_t*>(task.out);
-    e.words = w.outputs / 2;
-    e.column = result;
+    e.words = (task.out_end - task.out_begin) / 2;
+    e.column = result - task.out_begin;
   } else {
-    e.out = static_cast<float*>(task.out) + result;
+    e.out = static_cast<float*>(task.out) + (result - task.out_begin);
     e.out_stride = task.out_stride;
   }
   return e;
 }
 
+// Sums of slices wait panel by panel.
 template <typename Rows>
-inline void linear(const LinearTask& task, std::size_t panel_begin, std::size_t panel_end, float* sums) {
+inline void linear(const LinearTask& task, std::size_t panel_begin, std::size_t panel_end, float* scratch) {
   using T = typename Rows::Operand;
   const PanelMatrix& w = task.weight;
-  const std::size_t words = Rows::words(w.k);
+  const std::size_t all = Rows::words(w.k), begin = Rows::words(task.k_begin), end = Rows::words(task.k_end);
   const Rows a(task);
-  const auto* panels = static_cast<const typename T::Cell*>(w.panels);
+  const auto cells = [&](std::size_t panel) {
+    const std::size_t width = round_up(panel_columns(w.n, panel), kWidth);
+    return static_cast<const typename T::Cell*>(w.panels) + panel * kPanelWidth * all + begin * width;
+  };
   const Finish finish_panel = finish_of<Rows>(task.activation, task.gated);
   for (std::size_t panel = panel_begin; panel < panel_end; ++panel) {
-    const std::size_t column = panel * kPanelWidth;
     const std::size_t columns = panel_columns(w.n, panel);
-    multiply_panel<T>(task.rows, words, a.data, a.stride, panels + column * words, sums, kPanelWidth, columns,
-                      T::block(words));
-    finish_panel(epilogue_of(task, a, column, sums, kPanelWidth), task.rows, columns);
+    float* const sums = task.sums ? task.sums + panel * task.rows * kPanelWidth : scratch;
+    if constexpr (Rows::kSlices)
+      multiply_blocks<T>(task.rows, end - begin, a.data, a.stride, cells(panel), cells(panel + 1), sums, kPanelWidth,
+                         columns, T::block(all), begin > 0);
+    else
+      multiply_panel<T>(task.rows, all, a.data, a.stride, cells(panel), sums, kPanelWidth, columns, T::block(all));
+    if (end == all) finish_panel(epilogue_of(task, a, panel * kPanelWidth, sums, kPanelWidth), task.rows, columns);
   }
 }
+
+inline std::size_t linear_sums(std::size_t rows, std::size_t n) { return rows * round_up(n, kPanelWidth); }
 
 template <typename Rows>
 inline std::size_t linear_scratch(std::size_t rows, std::size_t k) {
@@ -255,6 +268,7 @@ constexpr LinearKernel linear_kernel() {
       .pack = Rows::kPack,
       .scratch = linear_scratch<Rows>,
       .run = linear<Rows>,
+      .sums = Rows::kSlices ? linear_sums : nullptr,
   };
 }
 

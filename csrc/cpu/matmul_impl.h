@@ -164,13 +164,13 @@ inline void tile_of(std::size_t rows, std::size_t words, const typename T::Word*
   tile<T, Most, Vectors>(words, a, lda, b, accumulate, c, ldc, columns, next);
 }
 
-// What follows b is needed next.
+// What is at `after` is needed next.
 template <typename T, std::size_t Vectors>
 inline void tile_rows(std::size_t rows, std::size_t words, const typename T::Word* a, std::size_t lda,
-                      const typename T::Cell* b, bool accumulate, float* c, std::size_t ldc, std::size_t columns) {
-  const std::size_t size = words * Vectors * kWidth;
+                      const typename T::Cell* b, const typename T::Cell* after, bool accumulate, float* c,
+                      std::size_t ldc, std::size_t columns) {
   std::size_t tiles = (rows + kTileRows - 1) / kTileRows;
-  Prefetcher next(b + size, size * sizeof(*b), tiles * words);
+  Prefetcher next(after, words * Vectors * kWidth * sizeof(*b), tiles * words);
   for (; tiles > 0; --tiles) {
     const std::size_t height = (rows + tiles - 1) / tiles;  // 16 rows: 8 and 8, not 14 and 2
     tile_of<T, kTileRows, Vectors>(height, words, a, lda, b, accumulate, c, ldc, columns, next);
@@ -183,25 +183,36 @@ inline void tile_rows(std::size_t rows, std::size_t words, const typename T::Wor
 // tile_rows<vectors>, for vectors in 1..Most
 template <typename T, std::size_t Most>
 inline void tile_vectors(std::size_t vectors, std::size_t rows, std::size_t words, const typename T::Word* a,
-                         std::size_t lda, const typename T::Cell* b, bool accumulate, float* c, std::size_t ldc,
-                         std::size_t columns) {
+                         std::size_t lda, const typename T::Cell* b, const typename T::Cell* after, bool accumulate,
+                         float* c, std::size_t ldc, std::size_t columns) {
   if constexpr (Most > 1)
-    if (vectors < Most) return tile_vectors<T, Most - 1>(vectors, rows, words, a, lda, b, accumulate, c, ldc, columns);
-  tile_rows<T, Most>(rows, words, a, lda, b, accumulate, c, ldc, columns);
+    if (vectors < Most)
+      return tile_vectors<T, Most - 1>(vectors, rows, words, a, lda, b, after, accumulate, c, ldc, columns);
+  tile_rows<T, Most>(rows, words, a, lda, b, after, accumulate, c, ldc, columns);
 }
 
 // c[rows, columns of the panel] = a[rows, words] b[words, panel]; int32 sums of integer operands, as they are. Sums are
-// taken in blocks of so many words.
+// taken in blocks of so many words, on top of c if `accumulate`. What is at `after` is needed next.
+template <typename T>
+inline void multiply_blocks(std::size_t rows, std::size_t words, const typename T::Word* a, std::size_t lda,
+                            const typename T::Cell* panel, const typename T::Cell* after, float* c, std::size_t ldc,
+                            std::size_t columns, std::size_t block, bool accumulate) {
+  const std::size_t width = round_up(columns, kWidth);
+  for (std::size_t begin = 0; begin < words; begin += block) {
+    const std::size_t end = begin + block < words ? begin + block : words;
+    tile_vectors<T, kVectorsPerPanel>(width / kWidth, rows, end - begin, a + begin, lda, panel + begin * width,
+                                      end < words ? panel + end * width : after, accumulate || begin > 0, c, ldc,
+                                      columns);
+  }
+}
+
+// The same from zero, and what follows the panel is needed next.
 template <typename T>
 inline void multiply_panel(std::size_t rows, std::size_t words, const typename T::Word* a, std::size_t lda,
                            const typename T::Cell* panel, float* c, std::size_t ldc, std::size_t columns,
                            std::size_t block) {
-  const std::size_t vectors = (columns + kWidth - 1) / kWidth;
-  for (std::size_t begin = 0; begin < words; begin += block) {
-    const std::size_t length = begin + block < words ? block : words - begin;
-    const typename T::Cell* b = panel + begin * vectors * kWidth;
-    tile_vectors<T, kVectorsPerPanel>(vectors, rows, length, a + begin, lda, b, begin > 0, c, ldc, columns);
-  }
+  const typename T::Cell* const after = panel + words * round_up(columns, kWidth);
+  multiply_blocks<T>(rows, words, a, lda, panel, after, c, ldc, columns, block, false);
 }
 
 // c[rows, n] = a[rows, words] b[words, n].

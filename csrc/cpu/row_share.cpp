@@ -52,9 +52,21 @@ std::size_t handed_stride(std::size_t width) {
 
 }  // namespace
 
-ShareSizes::ShareSizes(const LinearKernel& linear, const filbert_token_op* ops, std::size_t count, std::size_t rows) {
+// Columns between the ops of a pair that stay near while they are made and used: whole blocks of sums, whole panels.
+constexpr std::size_t kSlice = 3 * kMaxKBlock;
+
+bool is_pair(const LinearKernel& kernel, const filbert_token_op& op, const filbert_token_op* next) {
+  if (!kernel.sums || op.kind != FILBERT_LINEAR || op.readers != FILBERT_NEXT_ALONE) return false;
+  return next && next->kind == FILBERT_LINEAR && next->args.linear.weight->cols % kMaxKBlock == 0;
+}
+
+ShareSizes::ShareSizes(const LinearKernel& linear, const filbert_token_op* ops, std::size_t count, std::size_t rows,
+                       bool paired) {
+  bool first = false;  // of a pair
   for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t width = written_by(ops[i]);
+    first = paired && !first && i + 1 < count && is_pair(linear, ops[i], &ops[i + 1]);
+    if (first) sums = std::max(sums, round_up(linear.sums(rows, ops[i + 1].args.linear.weight->columns), 16));
+    const std::size_t width = first ? std::min(written_by(ops[i]), kSlice) : written_by(ops[i]);
     if (ops[i].readers == FILBERT_NEXT_ALONE)
       handed = std::max(handed, round_up(std::max(rows * handed_stride(width), linear.operand(rows, width)), 16));
     if (ops[i].kind != FILBERT_LINEAR) continue;
@@ -71,7 +83,8 @@ RowShare::RowShare(const Kernels& kernels, const LinearKernel& kernel, const Sha
       begin_(begin),
       rows_(end - begin),
       operand_(buffers),
-      handed_{buffers + sizes.operand, buffers + sizes.operand + sizes.handed} {}
+      handed_{operand_ + sizes.operand, operand_ + sizes.operand + sizes.handed},
+      sums_(handed_[1] + sizes.handed) {}
 
 void RowShare::prepare(const filbert_token_op& op, const filbert_token_op* next) {
   op_ = &op;
@@ -96,10 +109,12 @@ void RowShare::prepare_linear(const filbert_linear_args& args, bool to_linear) {
   task_.operand = ready_ ? ready_ : packs_ ? operand_ : x_.data;
   task_.operand_stride = x_.stride;
   task_.weight = matrix_of(*args.weight);
+  task_.k_end = task_.weight.k;
   task_.gated = args.weight->gated;
   task_.bias = floats_of(args.bias);
   task_.residual = args.residual ? floats(args.residual) + begin_ * outputs : nullptr;
   task_.activation = args.activation;
+  task_.out_end = outputs;
   task_.out = out_.data;
   task_.out_stride = out_.stride;
   task_.out_is_operand = alone_ && to_linear && kernel_.gives_operands && outputs % kernel_.format.k_multiple == 0;
@@ -122,6 +137,26 @@ void RowShare::pack(std::size_t begin, std::size_t end, float* scratch) const {
 
 void RowShare::multiply(std::size_t panel_begin, std::size_t panel_end, float* scratch) const {
   kernel_.run(task_, panel_begin, panel_end, scratch);
+}
+
+void RowShare::run_pair(const filbert_token_op& op, const filbert_token_op& next, const filbert_token_op* after,
+                        float* scratch) {
+  prepare(op, &next);
+  if (packs_) pack(0, rows_, scratch);
+  LinearTask first = task_;
+  hand_on();
+  prepare(next, after);
+  LinearTask second = task_;
+  first.out_stride = second.operand_stride = handed_stride(std::min(second.weight.k, kSlice));
+  second.sums = sums_;
+  const std::size_t panel_width = kernel_.format.panel_width / (first.gated ? 2 : 1);
+  for (std::size_t begin = 0; begin < second.weight.k; begin += kSlice) {
+    const std::size_t end = std::min(second.weight.k, begin + kSlice);
+    first.out_begin = second.k_begin = begin;
+    first.out_end = second.k_end = end;
+    kernel_.run(first, begin / panel_width, (end + panel_width - 1) / panel_width, scratch);
+    kernel_.run(second, 0, panels(), scratch);
+  }
 }
 
 void RowShare::run_rows(std::size_t begin, std::size_t end, float* scratch) const {

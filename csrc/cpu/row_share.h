@@ -8,14 +8,19 @@
 
 namespace filbert::cpu {
 
+// Whether RowShare::run_pair takes these two.
+bool is_pair(const LinearKernel& kernel, const filbert_token_op& op, const filbert_token_op* next);
+
 // What up to `rows` rows need, in floats.
 struct ShareSizes {
   std::size_t operand = 0;  // of a linear op
   std::size_t handed = 0;   // from one op to the next; twice, for an op reads one while it writes the other
+  std::size_t sums = 0;     // of pairs
   std::size_t kernel = 0;   // the kernel's own, of each thread that works on the rows
 
-  ShareSizes(const LinearKernel& linear, const filbert_token_op* ops, std::size_t count, std::size_t rows);
-  std::size_t buffers() const { return operand + 2 * handed; }
+  // paired: pairs are run as such.
+  ShareSizes(const LinearKernel& linear, const filbert_token_op* ops, std::size_t count, std::size_t rows, bool paired);
+  std::size_t buffers() const { return operand + 2 * handed + sums; }
 };
 
 // An op at a time: prepare, then all of its parts, by any threads, then hand_on.
@@ -35,6 +40,10 @@ class RowShare {
   std::size_t panels() const;
   void pack(std::size_t begin, std::size_t end, float* scratch) const;
   void multiply(std::size_t panel_begin, std::size_t panel_end, float* scratch) const;
+  // All of a linear op and the next one, which alone reads its result, in slices of what lies between them. `after` is
+  // what comes then, or null. Instead of prepare and hand_on, but for a last hand_on.
+  void run_pair(const filbert_token_op& op, const filbert_token_op& next, const filbert_token_op* after,
+                float* scratch);
   // Parts of another op.
   void run_rows(std::size_t begin, std::size_t end, float* scratch) const;
 
@@ -44,7 +53,7 @@ class RowShare {
   const Kernels& kernels_;
   const LinearKernel& kernel_;
   std::size_t begin_, rows_;
-  float *operand_, *handed_[2];
+  float *operand_, *handed_[2], *sums_;
   int turn_ = 0;                   // of the two
   const void* ready_ = nullptr;    // what the next op multiplies, or null:
   const float* floats_ = nullptr;  // what the next op reads instead of its x, or null; rows handed_stride apart

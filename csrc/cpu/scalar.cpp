@@ -138,6 +138,7 @@ constexpr LinearKernel kernel(decltype(LinearKernel::pack) pack) {
       .pack = pack,
       .scratch = [](std::size_t, std::size_t) -> std::size_t { return 0; },
       .run = linear<Operand>,
+      .sums = nullptr,
   };
 }
 

@@ -26,12 +26,19 @@ void run_by_rows(filbert_context& context, const filbert_token_op* ops, std::siz
   const auto begin_of = [&](std::size_t share) {
     return share == shares ? tokens : (share * tokens / shares + grain / 2) / grain * grain;
   };
-  const ShareSizes sizes(linear, ops, count, tokens / shares + grain + 1);
+  const ShareSizes sizes(linear, ops, count, tokens / shares + grain + 1, true);
   context.pool.run(shares, sizes.buffers() + sizes.kernel, [&](std::size_t index, float* buffers) {
     float* const scratch = buffers + sizes.buffers();
     RowShare share(context.kernels, linear, sizes, begin_of(index), begin_of(index + 1), buffers);
+    const auto op = [&](std::size_t i) { return i < count ? &ops[i] : nullptr; };
     for (std::size_t i = 0; i < count; ++i) {
-      share.prepare(ops[i], i + 1 < count ? &ops[i + 1] : nullptr);
+      if (is_pair(linear, ops[i], op(i + 1))) {
+        share.run_pair(ops[i], ops[i + 1], op(i + 2), scratch);
+        share.hand_on();
+        ++i;
+        continue;
+      }
+      share.prepare(ops[i], op(i + 1));
       if (ops[i].kind != FILBERT_LINEAR) {
         share.run_rows(0, share.rows(), scratch);
       } else {
@@ -51,7 +58,7 @@ class Steps {
     const LinearKernel& linear = context.linear;
     const std::size_t row_shares = (tokens + linear.share_rows - 1) / linear.share_rows;
     const std::size_t rows = (tokens + row_shares - 1) / row_shares;
-    const ShareSizes sizes(linear, ops, count, rows);
+    const ShareSizes sizes(linear, ops, count, rows, false);
     float* const buffers = buffers_->reserve(row_shares * sizes.buffers());
     buffers_->shares.clear();
     for (std::size_t i = 0; i < row_shares; ++i)

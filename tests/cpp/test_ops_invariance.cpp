@@ -67,8 +67,9 @@ struct ChainCase {
   filbert_dtype dtype;
   std::size_t inner;
 };
-constexpr ChainCase kChains[] = {
-    {FILBERT_F32, 290}, {FILBERT_F32, 320}, {FILBERT_BF16, 290}, {FILBERT_BF16, 320}, {FILBERT_I8, 290}};
+// 512 is a slice and a part of one.
+constexpr ChainCase kChains[] = {{FILBERT_F32, 290},  {FILBERT_F32, 320},  {FILBERT_F32, 512}, {FILBERT_BF16, 290},
+                                 {FILBERT_BF16, 320}, {FILBERT_BF16, 512}, {FILBERT_I8, 290}};
 
 }  // namespace
 
@@ -112,26 +113,33 @@ TEST_CASE("ops: invariance, a chain of token ops") {
 }
 
 TEST_CASE("ops: invariance, ops in one call or one by one") {
-  const LinearData data(150, 140, 140);
-  for (const auto& [isa, dtype] : distinct_linear()) {
-    const auto ops = open_isa(isa, dtype);
-    const WeightPtr weight = load(*ops, FILBERT_MATRIX, data.weight, data.out, data.in);
-    for (const std::size_t rows : {20u, 150u}) {
-      CAPTURE(isa);
-      CAPTURE(dtype);
-      CAPTURE(rows);
-      std::vector<float> inner(rows * data.out), out = inner, again = inner;
-      const auto multiply_by = [&](const std::vector<float>& x, std::vector<float>& y,
-                                   filbert_readers readers = FILBERT_OTHERS) {
-        return linear({x.data(), weight.get(), nullptr, nullptr, FILBERT_TANH, y.data(), 0}, readers);
-      };
-      ops->token_ops({multiply_by(data.x, inner)}, rows);
-      ops->token_ops({multiply_by(inner, again)}, rows);
-      for (const filbert_readers readers : {FILBERT_OTHERS, FILBERT_NEXT_AND_OTHERS, FILBERT_NEXT_ALONE}) {
-        CAPTURE(readers);
-        std::fill(inner.begin(), inner.end(), NAN);
-        ops->token_ops({multiply_by(data.x, inner, readers), multiply_by(inner, out)}, rows);
-        CHECK(same_bits(out, again));
+  for (const std::size_t width : {140u, 512u}) {
+    const LinearData data(150, width, width);
+    for (const auto& [isa, dtype] : distinct_linear()) {
+      const auto ops = open_isa(isa, dtype);
+      const WeightPtr weight = load(*ops, FILBERT_MATRIX, data.weight, data.out, data.in);
+      for (const std::size_t rows : {20u, 150u}) {
+        CAPTURE(width);
+        CAPTURE(isa);
+        CAPTURE(dtype);
+        CAPTURE(rows);
+        std::vector<float> first(rows * data.out), second = first, third = first, expected;
+        const auto multiply_by = [&](const std::vector<float>& x, std::vector<float>& y,
+                                     filbert_readers readers = FILBERT_OTHERS) {
+          return linear({x.data(), weight.get(), nullptr, nullptr, FILBERT_TANH, y.data(), 0}, readers);
+        };
+        ops->token_ops({multiply_by(data.x, first)}, rows);
+        ops->token_ops({multiply_by(first, second)}, rows);
+        ops->token_ops({multiply_by(second, third)}, rows);
+        expected = third;
+        for (const filbert_readers readers : {FILBERT_OTHERS, FILBERT_NEXT_AND_OTHERS, FILBERT_NEXT_ALONE}) {
+          CAPTURE(readers);
+          for (std::vector<float>* each : {&first, &second, &third}) std::fill(each->begin(), each->end(), NAN);
+          ops->token_ops(
+              {multiply_by(data.x, first, readers), multiply_by(first, second, readers), multiply_by(second, third)},
+              rows);
+          CHECK(same_bits(third, expected));
+        }
       }
     }
   }
