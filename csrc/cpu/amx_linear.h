@@ -91,7 +91,7 @@ class TiledLinear {
 
   const LinearTask& task_;
   const PanelMatrix& w_;
-  std::size_t all_, first_, words_;  // of k; of the slice, if that is not all of it
+  std::size_t all_, first_, words_;  // words of k; before the slice; in it
   Rows a_;
   const std::uint32_t* panels_;
   float* sums_;

@@ -24,6 +24,7 @@ class Crew {
   // On at most so many threads, of which the calling one is the first. std::bad_alloc before anything has run.
   void run(int threads, const Work&);
   void rest() { turns_.rest(); }
+  void leave() { turns_.leave(); }
 
  private:
   struct Worker {

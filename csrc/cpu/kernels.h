@@ -48,7 +48,7 @@ struct LinearTask {
   PanelMatrix weight;
   // All of k, or a slice of whole blocks of sums. Slices come in order, and the last one gives the results.
   std::size_t k_begin, k_end;
-  float* sums;            // of slices: what is added up from one to the next
+  float* sums;            // what is added up from one slice to the next; null: it is all of k
   bool gated;             // activation(gate) times the other, without a residual
   const float* bias;      // [n] or null
   const float* residual;  // [rows, outputs] or null
@@ -105,7 +105,8 @@ struct LinearKernel {
   std::size_t share_rows;   // enough to use a weight well while it is near, few enough for activations to stay near
   std::size_t thread_rows;  // with so many for each thread, rows are split over them; with fewer, columns
   std::size_t row_grain;    // a share of rows should begin at a multiple of it
-  bool gives_operands;      // LinearTask::out_is_operand may be set, if n is a multiple of format.k_multiple
+  bool gives_operands;      // LinearTask::out_is_operand may be set, if out_end - out_begin is a multiple of
+                            // format.k_multiple
   std::size_t (*operand)(std::size_t rows, std::size_t k);  // floats that it takes
   // Rows [begin, end) of x [rows, k] into their place in the operand, aligned to 64 bytes. Null: x is read as it is.
   void (*pack)(Strided<const float> x, std::size_t begin, std::size_t end, std::size_t rows, const PanelMatrix&,

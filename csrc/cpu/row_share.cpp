@@ -57,7 +57,9 @@ constexpr std::size_t kSlice = 3 * kMaxKBlock;
 
 bool is_pair(const LinearKernel& kernel, const filbert_token_op& op, const filbert_token_op* next) {
   if (!kernel.sums || op.kind != FILBERT_LINEAR || op.readers != FILBERT_NEXT_ALONE) return false;
-  return next && next->kind == FILBERT_LINEAR && next->args.linear.weight->cols % kMaxKBlock == 0;
+  if (!next || next->kind != FILBERT_LINEAR) return false;
+  const std::size_t k = next->args.linear.weight->cols;
+  return k > kSlice && k % kMaxKBlock == 0;
 }
 
 ShareSizes::ShareSizes(const LinearKernel& linear, const filbert_token_op* ops, std::size_t count, std::size_t rows,
@@ -66,7 +68,7 @@ ShareSizes::ShareSizes(const LinearKernel& linear, const filbert_token_op* ops, 
   for (std::size_t i = 0; i < count; ++i) {
     first = paired && !first && i + 1 < count && is_pair(linear, ops[i], &ops[i + 1]);
     if (first) sums = std::max(sums, round_up(linear.sums(rows, ops[i + 1].args.linear.weight->columns), 16));
-    const std::size_t width = first ? std::min(written_by(ops[i]), kSlice) : written_by(ops[i]);
+    const std::size_t width = first ? kSlice : written_by(ops[i]);
     if (ops[i].readers == FILBERT_NEXT_ALONE)
       handed = std::max(handed, round_up(std::max(rows * handed_stride(width), linear.operand(rows, width)), 16));
     if (ops[i].kind != FILBERT_LINEAR) continue;
@@ -147,16 +149,17 @@ void RowShare::run_pair(const filbert_token_op& op, const filbert_token_op& next
   hand_on();
   prepare(next, after);
   LinearTask second = task_;
-  first.out_stride = second.operand_stride = handed_stride(std::min(second.weight.k, kSlice));
+  first.out_stride = second.operand_stride = handed_stride(kSlice);
   second.sums = sums_;
   const std::size_t panel_width = kernel_.format.panel_width / (first.gated ? 2 : 1);
   for (std::size_t begin = 0; begin < second.weight.k; begin += kSlice) {
     const std::size_t end = std::min(second.weight.k, begin + kSlice);
     first.out_begin = second.k_begin = begin;
     first.out_end = second.k_end = end;
-    kernel_.run(first, begin / panel_width, (end + panel_width - 1) / panel_width, scratch);
+    kernel_.run(first, begin / panel_width, end / panel_width, scratch);
     kernel_.run(second, 0, panels(), scratch);
   }
+  hand_on();
 }
 
 void RowShare::run_rows(std::size_t begin, std::size_t end, float* scratch) const {

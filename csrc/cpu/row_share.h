@@ -40,8 +40,8 @@ class RowShare {
   std::size_t panels() const;
   void pack(std::size_t begin, std::size_t end, float* scratch) const;
   void multiply(std::size_t panel_begin, std::size_t panel_end, float* scratch) const;
-  // All of a linear op and the next one, which alone reads its result, in slices of what lies between them. `after` is
-  // what comes then, or null. Instead of prepare and hand_on, but for a last hand_on.
+  // All of a linear op and the next one, which alone reads its result, from prepare to hand_on, in slices of what lies
+  // between them. after: the op after both, or null.
   void run_pair(const filbert_token_op& op, const filbert_token_op& next, const filbert_token_op* after,
                 float* scratch);
   // Parts of another op.

@@ -62,7 +62,7 @@ ThreadPool::ThreadPool(int threads) : threads_(threads) {
 }
 
 ThreadPool::~ThreadPool() {
-  rest();
+  if (Crew* crew = find_crew()) crew->leave();
   pools[static_cast<std::size_t>(threads_)].fetch_sub(1);
   try {
     if (Crew* crew = find_crew()) crew->fit(largest_pool);
@@ -78,7 +78,7 @@ void ThreadPool::run(const Work& work) {
   try {
     crew.run(threads_, work);
   } catch (...) {
-    crew.rest();
+    crew.leave();
     throw;
   }
 }

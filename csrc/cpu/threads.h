@@ -30,7 +30,7 @@ class ThreadPool {
          &body, tasks, scratch_floats});
   }
 
-  // The calling thread's turn is over.
+  // The calling thread's forward is over.
   void rest();
 
  private:

@@ -34,7 +34,6 @@ void run_by_rows(filbert_context& context, const filbert_token_op* ops, std::siz
     for (std::size_t i = 0; i < count; ++i) {
       if (is_pair(linear, ops[i], op(i + 1))) {
         share.run_pair(ops[i], ops[i + 1], op(i + 2), scratch);
-        share.hand_on();
         ++i;
         continue;
       }

@@ -40,6 +40,9 @@ thread_local struct {
   bool comes_back;  // within kBack
 } held;
 
+// At the first job of a forward.
+void note_return() { held.comes_back = now() - held.end_of_forward < kBack; }
+
 }  // namespace
 
 void Turns::set_limit(int threads) {
@@ -67,14 +70,17 @@ Seat& Turns::begin_job() {
     if (held.seat->turn.compare_exchange_strong(turn, turn + 1, std::memory_order_acquire)) {
       const bool over = waiting_.load(std::memory_order_relaxed) > 0 && now() - held.seat->since > kTurn;
       if (!over && !is_crowded()) {
-        if (held.seat->resting.exchange(false)) resting_.fetch_sub(1);
+        if (held.seat->resting.exchange(false)) {
+          resting_.fetch_sub(1);
+          note_return();
+        }
         return *held.seat;
       }
       held.seat->turn.store(held.turn, std::memory_order_release);
       leave();
     }
   }
-  held.comes_back = now() - held.end_of_forward < kBack;
+  note_return();
   wait_for_turn();
   return *held.seat;
 }
@@ -105,21 +111,29 @@ void Turns::wait_for_turn() {
 void Turns::rest() {
   if (held.turns != this) return;
   held.end_of_forward = now();
+  const std::lock_guard lock(mutex_);
   Seat& seat = *held.seat;
   const bool is_short = held.end_of_forward - seat.since < kShortForwards;
   // Others that compute take the seat if it is kept in vain.
-  if (!held.comes_back || !is_short || waiting_ == 0 || computing_ < 2) return leave();
+  const bool keep = seat.turn == held.turn && held.comes_back && is_short && first_ && computing_ - resting_ > 1;
+  if (!keep) return end_turn();
   seat.kept_until = held.end_of_forward + kBack;
   if (!seat.resting.exchange(true)) resting_.fetch_add(1);
 }
 
 void Turns::leave() {
-  held.turns = nullptr;
+  if (held.turns != this) return;
   const std::lock_guard lock(mutex_);
+  end_turn();
+}
+
+// Of the calling thread, if it still has it. Needs the mutex, as all that follows.
+void Turns::end_turn() {
+  held.turns = nullptr;
   if (held.seat->turn / 2 == held.turn / 2) free_seat(*held.seat);
 }
 
-// Makes room for others, and seats them. Needs the mutex, as all that follows.
+// Makes room for others, and seats them.
 void Turns::free_seat(Seat& seat) {
   seat.turn.store(0);
   if (seat.resting.exchange(false)) resting_.fetch_sub(1);

@@ -38,6 +38,8 @@ class Turns {
   // The calling thread's forward is over, and with it, as a rule, its turn. One that comes to no end is taken away when
   // somebody has waited for long.
   void rest();
+  // The turn is over, whatever has been done of the forward.
+  void leave();
 
   // How many helpers there is room for. Seats of callers that were here a moment ago are kept free for them.
   int room() const;
@@ -59,7 +61,7 @@ class Turns {
 
   bool is_crowded() const;
   void wait_for_turn();
-  void leave();
+  void end_turn();
   void seat_waiters();
   bool take_place();
   void free_seat(Seat&);

@@ -247,6 +247,18 @@ TEST_CASE("threads: without memory for scratch nothing runs, and the pool goes o
   pool.rest();
 }
 
+TEST_CASE("threads: callers without memory for scratch, who try again at once, keep no turn") {
+  ThreadPool pool(2);
+  Running running;
+  call_from(6, [&](int caller) {
+    for (int i = 0; i < 50; ++i) {
+      forward(pool, running);
+      if (caller % 2 == 0) CHECK_THROWS_AS(pool.run(5, SIZE_MAX / 8, [](std::size_t, float*) {}), std::bad_alloc);
+    }
+  });
+  CHECK(running.total() == 6 * 50 * 40);
+}
+
 TEST_CASE("threads: forks while many call, and pools open and close") {
   ThreadPool pool(3);
   Running running;
