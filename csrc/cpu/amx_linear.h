@@ -40,8 +40,7 @@ class TiledLinear {
     const std::size_t row_blocks = count_blocks(task_.rows, kTwo);
     PendingRows rows;
     for (std::size_t panel = begin; panel < end; ++panel) {
-      const std::size_t left = w_.n - panel * kTwo;
-      const std::size_t columns = left < kTwo ? left : kTwo;
+      const std::size_t columns = columns_of(panel);
       const std::size_t width = round_up(columns, kSide);
       const std::size_t size = row_blocks * kTwo * kTwo;
       float* const sums = task_.sums ? task_.sums + panel * size : sums_ + panel % 2 * size;
@@ -73,11 +72,13 @@ class TiledLinear {
     }
   };
 
+  std::size_t columns_of(std::size_t panel) const {
+    const std::size_t left = w_.n - panel * kTwo;
+    return left < kTwo ? left : kTwo;
+  }
   // Of a panel, the words of the slice from `word` on.
   const std::uint32_t* block_of(std::size_t panel, std::size_t word) const {
-    const std::size_t left = w_.n - panel * kTwo;
-    const std::size_t width = left < kTwo ? round_up(left, kSide) : kTwo;
-    return panels_ + panel * kTwo * all_ + (first_ + word) * width;
+    return panels_ + panel * kTwo * all_ + (first_ + word) * round_up(columns_of(panel), kSide);
   }
 
   // All rows by words from `word` on of a panel, which are in b.
