@@ -15,8 +15,8 @@ std::int64_t now() { return nanoseconds(std::chrono::steady_clock::now().time_si
 // activations leave the caches.
 constexpr std::int64_t kTurn = nanoseconds(50ms);
 
-// No forward joins a turn of short ones after this. A change of turns costs more than it seems: who is woken is often put
-// beside a thread that computes, and the core that has become free stays idle for milliseconds.
+// No forward joins a turn of short ones after this. A change of turns costs more than it seems: who is woken is often
+// put beside a thread that computes, and the core that has become free stays idle for milliseconds.
 constexpr std::int64_t kShortForwards = nanoseconds(10ms);
 
 // A caller that was back within this after its last forward finds its turn not over.
