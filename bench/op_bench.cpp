@@ -97,6 +97,15 @@ class RandomWeight {
   std::vector<filbert_weight*> weights_;
 };
 
+// Random heads [rows, width], as the backend lays them.
+void make_heads(const Ops& ops, std::size_t rows, std::size_t width, std::size_t head_size, const Buffer& out) {
+  constexpr std::size_t kIn = 64;
+  const Buffer x = random_activations(ops, rows * kIn);
+  const RandomWeight weight(ops, FILBERT_MATRIX, width, kIn);
+  ops.token_ops({linear({x.data(), weight[0], nullptr, nullptr, FILBERT_IDENTITY, out.data(), head_size})}, rows);
+  ops.sync();
+}
+
 double median(std::vector<double>& values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
@@ -189,12 +198,16 @@ double OpBench::disentangled(std::size_t sequences, std::size_t length, std::siz
         static_cast<float>(std::clamp(distance < 0 ? -bucket : bucket, 1 - kBuckets, kBuckets) + kBuckets - 1));
   }
   const std::size_t width = heads * head_size;
-  const Buffer tables = random_activations(*ops_, 2 * kBuckets * 2 * width);
+  const Buffer tables = result(*ops_, 2 * kBuckets * 2 * width);
+  make_heads(*ops_, 2 * kBuckets, 2 * width, head_size, tables);
   const filbert_host_tensor numbers = {rows.data(), FILBERT_F32, rows.size(), 1};
   const Weight by_distance(*ops_, ops_->load_weight(FILBERT_VECTOR, &numbers, 1));
   return attend("positions", sequences, length, heads, head_size, [&](const filbert_attention_args& args) {
-    ops_->disentangled_attention(
-        {args, {tables.data(), 2 * width, 0}, {tables.data(), 2 * width, width}, by_distance, kFarthest});
+    ops_->disentangled_attention({args,
+                                  {tables.data(), 2 * width, 0, 2 * kBuckets},
+                                  {tables.data(), 2 * width, width, 2 * kBuckets},
+                                  by_distance,
+                                  kFarthest});
   });
 }
 
@@ -202,16 +215,17 @@ double OpBench::attend(const char* what, std::size_t sequences, std::size_t leng
                        std::size_t head_size, const std::function<void(const filbert_attention_args&)>& call) const {
   const std::size_t tokens = sequences * length;
   const std::size_t hidden = heads * head_size;
-  const Buffer qkv = random_activations(*ops_, tokens * 3 * hidden);
+  const Buffer qkv = result(*ops_, tokens * 3 * hidden);
+  make_heads(*ops_, tokens, 3 * hidden, head_size, qkv);
   const Buffer out = result(*ops_, tokens * hidden);
   const Buffer bounds = equal_sequences(*ops_, sequences, length);
   const Buffer columns = positions_in(*ops_, sequences, length);
   const filbert_batch batch = {bounds.numbers(), nullptr, columns.numbers(), sequences, length, nullptr, {}};
   filbert_attention_args args = {};
   args.batch = &batch;
-  args.q = {qkv.data(), 3 * hidden, 0};
-  args.k = {qkv.data(), 3 * hidden, hidden};
-  args.v = {qkv.data(), 3 * hidden, 2 * hidden};
+  args.q = {qkv.data(), 3 * hidden, 0, tokens};
+  args.k = {qkv.data(), 3 * hidden, hidden, tokens};
+  args.v = {qkv.data(), 3 * hidden, 2 * hidden, tokens};
   args.heads = args.kv_heads = heads;
   args.head_size = head_size;
   args.scale = 0.17f;

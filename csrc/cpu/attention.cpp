@@ -5,8 +5,8 @@
 namespace filbert::cpu {
 
 void run_attention(filbert_context& context, const filbert_attention_args& args) {
-  const AttentionShares shares(args);
   const AttentionKernel& kernel = context.attention;
+  const AttentionShares shares(args, kernel.put_heads);
   shares.run(context.pool, kernel.scratch(shares.most_keys(), args.head_size),
              [&](const AttentionTask& task, std::size_t) { kernel.run(task); });
 }

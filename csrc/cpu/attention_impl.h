@@ -40,6 +40,8 @@ inline void pack_transposed(const float* source, std::size_t stride, std::size_t
 // How attention reads q, k, v and the softmax: float32 where they lie, K and V in panels.
 struct F32Attention {
   using Operand = F32;
+  using Number = float;
+  static constexpr auto kPutHeads = nullptr;
   static constexpr std::size_t kQueries = 4 * kTileRows;
   static std::size_t words(std::size_t k) { return k; }
   // Of keys that are summed, where only some of all are seen.
@@ -64,41 +66,45 @@ struct F32Attention {
   }
 };
 
-// All of them as bfloat16.
+// All of them as bfloat16, as which q, k and v come.
 template <typename T, std::size_t Queries>
 struct Bf16Attention {
   using Operand = T;
+  using Number = std::uint16_t;
+  static constexpr auto kPutHeads = put_heads;
   static constexpr std::size_t kQueries = Queries;
   static std::size_t words(std::size_t k) { return bf16_words(k); }
   static std::size_t seen_block(std::size_t words) { return words; }
   static std::size_t row_scratch(std::size_t rows, std::size_t k) { return T::Layout::size(rows, bf16_words(k)); }
   static std::size_t key_scratch(std::size_t keys, std::size_t d) { return keys * bf16_words(d); }
 
-  static const std::uint32_t* rows(const float* x, std::size_t& stride, std::size_t count, std::size_t k,
-                                   float* scratch) {
+  // Of queries, or of numerators of the softmax.
+  template <typename N>
+  static const std::uint32_t* rows(const N* x, std::size_t& stride, std::size_t count, std::size_t k, float* scratch) {
     auto* out = reinterpret_cast<std::uint32_t*>(scratch);
     pack_bf16_rows<T>(x, stride, 0, count, k, out);
     stride = T::Layout::stride(bf16_words(k));
     return out;
   }
-  static void pack_keys(const float* k, std::size_t stride, std::size_t keys, std::size_t d, float* scratch,
+  static void pack_keys(const Number* k, std::size_t stride, std::size_t keys, std::size_t d, float* scratch,
                         float* panels) {
     const std::size_t width = bf16_words(d);
+    if (2 * width == d) return pack_transposed(reinterpret_cast<const float*>(k), stride / 2, keys, width, panels);
     for (std::size_t i = 0; i < keys; ++i)
       pack_bf16_row<RowMajor>(k + i * stride, d, kLine, reinterpret_cast<std::uint32_t*>(scratch) + i * width);
     pack_transposed(scratch, width, keys, width, panels);
   }
-  static void pack_values(const float* v, std::size_t stride, std::size_t keys, std::size_t d, float* panels) {
+  static void pack_values(const Number* v, std::size_t stride, std::size_t keys, std::size_t d, float* panels) {
     const std::size_t count = bf16_words(keys);
     for (std::size_t panel = 0; panel * kPanelWidth < d; ++panel) {
       const std::size_t columns = panel_columns(d, panel);
       const std::size_t width = round_up(columns, kWidth);
-      const float* source = v + panel * kPanelWidth;
+      const Number* source = v + panel * kPanelWidth;
       auto* out = reinterpret_cast<std::uint32_t*>(panels) + panel * kPanelWidth * count;
       for (std::size_t i = 0; i < count; ++i, out += width) {
-        const float* low = source + 2 * i * stride;
+        const Number* low = source + 2 * i * stride;
         if (2 * i < keys)
-          pair_bf16_rows(low, 2 * i + 1 < keys ? low + stride : nullptr, columns, out);
+          pair_bf16_rows<Number>(low, 2 * i + 1 < keys ? low + stride : nullptr, columns, out);
         else
           for (std::size_t j = 0; j < width; j += kWidth) store_words(out + j, set_words(0));
       }
@@ -159,6 +165,11 @@ inline std::size_t attention_scratch(std::size_t keys, std::size_t head_size) {
   return AttentionScratch<A>(keys, head_size).total();
 }
 
+template <typename A>
+inline const typename A::Number* row_of(const HeadRows& heads, std::size_t row, std::size_t head = 0) {
+  return static_cast<const typename A::Number*>(heads.data) + row * heads.stride + head * heads.next_head;
+}
+
 // Of a task: keys [begin, end), in panels.
 template <typename A>
 class KeyPanels {
@@ -174,8 +185,8 @@ class KeyPanels {
     float* const keys = task.scratch;
     float* const values = keys + sizes.keys;
     const std::size_t count = range.end - range.begin;
-    A::pack_keys(task.k.data + range.begin * task.k.stride, task.k.stride, count, d_, values + sizes.values, keys);
-    A::pack_values(task.v.data + range.begin * task.v.stride, task.v.stride, count, d_, values);
+    A::pack_keys(row_of<A>(task.k, range.begin), task.k.stride, count, d_, values + sizes.values, keys);
+    A::pack_values(row_of<A>(task.v, range.begin), task.v.stride, count, d_, values);
     keys_ = reinterpret_cast<const Cell*>(keys);
     values_ = reinterpret_cast<const Cell*>(values);
   }
@@ -248,7 +259,7 @@ inline void attend(const AttentionTask& task, const AddTerms& add_terms) {
       float* const out = task.out.data + query * task.out.stride + head * d;
       float inverse[A::kQueries];
       std::size_t q_stride = task.q.stride;
-      const auto* q = A::rows(task.q.data + query * q_stride + head * d, q_stride, rows, d, operand);
+      const auto* q = A::rows(row_of<A>(task.q, query, head), q_stride, rows, d, operand);
       keys.score(seen, rows, q, q_stride, scores, stride);
       add_terms(query, rows, q, q_stride, scores, stride);
       for (std::size_t r = 0; r < rows; ++r) inverse[r] = soften(task, bias, query + r, seen, scores + r * stride);

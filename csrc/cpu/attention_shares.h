@@ -12,11 +12,13 @@ class AttentionShares {
   // Queries of one share. Its keys and values go into panels once, so more is cheaper; fewer balances better.
   static constexpr std::size_t kQueries = 128;
 
-  explicit AttentionShares(const filbert_attention_args& args)
+  // by_head: the kernel has put_heads.
+  AttentionShares(const filbert_attention_args& args, bool by_head)
       : args_(args),
         batch_(*args.batch),
         group_(args.heads / args.kv_heads),
-        relative_(args.causal || args.window > 0 || args.bias) {}
+        relative_(args.causal || args.window > 0 || args.bias),
+        by_head_(by_head) {}
 
   // The most keys that the queries of a share see.
   std::size_t most_keys() const {
@@ -38,6 +40,13 @@ class AttentionShares {
       const std::size_t begin = share / args_.kv_heads * kQueries;
       some(share % args_.kv_heads, begin, std::min(tokens, begin + kQueries), own, body);
     });
+  }
+
+  // From a row on, and a column, with which a head begins.
+  HeadRows rows(const filbert_heads& heads, std::size_t row, std::size_t column) const {
+    const std::size_t first = heads.column + column, size = args_.head_size;
+    if (!by_head_) return {static_cast<const float*>(heads.x) + row * heads.width + first, heads.width, size};
+    return {static_cast<const std::uint16_t*>(heads.x) + first * heads.rows + row * size, size, heads.rows * size};
   }
 
  private:
@@ -71,10 +80,6 @@ class AttentionShares {
     const auto end = static_cast<std::size_t>(batch_.cu_seqlens[s + 1]);
     return {first, end, batch_.key_begin ? static_cast<std::size_t>(batch_.key_begin[s]) : first,
             batch_.key_end ? static_cast<std::size_t>(batch_.key_end[s]) : end};
-  }
-
-  static Strided<const float> rows(const filbert_heads& heads, std::size_t token, std::size_t column) {
-    return {static_cast<const float*>(heads.x) + token * heads.width + heads.column + column, heads.width};
   }
 
   // Queries [begin, end), tokens of sequence s, whose results are rows from `row` on.
@@ -123,6 +128,7 @@ class AttentionShares {
   const filbert_batch& batch_;
   std::size_t group_;
   bool relative_;
+  bool by_head_;
 };
 
 }  // namespace filbert::cpu

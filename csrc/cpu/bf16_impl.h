@@ -26,8 +26,8 @@ struct RowMajor {
 inline std::size_t bf16_words(std::size_t k) { return round_up(k, kBf16Multiple) / 2; }
 
 // out = x[k] rounded, zeros behind it up to bf16_words(k) words; every piece is `step` from the next.
-template <typename Layout>
-inline void pack_bf16_row(const float* x, std::size_t k, std::size_t step, std::uint32_t* out) {
+template <typename Layout, typename Number>
+inline void pack_bf16_row(const Number* x, std::size_t k, std::size_t step, std::uint32_t* out) {
   constexpr std::size_t kNumbers = 2 * Layout::kPiece;
   for (std::size_t begin = 0; begin < 2 * bf16_words(k); begin += kNumbers, out += step) {
     for (std::size_t j = 0; j < kNumbers; j += kWidth) {
@@ -38,19 +38,39 @@ inline void pack_bf16_row(const float* x, std::size_t k, std::size_t step, std::
 }
 
 // Rows [begin, end) of k numbers, `stride` apart, laid out as the products of T read them.
-template <typename T>
-inline void pack_bf16_rows(const float* x, std::size_t stride, std::size_t begin, std::size_t end, std::size_t k,
+template <typename T, typename Number>
+inline void pack_bf16_rows(const Number* x, std::size_t stride, std::size_t begin, std::size_t end, std::size_t k,
                            std::uint32_t* out) {
   for (std::size_t r = begin; r < end; ++r)
     pack_bf16_row<typename T::Layout>(x + r * stride, k, T::Layout::kStep, out + T::Layout::offset(r, bf16_words(k)));
 }
 
 // out[j] = (low[j], high[j]), whole vectors of words; high may be null for zeros
-inline void pair_bf16_rows(const float* low, const float* high, std::size_t n, std::uint32_t* out) {
+template <typename Number>
+inline void pair_bf16_rows(const Number* low, const Number* high, std::size_t n, std::uint32_t* out) {
   for_each_vector(n, [&](std::size_t j, std::size_t lanes) {
     const Vec second = high ? load_first(high + j, lanes) : set(0.0f);
     store_words(out + j, pair_bf16(load_first(low + j, lanes), second));
   });
+}
+
+// Numbers from a row and a column on to their places.
+inline void put(const HeadPlaces& to, std::size_t row, std::size_t column, Vec v, std::size_t lanes) {
+  if (lanes == kWidth && (to.column + column) % kWidth == 0 && to.size % kWidth == 0)
+    return store_bf16(to.at(row, column), v);
+  std::uint16_t numbers[kWidth];
+  store_bf16(numbers, v);
+  for (std::size_t lane = 0; lane < lanes; ++lane) *to.at(row, column + lane) = numbers[lane];
+}
+
+// AttentionKernel::put_heads
+inline void put_heads(Strided<const float> x, std::size_t rows, std::size_t width, const HeadPlaces& to) {
+  HeadPlaces head = to;
+  for (std::size_t column = 0; column < width; column += to.size, head.data += to.next_head)
+    for (std::size_t row = 0; row < rows; ++row)
+      for_each_vector(to.size, [&](std::size_t j, std::size_t lanes) {
+        put(head, row, j, load_first(x.row(row) + column + j, lanes), lanes);
+      });
 }
 
 // Rows of float32 that are bfloat16 numbers, a line between them.

@@ -13,13 +13,13 @@ struct PairedAttention : Bf16Attention<Bf16, kPairedRows> {
   static std::size_t key_scratch(std::size_t, std::size_t) { return 0; }
 
   // panels of k^T: [d / 4, keys, 4]
-  static void pack_keys(const float* k, std::size_t stride, std::size_t keys, std::size_t d, float*, float* panels) {
+  static void pack_keys(const Number* k, std::size_t stride, std::size_t keys, std::size_t d, float*, float* panels) {
     const std::size_t padded = 2 * bf16_words(d);
     for (std::size_t first = 0; first < keys; first += kPanelWidth) {
       const std::size_t width = round_up(keys - first < kPanelWidth ? keys - first : kPanelWidth, kWidth);
       auto* const out = reinterpret_cast<std::uint16_t*>(panels + first * padded / 2);
       for (std::size_t j = 0; j < width; ++j) {
-        const float* const row = k + (first + j) * stride;
+        const Number* const row = k + (first + j) * stride;
         const std::size_t numbers = first + j < keys ? d : 0;
         for (std::size_t i = 0; i < padded; i += kNumbers) {
           const std::size_t left = i < numbers ? numbers - i : 0;
@@ -30,7 +30,7 @@ struct PairedAttention : Bf16Attention<Bf16, kPairedRows> {
   }
 
   // panels of v: [keys / 4, d, 4]
-  static void pack_values(const float* v, std::size_t stride, std::size_t keys, std::size_t d, float* panels) {
+  static void pack_values(const Number* v, std::size_t stride, std::size_t keys, std::size_t d, float* panels) {
     const std::size_t padded = 2 * bf16_words(keys);
     for (std::size_t first = 0; first < d; first += kPanelWidth) {
       const std::size_t columns = panel_columns(d, first / kPanelWidth);

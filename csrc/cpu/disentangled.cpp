@@ -41,17 +41,12 @@ std::size_t most_columns(const filbert_batch& batch) {
   return most;
 }
 
-Strided<const float> table(const filbert_heads& heads, std::size_t column) {
-  if (!heads.x) return {nullptr, 0};
-  return {static_cast<const float*>(heads.x) + heads.column + column, heads.width};
-}
-
 }  // namespace
 
 void run_disentangled(filbert_context& context, const filbert_disentangled_args& args) {
   const filbert_attention_args& attention = args.attention;
-  const AttentionShares shares(attention);
   const AttentionKernel& kernel = context.attention;
+  const AttentionShares shares(attention, kernel.put_heads);
   const RowsByDistance rows(args);
   const std::size_t farthest = most_columns(*attention.batch) - 1;
   const std::size_t queries = attention.rows == FILBERT_ROWS_ALL ? AttentionShares::kQueries : 1;
@@ -60,8 +55,10 @@ void run_disentangled(filbert_context& context, const filbert_disentangled_args&
                                    rows.count(farthest), attention.head_size});
   const std::int64_t near_first = rows.last_neighbour(-1), near_last = rows.last_neighbour(1);
   shares.run(context.pool, scratch, [&](const AttentionTask& task, std::size_t head) {
-    const std::size_t column = head * attention.head_size;
-    kernel.run_disentangled({task, table(args.position_k, column), table(args.position_q, column), rows.middle(),
+    const auto table = [&](const filbert_heads& heads) {
+      return heads.x ? shares.rows(heads, 0, head * attention.head_size) : HeadRows{};
+    };
+    kernel.run_disentangled({task, table(args.position_k), table(args.position_q), rows.middle(),
                              static_cast<std::int64_t>(args.reach), near_first, near_last});
   });
 }

@@ -40,12 +40,12 @@ struct RowPanels {
 
 // `from`: of the first of the rows.
 template <typename A>
-inline RowPanels<A> pack_rows(const Strided<const float>& from, std::size_t rows, std::size_t d, float* scratch,
-                              float* panels) {
+inline RowPanels<A> pack_rows(const typename A::Number* from, std::size_t stride, std::size_t rows, std::size_t d,
+                              float* scratch, float* panels) {
   using Cell = typename A::Operand::Cell;
   const RowPanels<A> made = {rows, A::words(d), reinterpret_cast<const Cell*>(panels)};
   for (std::size_t row = 0; row < rows; row += kRowPanel)
-    A::pack_keys(from.data + row * from.stride, from.stride, made.columns(row), d, scratch, panels + row * made.words);
+    A::pack_keys(from + row * stride, stride, made.columns(row), d, scratch, panels + row * made.words);
   return made;
 }
 
@@ -148,9 +148,9 @@ class PositionTerms {
   }
 
  private:
-  RowPanels<A> pack(const Strided<const float>& table, float* panels) const {
-    const Strided<const float> from = {table.data + distances_.first_row * table.stride, table.stride};
-    return pack_rows<A>(from, distances_.rows, of_.head_size, products_, panels);
+  RowPanels<A> pack(const HeadRows& table, float* panels) const {
+    return pack_rows<A>(row_of<A>(table, distances_.first_row), table.stride, distances_.rows, of_.head_size, products_,
+                        panels);
   }
 
   std::int64_t distance(std::size_t key, std::size_t query) const {
@@ -198,7 +198,7 @@ class PositionTerms {
     for (std::size_t key = 0; key < of_.keys; key += Scratch::kKeys) {
       const std::size_t keys = of_.keys - key < Scratch::kKeys ? of_.keys - key : Scratch::kKeys;
       std::size_t k_stride = of_.k.stride;
-      const Word* const k = A::rows(of_.k.data + key * k_stride, k_stride, keys, of_.head_size, operand_);
+      const Word* const k = A::rows(row_of<A>(of_.k, key), k_stride, keys, of_.head_size, operand_);
       const std::size_t first = of_queries.multiply(place(key, last), place(key + keys - 1, 0) + 1, keys, k, k_stride,
                                                     products_, sizes_.product_stride);
       if (are_in_turn && are_neighbours(of_.key_columns + key, keys))
@@ -254,7 +254,7 @@ inline void disentangled(const DisentangledTask& task) {
 
 template <typename A>
 constexpr AttentionKernel attention_kernel() {
-  return {attention_scratch<A>, attention<A>, disentangled_scratch<A>, disentangled<A>};
+  return {attention_scratch<A>, attention<A>, disentangled_scratch<A>, disentangled<A>, A::kPutHeads};
 }
 
 }  // namespace

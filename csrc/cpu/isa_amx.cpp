@@ -61,7 +61,7 @@ LinearKernel amx_i8_kernels() { return amx::kernel<amx::TiledI8, amx::I8Rows<amx
 Bf16Kernels amx_bf16_kernels() {
   return {amx::kernel<amx::TiledBf16, amx::Bf16Rows<amx::Bf16>>(amx::TiledBf16::sums),
           {amx::attention_scratch<amx::Attention>, amx::attention_on_tiles, amx::disentangled_scratch<amx::Attention>,
-           amx::disentangled_on_tiles}};
+           amx::disentangled_on_tiles, amx::put_heads}};
 }
 
 }  // namespace filbert::cpu

@@ -40,6 +40,27 @@ struct Strided {
   [[gnu::always_inline]] T* row(std::size_t i) const { return data + i * stride; }  // no symbol of an ISA file
 };
 
+// Rows of heads: of floats, or of bfloat16 where the attention kernel has put_heads. The next row is `stride` numbers
+// from one, the next head `next_head`.
+struct HeadRows {
+  const void* data;
+  std::size_t stride, next_head;
+};
+
+// Heads as bfloat16, one after the other: [heads, rows, size].
+struct HeadPlaces {
+  std::uint16_t* data;  // of row 0 of a share, in the first head
+  std::size_t size;     // of a head; 0: there are no such places
+  std::size_t next_head;
+  std::size_t column;  // where what has a place begins
+  // Of a row, and so many columns on.
+  [[gnu::always_inline]] std::uint16_t* at(std::size_t row, std::size_t columns) const {
+    std::uint16_t* head = data + row * size;
+    for (columns += column; columns >= size; columns -= size) head += next_head;
+    return head + columns;
+  }
+};
+
 // Pointers to the first row of a share.
 struct LinearTask {
   std::size_t rows;
@@ -57,19 +78,20 @@ struct LinearTask {
   void* out;                       // [rows, out_end - out_begin] of floats,
   std::size_t out_stride;          // so many from a row to the next
   bool out_is_operand;             // out is an operand instead: the next layer's
+  HeadPlaces heads;                // if they are there, results go to them instead
 };
 
 // Queries of some heads of one sequence that have their keys and values in common.
 struct AttentionTask {
-  Strided<const float> q;  // from the first query of the task on; each head follows the one before it
-  Strided<const float> k;  // from the first key of the sequence on
-  Strided<const float> v;
+  HeadRows q;  // from the first query of the task on
+  HeadRows k;  // from the first key of the sequence on
+  HeadRows v;
   std::size_t heads;
   std::size_t queries;
   std::size_t keys;
   std::size_t head_size;
   float scale;
-  Strided<float> out;    // as q
+  Strided<float> out;    // as q; each head follows the one before it
   float* probabilities;  // or null: [queries, keys] of the first head, rows `probability_stride` apart
   std::size_t probability_stride;
   std::size_t probability_head_stride;
@@ -86,10 +108,10 @@ struct AttentionTask {
 
 // Queries of one head, and what their scores have beside q k^T.
 struct DisentangledTask {
-  AttentionTask attention;          // of one head, with its columns, not relative
-  Strided<const float> position_k;  // from row 0 of the table on, or null: no such term
-  Strided<const float> position_q;  // the same
-  const float* rows;                // of no distance: which row of the tables, up to `reach` on both sides
+  AttentionTask attention;  // of one head, with its columns, not relative
+  HeadRows position_k;      // from row 0 of the table on, or null: no such term
+  HeadRows position_q;      // the same
+  const float* rows;        // of no distance: which row of the tables, up to `reach` on both sides
   std::int64_t reach;
   std::int64_t near_first;  // from this distance to the other one, each row follows the one before it
   std::int64_t near_last;
@@ -121,6 +143,8 @@ struct AttentionKernel {
   void (*run)(const AttentionTask&);
   std::size_t (*disentangled_scratch)(const DisentangledSizes&);  // as large for attention.scratch of such a task
   void (*run_disentangled)(const DisentangledTask&);
+  // x [rows, width] to places that begin with a head. Null: heads are read as floats, side by side.
+  void (*put_heads)(Strided<const float> x, std::size_t rows, std::size_t width, const HeadPlaces&);
 };
 
 // Keys are seen in blocks of so many, counted from the first one, where not all of them are: the order of a query's
@@ -129,7 +153,7 @@ constexpr std::size_t kKeyBlock = 64;
 
 struct RowKernels {
   // Rows [begin, end) of a token op other than a linear one; x and out, where the op has them, are those of row
-  // `begin`. False, and nothing is done, of an op that it does not know.
+  // `begin`, and out of an op in place what it works on. False, and nothing is done, of an op that it does not know.
   bool (*run)(const filbert_token_op&, std::size_t begin, std::size_t end, Strided<const float> x, Strided<float> out);
   void (*pool)(const float* x, std::size_t tokens, std::size_t width, filbert_pooling, bool normalize, float* out);
 };

@@ -22,6 +22,7 @@ struct Epilogue {
   std::size_t out_stride;
   std::uint32_t* operand;  // or an operand of rows of `words` words, of which these are from `row` and `column` on
   std::size_t words, row, column;
+  HeadPlaces heads;     // or these
   std::size_t outputs;  // of a gated layer: results that there are from these columns on
 };
 
@@ -29,6 +30,8 @@ template <typename Rows>
 inline void store_result(const Epilogue& e, std::size_t r, std::size_t j, Vec v, std::size_t lanes) {
   if constexpr (Rows::kGivesOperands)
     if (e.operand) return Rows::store(e.operand, e.words, e.row + r, e.column + j, v);
+  if constexpr (Rows::kShort)
+    if (e.heads.size) return put(e.heads, e.row + r, j, v, lanes);
   store_first(e.out + r * e.out_stride + j, v, lanes);
 }
 
@@ -213,7 +216,11 @@ inline Epilogue epilogue_of(const LinearTask& task, const Rows& a, std::size_t c
     e.offsets = w.offsets + column;
   }
   e.outputs = w.outputs - result;
-  if (task.out_is_operand) {
+  if (task.heads.size) {
+    e.heads = task.heads;
+    e.heads.data += result / e.heads.size * e.heads.next_head;
+    e.heads.column = result % e.heads.size;
+  } else if (task.out_is_operand) {
     e.operand = static_cast<std::uint32_t*>(task.out);
     e.words = (task.out_end - task.out_begin) / 2;
     e.column = result - task.out_begin;

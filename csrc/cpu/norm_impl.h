@@ -71,11 +71,11 @@ inline void norm(const filbert_norm_args& args, std::size_t begin, std::size_t e
             out);
 }
 
-inline void norm_heads(const filbert_head_norm_args& args, std::size_t begin, std::size_t end) {
+inline void norm_heads(const filbert_head_norm_args& args, std::size_t rows, Strided<float> x) {
   const NormTask task = {floats_of(args.gamma), floats_of(args.beta), args.eps, args.head_size};
-  for (std::size_t row = begin; row < end; ++row) {
-    float* const x = static_cast<float*>(args.heads.x) + row * args.heads.width + args.heads.column;
-    norm_rows(args.kind, task, {x, args.head_size}, args.count, {x, args.head_size});
+  for (std::size_t row = 0; row < rows; ++row) {
+    float* const heads = x.row(row) + args.heads.column;
+    norm_rows(args.kind, task, {heads, args.head_size}, args.count, {heads, args.head_size});
   }
 }
 

@@ -35,11 +35,12 @@ inline void cosine_and_sine(Vec angle, Vec& cosine, Vec& sine) {
   sine = select_less(across, half, s, select_less(across, far, odd_sine, set(0.0f) - s));
 }
 
-inline void rope(const filbert_rope_args& args, std::size_t begin, std::size_t end) {
+// Rows [begin, end), which are in x.
+inline void rope(const filbert_rope_args& args, std::size_t begin, std::size_t end, Strided<float> x) {
   const std::size_t half = args.rotary / 2;
   const float* const frequencies = floats_of(args.frequencies);
   for (std::size_t row = begin; row < end; ++row) {
-    float* const heads = static_cast<float*>(args.heads.x) + row * args.heads.width + args.heads.column;
+    float* const heads = x.row(row - begin) + args.heads.column;
     const Vec position = set(static_cast<float>(args.positions[row]));
     for_each_vector(half, [&](std::size_t j, std::size_t lanes) {
       Vec cosine, sine;

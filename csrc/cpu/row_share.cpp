@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cpu/context.h"
 #include "cpu/weight.h"
 
 namespace filbert::cpu {
@@ -43,6 +44,12 @@ float* out_of(const filbert_token_op& op) {
   return op.kind == FILBERT_NORM ? floats(op.args.norm.out) : nullptr;
 }
 
+// The heads that an op works on in place, or null.
+const filbert_heads* heads_of(const filbert_token_op& op) {
+  if (op.kind == FILBERT_ROPE) return &op.args.rope.heads;
+  return op.kind == FILBERT_HEAD_NORM ? &op.args.head_norm.heads : nullptr;
+}
+
 // Of rows that are handed on: whole lines, and one between rows. Those of 1024 or 3072 floats would all begin in the
 // same set of L1, where a product's rows, or the lines that it writes, drive each other out.
 std::size_t handed_stride(std::size_t width) {
@@ -62,8 +69,9 @@ bool is_pair(const LinearKernel& kernel, const filbert_token_op& op, const filbe
   return k > kSlice && k % kMaxKBlock == 0;
 }
 
-ShareSizes::ShareSizes(const LinearKernel& linear, const filbert_token_op* ops, std::size_t count, std::size_t rows,
+ShareSizes::ShareSizes(const filbert_context& context, const filbert_token_op* ops, std::size_t count, std::size_t rows,
                        bool paired) {
+  const LinearKernel& linear = context.linear;
   bool first = false;  // of a pair
   for (std::size_t i = 0; i < count; ++i) {
     first = paired && !first && i + 1 < count && is_pair(linear, ops[i], &ops[i + 1]);
@@ -75,18 +83,23 @@ ShareSizes::ShareSizes(const LinearKernel& linear, const filbert_token_op* ops, 
     const filbert_weight& weight = *ops[i].args.linear.weight;
     if (linear.pack) operand = std::max(operand, round_up(linear.operand(rows, weight.cols), 16));
     kernel = std::max(kernel, linear.scratch(rows, weight.cols));
+    if (context.attention.put_heads && i + 1 < count && heads_of(ops[i + 1]))
+      heads = std::max(heads, round_up(rows * handed_stride(weight.rows), 16));
   }
 }
 
-RowShare::RowShare(const Kernels& kernels, const LinearKernel& kernel, const ShareSizes& sizes, std::size_t begin,
+RowShare::RowShare(const filbert_context& context, const ShareSizes& sizes, std::size_t tokens, std::size_t begin,
                    std::size_t end, float* buffers)
-    : kernels_(kernels),
-      kernel_(kernel),
+    : row_kernels_(context.kernels.rows),
+      kernel_(context.linear),
+      put_heads_(context.attention.put_heads),
+      tokens_(tokens),
       begin_(begin),
       rows_(end - begin),
       operand_(buffers),
       handed_{operand_ + sizes.operand, operand_ + sizes.operand + sizes.handed},
-      sums_(handed_[1] + sizes.handed) {}
+      sums_(handed_[1] + sizes.handed),
+      heads_(sums_ + sizes.sums) {}
 
 void RowShare::prepare(const filbert_token_op& op, const filbert_token_op* next) {
   op_ = &op;
@@ -95,15 +108,23 @@ void RowShare::prepare(const filbert_token_op& op, const filbert_token_op* next)
   const float* const x = x_of(op);
   x_ = floats_ ? Strided<const float>{floats_, handed_stride(read)}
                : Strided<const float>{x ? x + begin_ * read : nullptr, read};
+  puts_heads_ = false;
+  if (const filbert_heads* const heads = heads_of(op)) return prepare_heads(*heads, next);
   out_ = alone_ ? Strided<float>{handed_[turn_], handed_stride(written)}
                 : Strided<float>{out_of(op) + begin_ * written, written};
-  const bool to_linear = next && next->kind == FILBERT_LINEAR;
-  if (op.kind == FILBERT_LINEAR) return prepare_linear(op.args.linear, to_linear);
-  packs_ = written > 0 && op.readers != FILBERT_OTHERS && to_linear && kernel_.pack;
+  if (op.kind == FILBERT_LINEAR) return prepare_linear(op.args.linear, next);
+  packs_ = written > 0 && op.readers != FILBERT_OTHERS && next && next->kind == FILBERT_LINEAR && kernel_.pack;
   if (packs_) next_ = matrix_of(*next->args.linear.weight);
 }
 
-void RowShare::prepare_linear(const filbert_linear_args& args, bool to_linear) {
+void RowShare::prepare_heads(const filbert_heads& heads, const filbert_token_op* next) {
+  packs_ = false;
+  puts_heads_ = put_heads_ && !(next && heads_of(*next));
+  out_ = put_heads_ ? Strided<float>{heads_, handed_stride(heads.width)}
+                    : Strided<float>{floats(heads.x) + begin_ * heads.width, heads.width};
+}
+
+void RowShare::prepare_linear(const filbert_linear_args& args, const filbert_token_op* next) {
   const std::size_t outputs = args.weight->rows;
   packs_ = !ready_ && kernel_.pack;
   task_ = {};
@@ -117,9 +138,18 @@ void RowShare::prepare_linear(const filbert_linear_args& args, bool to_linear) {
   task_.residual = args.residual ? floats(args.residual) + begin_ * outputs : nullptr;
   task_.activation = args.activation;
   task_.out_end = outputs;
+  if (args.head_size > 0 && put_heads_) {
+    places_ = {static_cast<std::uint16_t*>(args.out) + begin_ * args.head_size, args.head_size,
+               tokens_ * args.head_size, 0};
+    if (next && heads_of(*next))
+      out_ = {heads_, handed_stride(outputs)};
+    else
+      task_.heads = places_;
+  }
   task_.out = out_.data;
   task_.out_stride = out_.stride;
-  task_.out_is_operand = alone_ && to_linear && kernel_.gives_operands && outputs % kernel_.format.k_multiple == 0;
+  task_.out_is_operand = alone_ && next && next->kind == FILBERT_LINEAR && kernel_.gives_operands &&
+                         outputs % kernel_.format.k_multiple == 0;
 }
 
 void RowShare::hand_on() {
@@ -163,10 +193,15 @@ void RowShare::run_pair(const filbert_token_op& op, const filbert_token_op& next
 }
 
 void RowShare::run_rows(std::size_t begin, std::size_t end, float* scratch) const {
-  const std::size_t step = packs_ ? kNormRows : end - begin;
+  const std::size_t step = packs_ || puts_heads_ ? kNormRows : end - begin;
   for (std::size_t row = begin; row < end; row += step) {
     const std::size_t stop = std::min(end, row + step);
-    kernels_.rows.run(*op_, begin_ + row, begin_ + stop, {x_.row(row), x_.stride}, {out_.row(row), out_.stride});
+    row_kernels_.run(*op_, begin_ + row, begin_ + stop, {x_.row(row), x_.stride}, {out_.row(row), out_.stride});
+    if (puts_heads_) {
+      HeadPlaces places = places_;
+      places.data += row * places.size;
+      put_heads_({out_.row(row), out_.stride}, stop - row, heads_of(*op_)->width, places);
+    }
     if (packs_) kernel_.pack({out_.data, out_.stride}, row, stop, rows_, next_, operand_, scratch);
   }
 }

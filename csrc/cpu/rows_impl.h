@@ -18,10 +18,10 @@ inline bool run_rows(const filbert_token_op& op, std::size_t begin, std::size_t 
       norm(op.args.norm, begin, end, x, out);
       return true;
     case FILBERT_HEAD_NORM:
-      norm_heads(op.args.head_norm, begin, end);
+      norm_heads(op.args.head_norm, end - begin, out);
       return true;
     case FILBERT_ROPE:
-      rope(op.args.rope, begin, end);
+      rope(op.args.rope, begin, end, out);
       return true;
     case FILBERT_LINEAR:
       break;

@@ -23,12 +23,16 @@ float bias_of(const AttentionTask& task, std::size_t head, std::size_t query, st
   return task.bias[begin + std::clamp(distance, -task.reach, task.reach)];
 }
 
+const float* row_of(const HeadRows& heads, std::size_t row, std::size_t head = 0) {
+  return static_cast<const float*>(heads.data) + row * heads.stride + head * heads.next_head;
+}
+
 // more: what the score of a key has beside q k^T.
 template <typename More>
 void attend(const AttentionTask& task, std::size_t head, std::size_t query, const More& more) {
   float* p = task.scratch;
   const std::size_t d = task.head_size;
-  const float* q = task.q.data + query * task.q.stride + head * d;
+  const float* q = row_of(task.q, query, head);
   float* out = task.out.data + query * task.out.stride + head * d;
   std::size_t begin = 0, end = task.keys;  // columns grow, so what a query sees is a range
   while (begin < end && !sees(task, query, begin)) ++begin;
@@ -36,7 +40,7 @@ void attend(const AttentionTask& task, std::size_t head, std::size_t query, cons
   float top = -INFINITY;
   for (std::size_t key = begin; key < end; ++key) {
     float& score = p[key - begin];
-    score = task.scale * (scalar_dot(q, task.k.data + key * task.k.stride, d) + more(key));
+    score = task.scale * (scalar_dot(q, row_of(task.k, key), d) + more(key));
     if (task.bias) score += bias_of(task, head, query, key);
     top = std::fmax(top, score);
   }
@@ -48,7 +52,7 @@ void attend(const AttentionTask& task, std::size_t head, std::size_t query, cons
   for (std::size_t i = 0; i < end - begin; ++i) p[i] /= sum;
   for (std::size_t j = 0; j < d; ++j) {
     float total = 0;
-    for (std::size_t key = begin; key < end; ++key) total += p[key - begin] * task.v.data[key * task.v.stride + j];
+    for (std::size_t key = begin; key < end; ++key) total += p[key - begin] * row_of(task.v, key)[j];
     out[j] = total;
   }
   if (!task.probabilities) return;
@@ -70,8 +74,8 @@ void disentangled(const DisentangledTask& task) {
     attend(of, 0, query, [&](std::size_t key) {
       const std::int64_t distance = std::int64_t{of.key_columns[key]} - of.query_columns[query];
       const auto row = static_cast<std::size_t>(task.rows[std::clamp(distance, -task.reach, task.reach)]);
-      const auto product = [&](const Strided<const float>& x, std::size_t token, const Strided<const float>& table) {
-        return table.data ? scalar_dot(x.data + token * x.stride, table.data + row * table.stride, of.head_size) : 0.0f;
+      const auto product = [&](const HeadRows& x, std::size_t token, const HeadRows& table) {
+        return table.data ? scalar_dot(row_of(x, token), row_of(table, row), of.head_size) : 0.0f;
       };
       return product(of.q, query, task.position_k) + product(of.k, key, task.position_q);
     });
@@ -79,6 +83,8 @@ void disentangled(const DisentangledTask& task) {
 
 }  // namespace
 
-AttentionKernel scalar_attention() { return {attention_scratch, attention, disentangled_scratch, disentangled}; }
+AttentionKernel scalar_attention() {
+  return {attention_scratch, attention, disentangled_scratch, disentangled, nullptr};
+}
 
 }  // namespace filbert::cpu

@@ -33,11 +33,6 @@ void embed_row(const filbert_embed_args& args, std::size_t row, float* out) {
   }
 }
 
-// The first number of a head of a row.
-float* head_of(const filbert_heads& heads, std::size_t row, std::size_t head, std::size_t head_size) {
-  return static_cast<float*>(heads.x) + row * heads.width + heads.column + head * head_size;
-}
-
 void turn_head(const filbert_rope_args& args, std::size_t row, float* head) {
   const std::size_t half = args.rotary / 2;
   for (std::size_t i = 0; i < half; ++i) {
@@ -67,13 +62,14 @@ bool run_rows(const filbert_token_op& op, std::size_t begin, std::size_t end, St
     case FILBERT_HEAD_NORM:
       return each_row([&, args = op.args.head_norm](std::size_t row) {
         for (std::size_t i = 0; i < args.count; ++i) {
-          float* head = head_of(args.heads, row, i, args.head_size);
+          float* const head = out.row(row - begin) + args.heads.column + i * args.head_size;
           norm_row(args.kind, args.gamma, args.beta, args.eps, args.head_size, head, nullptr, head);
         }
       });
     case FILBERT_ROPE:
       return each_row([&, args = op.args.rope](std::size_t row) {
-        for (std::size_t i = 0; i < args.count; ++i) turn_head(args, row, head_of(args.heads, row, i, args.head_size));
+        for (std::size_t i = 0; i < args.count; ++i)
+          turn_head(args, row, out.row(row - begin) + args.heads.column + i * args.head_size);
       });
     case FILBERT_LINEAR:
       break;

@@ -11,10 +11,17 @@
 namespace filbert::cpu {
 namespace {
 
+bool is_on_heads(const filbert_token_op& op) { return op.kind == FILBERT_HEAD_NORM || op.kind == FILBERT_ROPE; }
+
 void check(const RowKernels& kernels, const filbert_token_op* ops, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i)
+  bool has_heads = false;
+  for (std::size_t i = 0; i < count; ++i) {
     if (ops[i].kind != FILBERT_LINEAR && !kernels.run(ops[i], 0, 0, {}, {}))
       throw std::invalid_argument("unknown op " + std::to_string(ops[i].kind));
+    has_heads = ops[i].kind == FILBERT_LINEAR ? ops[i].args.linear.head_size > 0 : has_heads && is_on_heads(ops[i]);
+    if (is_on_heads(ops[i]) && !has_heads)
+      throw std::invalid_argument("an op on heads has to come right behind the linear op that makes them");
+  }
 }
 
 // The tokens in shares of about share_rows, as many for each thread, and all ops on one share before the next.
@@ -26,10 +33,10 @@ void run_by_rows(filbert_context& context, const filbert_token_op* ops, std::siz
   const auto begin_of = [&](std::size_t share) {
     return share == shares ? tokens : (share * tokens / shares + grain / 2) / grain * grain;
   };
-  const ShareSizes sizes(linear, ops, count, tokens / shares + grain + 1, true);
+  const ShareSizes sizes(context, ops, count, tokens / shares + grain + 1, true);
   context.pool.run(shares, sizes.buffers() + sizes.kernel, [&](std::size_t index, float* buffers) {
     float* const scratch = buffers + sizes.buffers();
-    RowShare share(context.kernels, linear, sizes, begin_of(index), begin_of(index + 1), buffers);
+    RowShare share(context, sizes, tokens, begin_of(index), begin_of(index + 1), buffers);
     const auto op = [&](std::size_t i) { return i < count ? &ops[i] : nullptr; };
     for (std::size_t i = 0; i < count; ++i) {
       if (is_pair(linear, ops[i], op(i + 1))) {
@@ -57,12 +64,12 @@ class Steps {
     const LinearKernel& linear = context.linear;
     const std::size_t row_shares = (tokens + linear.share_rows - 1) / linear.share_rows;
     const std::size_t rows = (tokens + row_shares - 1) / row_shares;
-    const ShareSizes sizes(linear, ops, count, rows, false);
+    const ShareSizes sizes(context, ops, count, rows, false);
     float* const buffers = buffers_->reserve(row_shares * sizes.buffers());
     buffers_->shares.clear();
     for (std::size_t i = 0; i < row_shares; ++i)
-      buffers_->shares.emplace_back(context.kernels, linear, sizes, i * tokens / row_shares,
-                                    (i + 1) * tokens / row_shares, buffers + i * sizes.buffers());
+      buffers_->shares.emplace_back(context, sizes, tokens, i * tokens / row_shares, (i + 1) * tokens / row_shares,
+                                    buffers + i * sizes.buffers());
     scratch_ = sizes.kernel;
     // As many parts as threads, but of rows enough to be worth waking one.
     row_parts_ = std::clamp<std::size_t>(rows / kRowsOfPart, 1, (threads() + row_shares - 1) / row_shares);

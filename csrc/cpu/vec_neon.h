@@ -26,6 +26,14 @@ inline Vec load_first(const float* p, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) lanes[i] = p[i];
   return load(lanes);
 }
+// bfloat16 to floats
+inline Vec load(const std::uint16_t* p) { return {vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))}; }
+inline Vec load_first(const std::uint16_t* p, std::size_t n) {
+  if (n == kWidth) return load(p);
+  std::uint16_t lanes[4] = {0, 0, 0, 0};
+  for (std::size_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
 inline void store(float* p, Vec a) { vst1q_f32(p, a.v); }
 inline void store_first(float* p, Vec a, std::size_t n) {
   if (n == kWidth) return store(p, a);

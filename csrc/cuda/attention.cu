@@ -173,7 +173,7 @@ cudaError_t start(const Attention& task, cudaStream_t stream) {
   const auto whole = [&](const filbert_heads& heads) { return are_aligned<T>(heads, task.head_size); };
   return launch(attention_kernel<T, D, M, Relative>, attention_grid(task, 64 * M), dim3(kThreads), Room<D, M>::kBytes,
                 stream, task, task.scale * kLog2E, whole(task.q) && whole(task.k) && whole(task.v),
-                whole({task.out, 0, 0}));
+                whole({task.out, 0, 0, 0}));
 }
 
 template <typename T, int D, int M>

@@ -233,7 +233,7 @@ cudaError_t start(const Attention& task, cudaStream_t stream) {
   const int room = tiles < Room<D, M>::kTiles ? static_cast<int>(tiles) : Room<D, M>::kTiles;
   return launch(is_relative(task) ? few_kernel<T, D, M, true> : few_kernel<T, D, M, false>,
                 attention_grid(task, 16 * M), dim3(kThreads), Room<D, M>::bytes(room), stream, task, room,
-                whole(task.q) && whole(task.k) && whole(task.v), whole({task.out, 0, 0}));
+                whole(task.q) && whole(task.k) && whole(task.v), whole({task.out, 0, 0, 0}));
 }
 
 template <typename T, int M>

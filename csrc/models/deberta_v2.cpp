@@ -315,13 +315,13 @@ class DebertaV2 : public Encoder {
       return layer.tables.back();
     };
     const auto project_by = [&](const char* projection) -> filbert_heads {
-      return {project(make_linear(tensors, {{name + projection, hidden}}, hidden), hidden), hidden, 0};
+      return {project(make_linear(tensors, {{name + projection, hidden}}, hidden), hidden), hidden, 0, config_.rows()};
     };
     if (!is_disentangled()) return;
     if (config_.shares_keys) {
       void* const qkv = project(layer.qkv, 3 * hidden);  // of v nobody asks
-      if (config_.to_position) layer.position_k = {qkv, 3 * hidden, hidden};
-      if (config_.to_content) layer.position_q = {qkv, 3 * hidden, 0};
+      if (config_.to_position) layer.position_k = {qkv, 3 * hidden, hidden, config_.rows()};
+      if (config_.to_content) layer.position_q = {qkv, 3 * hidden, 0, config_.rows()};
     } else {
       if (config_.to_position) layer.position_k = project_by("pos_key_proj");
       if (config_.to_content) layer.position_q = project_by("pos_query_proj");

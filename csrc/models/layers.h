@@ -116,9 +116,9 @@ inline filbert_attention_args attention_over(const Batch& batch, void* qkv, std:
   const std::size_t width = q_width + 2 * kv_width;
   filbert_attention_args args = {};
   args.batch = &batch;
-  args.q = {qkv, width, 0};
-  args.k = {qkv, width, q_width};
-  args.v = {qkv, width, q_width + kv_width};
+  args.q = {qkv, width, 0, batch.tokens};
+  args.k = {qkv, width, q_width, batch.tokens};
+  args.v = {qkv, width, q_width + kv_width, batch.tokens};
   args.heads = heads;
   args.kv_heads = kv_heads;
   args.head_size = head_size;

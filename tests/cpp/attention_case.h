@@ -23,16 +23,14 @@ struct AttentionShape {
   bool relative() const { return causal || window > 0 || reach > 0; }
 };
 
-// Queries [tokens, heads, head_size] apart from keys and values, [tokens, 2, kv_heads, head_size], which have a few
-// numbers before them.
+// Queries [tokens, heads, head_size] apart from keys and values, [tokens, 2, kv_heads, head_size], which have a head
+// before them.
 struct AttentionData {
   AttentionShape shape;
   std::size_t longest = 0, floats = 0;
   std::vector<std::int32_t> cu = {0}, key_begin, key_end, columns;
   std::vector<std::int64_t> offsets;
   std::vector<float> q, kv, bias;
-
-  static constexpr std::size_t kBefore = 3;
 
   AttentionData(const AttentionShape& of, const std::vector<std::int32_t>& lengths = kLengths, unsigned seed = 5)
       : shape(of) {
@@ -58,7 +56,7 @@ struct AttentionData {
   std::size_t sequences() const { return offsets.size(); }
   std::size_t tokens() const { return static_cast<std::size_t>(cu.back()); }
   std::size_t width() const { return shape.heads * shape.head_size; }
-  std::size_t kv_width() const { return kBefore + 2 * shape.kv_heads * shape.head_size; }
+  std::size_t kv_width() const { return (1 + 2 * shape.kv_heads) * shape.head_size; }
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(shape.head_size)); }
 
   // Gives each sequence the numbers that one of its length has in a batch of its own.
@@ -75,7 +73,7 @@ struct AttentionData {
 
   float* query(std::size_t token, std::size_t head) { return &q[token * width() + head * shape.head_size]; }
   float* key(std::size_t token, std::size_t kv_head) {
-    return &kv[token * kv_width() + kBefore + kv_head * shape.head_size];
+    return &kv[token * kv_width() + (1 + kv_head) * shape.head_size];
   }
   float* value(std::size_t token, std::size_t kv_head) { return key(token, shape.kv_heads + kv_head); }
 };
@@ -86,7 +84,8 @@ struct AttentionResult {
 
 // What call(args) computes.
 template <typename Call>
-AttentionResult run_as(const Ops& ops, AttentionData& data, bool probabilities, filbert_rows rows, const Call& call) {
+AttentionResult run_as(const IsaOps& ops, AttentionData& data, bool probabilities, filbert_rows rows,
+                       const Call& call) {
   const AttentionShape& shape = data.shape;
   const std::size_t asking = rows == FILBERT_ROWS_ALL ? data.tokens() : data.sequences();
   AttentionResult result{std::vector<float>(asking * data.width(), NAN),
@@ -99,11 +98,13 @@ AttentionResult run_as(const Ops& ops, AttentionData& data, bool probabilities, 
                                shape.masked_last ? data.key_end.data() : nullptr,
                                {}};
   const WeightPtr bias = shape.reach > 0 ? load(ops, FILBERT_VECTOR, data.bias, data.bias.size()) : nullptr;
+  std::vector<float> q = as_heads(ops.of, data.q, data.width(), shape.head_size);
+  std::vector<float> kv = as_heads(ops.of, data.kv, data.kv_width(), shape.head_size);
   filbert_attention_args args = {};
   args.batch = &batch;
-  args.q = {data.q.data(), data.width(), 0};
-  args.k = {data.kv.data(), data.kv_width(), AttentionData::kBefore};
-  args.v = {data.kv.data(), data.kv_width(), AttentionData::kBefore + shape.kv_heads * shape.head_size};
+  args.q = {q.data(), data.width(), 0, data.tokens()};
+  args.k = {kv.data(), data.kv_width(), shape.head_size, data.tokens()};
+  args.v = {kv.data(), data.kv_width(), (1 + shape.kv_heads) * shape.head_size, data.tokens()};
   args.heads = shape.heads;
   args.kv_heads = shape.kv_heads;
   args.head_size = shape.head_size;
@@ -122,7 +123,7 @@ AttentionResult run_as(const Ops& ops, AttentionData& data, bool probabilities, 
   return result;
 }
 
-inline AttentionResult run(const Ops& ops, AttentionData& data, bool probabilities,
+inline AttentionResult run(const IsaOps& ops, AttentionData& data, bool probabilities,
                            filbert_rows rows = FILBERT_ROWS_ALL) {
   return run_as(ops, data, probabilities, rows, [&](const filbert_attention_args& args) { ops.attention(args); });
 }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -33,9 +34,19 @@ class ForcedIsa {
   std::string before_;
 };
 
-inline std::unique_ptr<Ops> open_isa(const std::string& isa, filbert_dtype dtype = FILBERT_F32, int threads = 2) {
+struct IsaAndDtype {
+  std::string isa;
+  filbert_dtype dtype;
+};
+
+struct IsaOps : Ops {
+  IsaOps(const IsaAndDtype& opened, int threads) : Ops(cpu::backend(), 0, threads, opened.dtype), of(opened) {}
+  IsaAndDtype of;
+};
+
+inline std::unique_ptr<IsaOps> open_isa(const std::string& isa, filbert_dtype dtype = FILBERT_F32, int threads = 2) {
   const ForcedIsa forced(isa);
-  return std::make_unique<Ops>(cpu::backend(), 0, threads, dtype);
+  return std::make_unique<IsaOps>(IsaAndDtype{isa, dtype}, threads);
 }
 
 inline std::vector<std::string> isas() {
@@ -49,11 +60,6 @@ inline std::vector<std::string> vector_isas() {
   names.pop_back();  // scalar
   return names;
 }
-
-struct IsaAndDtype {
-  std::string isa;
-  filbert_dtype dtype;
-};
 
 // Instruction sets and dtypes with kernels of their own: a set has many of another's. key(kernels, dtype): what tells
 // the kernels apart.
@@ -74,16 +80,19 @@ inline const cpu::LinearKernel& linear_kernel(const cpu::Kernels& kernels, filbe
   return dtype == FILBERT_F32 ? kernels.f32 : dtype == FILBERT_BF16 ? kernels.bf16 : kernels.i8;
 }
 
+inline const cpu::AttentionKernel& attention_kernel(const cpu::Kernels& kernels, filbert_dtype dtype) {
+  return dtype == FILBERT_F32 ? kernels.attention : kernels.fast_attention;
+}
+
 inline std::vector<IsaAndDtype> distinct_linear() {
   return distinct([](const cpu::Kernels& kernels, filbert_dtype dtype) {
-    return std::pair(linear_kernel(kernels, dtype).run, kernels.rows.run);
+    return std::tuple(linear_kernel(kernels, dtype).run, kernels.rows.run, attention_kernel(kernels, dtype).put_heads);
   });
 }
 
 inline std::vector<IsaAndDtype> distinct_attention() {
-  return distinct([](const cpu::Kernels& kernels, filbert_dtype dtype) {
-    return (dtype == FILBERT_F32 ? kernels.attention : kernels.fast_attention).run;
-  });
+  return distinct(
+      [](const cpu::Kernels& kernels, filbert_dtype dtype) { return attention_kernel(kernels, dtype).run; });
 }
 
 struct FreeWeight {
@@ -96,6 +105,28 @@ inline WeightPtr load(const Ops& ops, filbert_weight_kind kind, const std::vecto
                       std::size_t cols = 1, const filbert_host_tensor* input_norm = nullptr) {
   const filbert_host_tensor tensor = {values.data(), FILBERT_F32, rows, cols};
   return WeightPtr(ops.load_weight(kind, &tensor, 1, input_norm), FreeWeight{&ops});
+}
+
+// x [tokens, width], as attention reads heads of it.
+inline std::vector<float> as_heads(const IsaAndDtype& of, const std::vector<float>& x, std::size_t width,
+                                   std::size_t head_size) {
+  const std::size_t tokens = x.size() / width;
+  for (const cpu::Kernels& kernels : cpu::available_kernels()) {
+    const auto put_heads = attention_kernel(kernels, of.dtype).put_heads;
+    if (kernels.isa != of.isa || !put_heads) continue;
+    std::vector<float> places(x.size());
+    put_heads({x.data(), width}, tokens, width,
+              {reinterpret_cast<std::uint16_t*>(places.data()), head_size, tokens * head_size, 0});
+    return places;
+  }
+  return x;
+}
+
+// Of a linear op that leaves its x [tokens, width] as it is.
+inline WeightPtr load_identity(const Ops& ops, std::size_t width) {
+  std::vector<float> ones(width * width);
+  for (std::size_t i = 0; i < width; ++i) ones[i * width + i] = 1.0f;
+  return load(ops, FILBERT_MATRIX, ones, width, width);
 }
 
 // values [2, rows, cols]: a gate, and what it multiplies.

@@ -154,26 +154,30 @@ TEST_CASE("ops: norm, embed, gather and pool against scalar, odd widths") {
 }
 
 TEST_CASE("ops: norms of heads are those of their rows, and touch nothing beside them") {
-  constexpr std::size_t kTokens = 130, kWidth = 90, kColumn = 7, kCount = 3;
-  const std::vector<float> x = random_floats(kTokens * kWidth, 6, 3.0f);
+  constexpr std::size_t kTokens = 130, kCount = 3;
   for (const std::string& isa : isas())
     for (const std::size_t head_size : {1u, 5u, 16u, 27u}) {
+      const std::size_t column = head_size, width = (kCount + 2) * head_size;
+      const std::vector<float> x = random_floats(kTokens * width, 6, 3.0f);
       CAPTURE(isa);
       CAPTURE(head_size);
       const auto ops = open_isa(isa);
       const WeightPtr gamma = load(*ops, FILBERT_VECTOR, random_floats(head_size, 7), head_size);
       const WeightPtr beta = load(*ops, FILBERT_VECTOR, random_floats(head_size, 8), head_size);
+      const WeightPtr identity = load_identity(*ops, width);
       for (const filbert_norm_kind kind : {FILBERT_LAYER_NORM, FILBERT_RMS_NORM}) {
-        std::vector<float> found = x, expected = x;
+        std::vector<float> found(x.size()), expected = x;
         for (std::size_t token = 0; token < kTokens; ++token)
           for (std::size_t head = 0; head < kCount; ++head) {
-            const std::size_t at = token * kWidth + kColumn + head * head_size;
+            const std::size_t at = token * width + column + head * head_size;
             const std::vector<float> row = slice(x, at, head_size);
             ops->token_ops(
                 {norm({kind, row.data(), gamma.get(), beta.get(), 1e-6f, head_size, &expected[at], nullptr})}, 1);
           }
         ops->token_ops(
-            {head_norm({kind, {found.data(), kWidth, kColumn}, kCount, head_size, gamma.get(), beta.get(), 1e-6f})},
+            {linear({x.data(), identity.get(), nullptr, nullptr, FILBERT_IDENTITY, found.data(), head_size}),
+             head_norm(
+                 {kind, {found.data(), width, column, kTokens}, kCount, head_size, gamma.get(), beta.get(), 1e-6f})},
             kTokens);
         CHECK(same_bits(found, expected));
       }
@@ -181,13 +185,14 @@ TEST_CASE("ops: norms of heads are those of their rows, and touch nothing beside
 }
 
 TEST_CASE("ops: rotary positions against double precision, from the first to the last that a float holds") {
-  constexpr std::size_t kWidth = 210, kColumn = 9, kCount = 2;
+  constexpr std::size_t kCount = 2;
   const std::vector<std::int32_t> positions = {0, 1, 2, 3, 100, 511, 8191, 65537, 1000003, 1 << 24};
   const std::size_t tokens = positions.size();
-  const std::vector<float> x = random_floats(tokens * kWidth, 3);
   for (const std::size_t head_size : {2u, 30u, 64u, 100u})
     for (const std::size_t rotary : {std::size_t{2}, head_size / 2 / 2 * 2, head_size}) {
       if (rotary == 0) continue;
+      const std::size_t column = head_size, width = (kCount + 2) * head_size;
+      const std::vector<float> x = random_floats(tokens * width, 3);
       std::vector<float> frequencies(rotary / 2);
       for (std::size_t i = 0; i < frequencies.size(); ++i)
         frequencies[i] =
@@ -198,7 +203,7 @@ TEST_CASE("ops: rotary positions against double precision, from the first to the
           for (std::size_t i = 0; i < rotary / 2; ++i) {
             // The angle is a float32, as it is in transformers.
             const double angle = static_cast<float>(positions[token]) * frequencies[i];
-            const std::size_t at = token * kWidth + kColumn + head * head_size + i;
+            const std::size_t at = token * width + column + head * head_size + i;
             const double low = x[at], high = x[at + rotary / 2];
             expected[at] = static_cast<float>(low * std::cos(angle) - high * std::sin(angle));
             expected[at + rotary / 2] = static_cast<float>(high * std::cos(angle) + low * std::sin(angle));
@@ -209,14 +214,35 @@ TEST_CASE("ops: rotary positions against double precision, from the first to the
         CAPTURE(rotary);
         const auto ops = open_isa(isa);
         const WeightPtr weight = load(*ops, FILBERT_VECTOR, frequencies, frequencies.size());
-        std::vector<float> found = x;
+        const WeightPtr identity = load_identity(*ops, width);
+        std::vector<float> found(x.size());
         ops->token_ops(
-            {rope({{found.data(), kWidth, kColumn}, kCount, head_size, positions.data(), weight.get(), rotary})},
+            {linear({x.data(), identity.get(), nullptr, nullptr, FILBERT_IDENTITY, found.data(), head_size}),
+             rope({{found.data(), width, column, tokens}, kCount, head_size, positions.data(), weight.get(), rotary})},
             tokens);
         // Cosine and sine are off by 1e-7 at most, and meet numbers below 5.
         CHECK(difference(found, expected) < 10 * 1e-7);
       }
     }
+}
+
+TEST_CASE("ops: an op on heads that are not made right before it is an error") {
+  for (const auto& [isa, dtype] : distinct_linear()) {
+    const auto ops = open_isa(isa, dtype, 1);
+    std::vector<float> x(4, 1.0f), y(4);
+    const std::int32_t position = 0;
+    const WeightPtr vector = load(*ops, FILBERT_VECTOR, x, 4), identity = load_identity(*ops, 4);
+    const auto made = [&](std::size_t head_size) {
+      return linear({x.data(), identity.get(), nullptr, nullptr, FILBERT_IDENTITY, y.data(), head_size});
+    };
+    const filbert_token_op turn = rope({{y.data(), 4, 0, 1}, 1, 4, &position, vector.get(), 4});
+    const filbert_token_op normed = norm({FILBERT_RMS_NORM, x.data(), vector.get(), nullptr, 1, 4, y.data(), nullptr});
+    CHECK_NOTHROW(ops->token_ops({made(4), turn, turn}, 1));
+    const char* const error = "cpu: an op on heads has to come right behind the linear op that makes them";
+    CHECK_THROWS_WITH_AS(ops->token_ops({turn}, 1), error, DeviceError);
+    CHECK_THROWS_WITH_AS(ops->token_ops({made(0), turn}, 1), error, DeviceError);
+    CHECK_THROWS_WITH_AS(ops->token_ops({made(4), normed, turn}, 1), error, DeviceError);
+  }
 }
 
 TEST_CASE("ops: an op of an unknown kind is an error") {

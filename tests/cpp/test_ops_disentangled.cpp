@@ -93,15 +93,18 @@ struct Data {
         });
   }
 
-  AttentionResult run(const Ops& ops, bool probabilities, filbert_rows asking = FILBERT_ROWS_ALL) {
+  AttentionResult run(const IsaOps& ops, bool probabilities, filbert_rows asking = FILBERT_ROWS_ALL) {
     const WeightPtr by_distance = load(ops, FILBERT_VECTOR, rows, rows.size());
     const std::size_t width = attention.width();
-    const auto table = [width](bool wanted, std::vector<float>& numbers) {
-      return wanted ? filbert_heads{numbers.data(), 2 * width, width} : filbert_heads{};
+    const std::size_t head_size = shape.attention.head_size;
+    std::vector<float> of_keys = as_heads(ops.of, position_k, 2 * width, head_size);
+    std::vector<float> of_queries = as_heads(ops.of, position_q, 2 * width, head_size);
+    const auto table = [&](bool wanted, std::vector<float>& numbers) {
+      return wanted ? filbert_heads{numbers.data(), 2 * width, width, count} : filbert_heads{};
     };
     return run_as(ops, attention, probabilities, asking, [&](filbert_attention_args args) {
       args.scale = scale();
-      ops.disentangled_attention({args, table(shape.position_k, position_k), table(shape.position_q, position_q),
+      ops.disentangled_attention({args, table(shape.position_k, of_keys), table(shape.position_q, of_queries),
                                   by_distance.get(), static_cast<std::size_t>(shape.reach)});
     });
   }

@@ -12,11 +12,12 @@ using namespace filbert::testing;
 
 namespace {
 
-// What follows attention in a layer, with an embedding before it and every other op after it. Widths that are no
+// What follows attention in a layer, with an embedding before it and every other op after it: heads last, which are
+// read by attention, where each token is a sequence of its own and has its value for result. Widths that are no
 // multiple of anything, and with whole blocks of the int8 rotation.
 class Chain {
  public:
-  static constexpr std::size_t kWidth = 150, kVocabulary = 200;
+  static constexpr std::size_t kWidth = 150, kHeadSize = 30, kVocabulary = 200;
 
   Chain(const Ops& ops, std::size_t inner)
       : ops_(ops),
@@ -27,12 +28,13 @@ class Chain {
         up_(load(ops, FILBERT_MATRIX, random_floats(inner * kWidth, 13, 0.1f), inner, kWidth)),
         up_bias_(load(ops, FILBERT_VECTOR, random_floats(inner, 14), inner)),
         down_(load(ops, FILBERT_MATRIX, random_floats(kWidth * inner, 15, 0.1f), kWidth, inner)),
+        heads_(load(ops, FILBERT_MATRIX, random_floats(kWidth * kWidth, 18, 0.1f), kWidth, kWidth)),
         gated_(load_gated(ops, FILBERT_GATED_MATRIX, random_floats(2 * inner * kWidth, 16, 0.1f), inner, kWidth)),
         gated_bias_(load_gated(ops, FILBERT_GATED_VECTOR, random_floats(2 * inner, 17), inner)) {}
 
   std::vector<float> run(const std::vector<std::int32_t>& ids) const {
     const std::size_t tokens = ids.size();
-    std::vector<float> x(tokens * kWidth), inner(tokens * inner_, NAN), y = x, sum = x, out = x;
+    std::vector<float> x(tokens * kWidth), inner(tokens * inner_, NAN), y = x, sum = x, out = x, made = x;
     const auto width_norm = [&](filbert_norm_kind kind, const std::vector<float>& from, std::vector<float>& to,
                                 filbert_readers readers) {
       const filbert_weight* beta = kind == FILBERT_LAYER_NORM ? beta_.get() : nullptr;
@@ -46,13 +48,28 @@ class Chain {
          linear({y.data(), up_.get(), up_bias_.get(), nullptr, FILBERT_GELU_ERF, inner.data(), 0}, FILBERT_NEXT_ALONE),
          linear({inner.data(), down_.get(), nullptr, x.data(), FILBERT_IDENTITY, sum.data(), 0}, FILBERT_NEXT_ALONE),
          width_norm(FILBERT_LAYER_NORM, sum, out, FILBERT_OTHERS),
-         head_norm({FILBERT_RMS_NORM, {out.data(), kWidth, 6}, 3, 40, gamma_.get(), nullptr, 1e-6f}),
-         rope({{out.data(), kWidth, 6}, 3, 40, ids.data(), gamma_.get(), 36}),
          linear({out.data(), gated_.get(), gated_bias_.get(), nullptr, FILBERT_SILU, inner.data(), 0},
                 FILBERT_NEXT_ALONE),
-         linear({inner.data(), down_.get(), nullptr, x.data(), FILBERT_IDENTITY, sum.data(), 0})},
+         linear({inner.data(), down_.get(), nullptr, x.data(), FILBERT_IDENTITY, sum.data(), 0}, FILBERT_NEXT_ALONE),
+         linear({sum.data(), heads_.get(), beta_.get(), nullptr, FILBERT_IDENTITY, made.data(), kHeadSize}),
+         head_norm(
+             {FILBERT_RMS_NORM, {made.data(), kWidth, kHeadSize, tokens}, 3, kHeadSize, gamma_.get(), nullptr, 1}),
+         rope({{made.data(), kWidth, 0, tokens}, 4, kHeadSize, ids.data(), gamma_.get(), 26})},
         tokens);
-    return sum;
+    std::vector<std::int32_t> bounds(tokens + 1);
+    std::iota(bounds.begin(), bounds.end(), 0);
+    const filbert_batch batch = {bounds.data(), nullptr, ids.data(), tokens, 1, nullptr, {}};
+    const filbert_heads heads = {made.data(), kWidth, 0, tokens};
+    std::vector<float> values(tokens * kWidth);
+    filbert_attention_args attention = {};
+    attention.batch = &batch;
+    attention.q = attention.k = attention.v = heads;
+    attention.heads = attention.kv_heads = kWidth / kHeadSize;
+    attention.head_size = kHeadSize;
+    attention.scale = 1;
+    attention.out = values.data();
+    ops_.attention(attention);
+    return values;
   }
 
  private:
@@ -60,7 +77,7 @@ class Chain {
 
   const Ops& ops_;
   std::size_t inner_;
-  WeightPtr words_, gamma_, beta_, up_, up_bias_, down_, gated_, gated_bias_;
+  WeightPtr words_, gamma_, beta_, up_, up_bias_, down_, heads_, gated_, gated_bias_;
 };
 
 struct ChainCase {
@@ -70,6 +87,13 @@ struct ChainCase {
 // 896 is two slices and a part of one.
 constexpr ChainCase kChains[] = {{FILBERT_F32, 290},  {FILBERT_F32, 320},  {FILBERT_F32, 896}, {FILBERT_BF16, 290},
                                  {FILBERT_BF16, 320}, {FILBERT_BF16, 896}, {FILBERT_I8, 290}};
+
+// An op in place, on x [rows, width] instead.
+void run_on_floats(const std::string& isa, const filbert_token_op& op, std::size_t rows, std::size_t width,
+                   std::vector<float>& x) {
+  for (const cpu::Kernels& kernels : cpu::available_kernels())
+    if (kernels.isa == isa) kernels.rows.run(op, 0, rows, {}, {x.data(), width});
+}
 
 }  // namespace
 
@@ -109,6 +133,48 @@ TEST_CASE("ops: invariance, a chain of token ops") {
           }
         }
       }
+    }
+}
+
+// Of few rows and of many; heads of whole vectors, of parts of one, and wider than a panel.
+TEST_CASE("ops: invariance, heads lie where attention reads them, as they come or normed and turned") {
+  constexpr std::size_t kIn = 64, kHeads = 4;
+  for (const std::size_t head_size : {5u, 16u, 24u, 33u, 64u, 80u})
+    for (const auto& [isa, dtype] : distinct_linear()) {
+      const auto ops = open_isa(isa, dtype);
+      const LinearData data(700, kIn, kHeads * head_size);
+      const LinearLayer layer(*ops, data);
+      const std::size_t width = data.out, rotary = head_size / 2 * 2;
+      const WeightPtr weight = load(*ops, FILBERT_MATRIX, data.weight, data.out, data.in);
+      const WeightPtr bias = load(*ops, FILBERT_VECTOR, data.bias, data.out);
+      const WeightPtr gamma = load(*ops, FILBERT_VECTOR, random_floats(width, 5), width);
+      std::vector<std::int32_t> positions(data.rows);
+      std::iota(positions.begin(), positions.end(), 0);
+      for (const std::size_t rows : {1u, 20u, 700u})
+        for (const bool turned : {false, true}) {
+          CAPTURE(isa);
+          CAPTURE(dtype);
+          CAPTURE(head_size);
+          CAPTURE(rows);
+          CAPTURE(turned);
+          std::vector<float> expected = layer.run(rows, true, false), found(rows * width);
+          // Of the second and third head, together and each.
+          const filbert_heads some = {found.data(), width, head_size, rows};
+          const filbert_token_op together =
+              head_norm({FILBERT_RMS_NORM, some, 1, 2 * head_size, gamma.get(), nullptr, 1e-6f});
+          const filbert_token_op each = head_norm({FILBERT_RMS_NORM, some, 2, head_size, gamma.get(), nullptr, 1e-6f});
+          const filbert_token_op turn =
+              rope({{found.data(), width, 0, rows}, 3, head_size, positions.data(), gamma.get(), rotary});
+          const filbert_token_op project =
+              linear({data.x.data(), weight.get(), bias.get(), nullptr, FILBERT_IDENTITY, found.data(), head_size});
+          if (turned) {
+            ops->token_ops({project, together, each, turn}, rows);
+            for (const filbert_token_op& op : {together, each, turn}) run_on_floats(isa, op, rows, width, expected);
+          } else {
+            ops->token_ops({project}, rows);
+          }
+          CHECK(same_bits(found, as_heads({isa, dtype}, expected, width, head_size)));
+        }
     }
 }
 

@@ -138,11 +138,13 @@ class DeviceHeads {
         v_(c.type, alone(c.v, layout, c.kv_hidden, lead(layout), lead(layout)), shift) {
     if (layout == Layout::packed) {
       const std::size_t width = c.hidden + 2 * c.kv_hidden;
-      q = {all_.data(), width, 0}, k = {all_.data(), width, c.hidden}, v = {all_.data(), width, c.hidden + c.kv_hidden};
+      q = {all_.data(), width, 0, tokens_};
+      k = {all_.data(), width, c.hidden, tokens_};
+      v = {all_.data(), width, c.hidden + c.kv_hidden, tokens_};
     } else {
-      q = {q_.data(), c.hidden + lead(layout), lead(layout)};
-      k = {k_.data(), c.kv_hidden + lead(layout), 0};
-      v = {v_.data(), c.kv_hidden + 2 * lead(layout), lead(layout)};
+      q = {q_.data(), c.hidden + lead(layout), lead(layout), tokens_};
+      k = {k_.data(), c.kv_hidden + lead(layout), 0, tokens_};
+      v = {v_.data(), c.kv_hidden + 2 * lead(layout), lead(layout), tokens_};
     }
   }
 

@@ -137,7 +137,8 @@ TEST_CASE("passes: of 1,500 texts hardly a block of attention is started that ha
     void* out = ops.alloc(batch.tokens * kHeadSize * 2);
     filbert_attention_args args = {};
     args.batch = &batch;
-    args.q = {qkv, 3 * kHeadSize, 0}, args.k = {qkv, 3 * kHeadSize, kHeadSize}, args.v = {qkv, 3 * kHeadSize, 16};
+    args.q = args.k = args.v = {qkv, 3 * kHeadSize, 0, batch.tokens};
+    args.k.column = kHeadSize, args.v.column = 2 * kHeadSize;
     args.heads = args.kv_heads = 1, args.head_size = kHeadSize, args.scale = 1, args.out = out;
     const std::uint64_t before = cuda_on_cpu::blocks_run();
     ops.attention(args);

@@ -163,7 +163,8 @@ TEST_CASE("backend: ops on heads, of rows and of sequences do what the functions
   const std::vector<float> numbers = random_floats(kTokens * kWidth, 1);
   void* qkv = device.put(numbers);
   void* expected_qkv = device.put(numbers);
-  const filbert_heads q = {qkv, kWidth, 0}, k = {qkv, kWidth, kHidden}, v = {qkv, kWidth, kHidden + kShared * kSize};
+  const filbert_heads q = {qkv, kWidth, 0, kTokens}, k = {qkv, kWidth, kHidden, kTokens};
+  const filbert_heads v = {qkv, kWidth, kHidden + kShared * kSize, kTokens};
   const filbert_weight* gamma = device.vector(random_floats(kSize, 2));
   const filbert_weight* beta = device.vector(random_floats(kSize, 3));
   const filbert_weight* frequencies = device.vector({1, 0.5f, 0.125f});
@@ -176,10 +177,10 @@ TEST_CASE("backend: ops on heads, of rows and of sequences do what the functions
                         rope({k, kShared, kSize, columns, frequencies, 6})},
                        kTokens);
   CHECK(cuda::head_norm(cuda::Type::f32,
-                        {FILBERT_RMS_NORM, {expected_qkv, kWidth, 0}, kHeads, kSize, gamma, beta, 0.5f}, kTokens,
-                        nullptr) == cudaSuccess);
-  CHECK(cuda::rope(cuda::Type::f32, {{expected_qkv, kWidth, kHidden}, kShared, kSize, columns, frequencies, 6}, kTokens,
-                   nullptr) == cudaSuccess);
+                        {FILBERT_RMS_NORM, {expected_qkv, kWidth, 0, kTokens}, kHeads, kSize, gamma, beta, 0.5f},
+                        kTokens, nullptr) == cudaSuccess);
+  CHECK(cuda::rope(cuda::Type::f32, {{expected_qkv, kWidth, kHidden, kTokens}, kShared, kSize, columns, frequencies, 6},
+                   kTokens, nullptr) == cudaSuccess);
   CHECK(cudaDeviceSynchronize() == cudaSuccess);
   const std::vector<float> turned = device.read(qkv, kTokens * kWidth);
   CHECK(turned != numbers);
@@ -230,8 +231,9 @@ TEST_CASE("backend: ops on heads, of rows and of sequences do what the functions
   CHECK(attend(false, 0, nullptr, FILBERT_ROWS_FIRST) != attend(false, 0, nullptr, FILBERT_ROWS_LAST));
 
   const filbert_weight* by_distance = device.vector({0, 1, 1, 2, 3});
-  const filbert_heads table = {device.put(random_floats(4 * kHidden, 5)), kHidden, 0};
-  const filbert_heads whole = {device.put(random_floats(kTokens * kHidden, 6)), kHidden, 0};  // as many heads as q's
+  const filbert_heads table = {device.put(random_floats(4 * kHidden, 5)), kHidden, 0, 4};
+  const filbert_heads whole = {device.put(random_floats(kTokens * kHidden, 6)), kHidden, 0,
+                               kTokens};  // as many heads as q's
   const auto disentangle = [&](const filbert_heads& position_k, const filbert_heads& position_q) {
     device.ops.disentangled_attention({{&batch, q, whole, whole, kHeads, kHeads, kSize, 0.25f, 0, 0, nullptr, 0,
                                         FILBERT_ROWS_ALL, out, nullptr, nullptr},

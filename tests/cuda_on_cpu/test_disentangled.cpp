@@ -51,7 +51,7 @@ Result run(const Case& c, const Positions& positions, const Options& options) {
   return run_as(c, options, [&](Attention task) {
     task.scale = positions.scale(c);
     const auto table = [&](bool wanted, const TypedArray& numbers) {
-      return wanted ? filbert_heads{numbers.data(), positions.width, 3} : filbert_heads{};
+      return wanted ? filbert_heads{numbers.data(), positions.width, 3, positions.count} : filbert_heads{};
     };
     return disentangled_attention(c.type,
                                   {task, table(positions.terms.position_k, position_k),

@@ -178,7 +178,7 @@ TEST_CASE_TEMPLATE("norm: of heads, in place, in a part of a matrix, each token 
         const std::size_t width = before + count * head_size + after;
         const auto run = [&](const std::vector<T>& x) {
           const DeviceArray<T> matrix(x);
-          const filbert_heads heads = {matrix.data(), width, before};
+          const filbert_heads heads = {matrix.data(), width, before, x.size() / width};
           REQUIRE(head_norm(Stored<T>::kType, vectors.args(heads, count), x.size() / width, nullptr) == cudaSuccess);
           return matrix.host();
         };

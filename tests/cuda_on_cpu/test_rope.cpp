@@ -36,7 +36,8 @@ struct Rotation {
     const DeviceArray<std::int32_t> at(positions);
     const DeviceArray<float> turns(frequencies);
     const filbert_weight weight = {turns.data(), rotary / 2, 1};
-    const filbert_rope_args args = {{numbers.data(), width, column}, count, head_size, at.data(), &weight, rotary};
+    const filbert_rope_args args = {
+        {numbers.data(), width, column, positions.size()}, count, head_size, at.data(), &weight, rotary};
     REQUIRE(rope(Stored<T>::kType, args, positions.size(), nullptr) == cudaSuccess);
     return numbers.host();
   }

@@ -107,12 +107,14 @@ typedef struct filbert_batch {
   filbert_query_tiles tiles;
 } filbert_batch;
 
-/* Heads side by side: columns [column, column + heads * head_size) of a matrix [tokens, width]. A linear op with that
- * head_size wrote it, and nothing but ops on heads reads it, so how it lies in memory is the backend's affair. */
+/* Heads side by side: columns [column, column + heads * head_size) of a matrix [rows, width]. A linear op with that
+ * head_size wrote it, and nothing but ops on heads reads it, so how it lies in memory is the backend's affair: nothing
+ * else in that list may use its memory. Ops that work on it in place come right behind the linear op, in the list. */
 typedef struct filbert_heads {
   void* x;
   size_t width;
   size_t column;
+  size_t rows;
 } filbert_heads;
 
 /* out[t] = word_scale word[ids[t]] + type[types[t]] + position[positions[t]]; null tables are left out. */
