@@ -33,8 +33,9 @@ struct Options {
   bool peaks_only = false;
 };
 
-void linears(const OpBench& bench, std::size_t tokens, std::size_t hidden) {
-  bench.linear("qkv", tokens, 3 * hidden, hidden, FILBERT_IDENTITY, false);
+void linears(const OpBench& bench, std::size_t tokens, const Model& model) {
+  const std::size_t hidden = model.hidden;
+  bench.linear("qkv", tokens, 3 * hidden, hidden, FILBERT_IDENTITY, false, hidden / model.heads);
   bench.linear("out", tokens, hidden, hidden, FILBERT_IDENTITY, true);
   bench.linear("up+gelu", tokens, 4 * hidden, hidden, FILBERT_GELU_ERF, false);
   bench.linear("down", tokens, hidden, 4 * hidden, FILBERT_IDENTITY, true);
@@ -75,7 +76,7 @@ void run_cpu(const Options& options) {
     OpBench bench("cpu", options.threads, dtype, 1);
     bench.set_peaks({gflops, peaks.read_gbps});
     for (const Model& model : {kMiniLm, kBertBase}) {
-      for (const std::size_t tokens : {8, 32, 128, 1024}) linears(bench, tokens, model.hidden);
+      for (const std::size_t tokens : {8, 32, 128, 1024}) linears(bench, tokens, model);
       const std::size_t head_size = model.hidden / model.heads;
       bench.attention(1, 8, model.heads, head_size);
       bench.attention(8, 128, model.heads, head_size);
@@ -103,7 +104,7 @@ void run_device(const Options& options) {
     bench.set_peaks(peaks);
     for (const std::size_t tokens : {8, 32, 128, 512, 4096, 65536}) {
       if (tokens > most) continue;
-      linears(bench, tokens, model.hidden);
+      linears(bench, tokens, model);
       bench.norm(tokens, model.hidden);
     }
     for (const std::size_t length : {8, 32, 128, 256, 512}) {

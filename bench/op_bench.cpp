@@ -126,14 +126,14 @@ OpBench::OpBench(const std::string& device, int threads, DType dtype, std::size_
       layers_(ops_->device().activations_on_host ? 1 : layers) {}
 
 double OpBench::linear(const char* what, std::size_t tokens, std::size_t n, std::size_t k,
-                       filbert_activation activation, bool with_residual) const {
+                       filbert_activation activation, bool with_residual, std::size_t head_size) const {
   const Buffer x = random_activations(*ops_, tokens * k);
   const Buffer residual = random_activations(*ops_, with_residual ? tokens * n : 1);
   const Buffer out = result(*ops_, tokens * n);
   const RandomWeight weights(*ops_, FILBERT_MATRIX, n, k, layers_), bias(*ops_, FILBERT_VECTOR, n);
   const double time = median_time([&](std::size_t before) {
     ops_->token_ops({filbert::linear({x.data(), weights[before], bias[0], with_residual ? residual.data() : nullptr,
-                                      activation, out.data(), 0})},
+                                      activation, out.data(), head_size})},
                     tokens);
   });
   const double rate = 2.0 * static_cast<double>(tokens * n * k) / time / 1e9;

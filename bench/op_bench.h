@@ -31,7 +31,7 @@ class OpBench {
 
   // These return GFLOP/s.
   double linear(const char* what, std::size_t tokens, std::size_t n, std::size_t k, filbert_activation activation,
-                bool with_residual) const;
+                bool with_residual, std::size_t head_size = 0) const;
   double attention(std::size_t sequences, std::size_t length, std::size_t heads, std::size_t head_size) const;
   // With both terms for positions, and the buckets of DeBERTa-v3. Of those terms no operations are counted.
   double disentangled(std::size_t sequences, std::size_t length, std::size_t heads, std::size_t head_size) const;

@@ -110,9 +110,8 @@ struct Sweep {
     CHECK(cudaMemcpy(cu_seqlens, bounds.data(), bounds.size() * 4, cudaMemcpyHostToDevice));
     Attention task = {};
     task.batch = {cu_seqlens, nullptr, nullptr, sequences, length};
-    task.q = {x, 3 * model.hidden, 0, 0};
-    task.k = {x, 3 * model.hidden, model.hidden, 0};
-    task.v = {x, 3 * model.hidden, 2 * model.hidden, 0};
+    task.q = task.k = task.v = {x, 3 * model.hidden, 0, sequences * length};
+    task.k.column = model.hidden, task.v.column = 2 * model.hidden;
     task.heads = task.kv_heads = model.heads;
     task.head_size = model.hidden / model.heads, task.scale = 0.125f, task.out = out;
     std::vector<char> first, found(sequences * length * model.hidden * 2);

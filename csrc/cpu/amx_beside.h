@@ -61,8 +61,9 @@ class PendingRows {
   }
 
   void fetch(std::size_t row) const {
+    for (std::size_t j = 0; next_.heads.size && j < results_; j += 2 * kSide)
+      __builtin_prefetch(next_.heads.at(next_.row + row, j).number, 1);
     for (std::size_t j = 0; j < results_; j += kSide) {
-      if (next_.heads.size) __builtin_prefetch(next_.heads.at(next_.row + row, j), 1);
       if (next_.out) __builtin_prefetch(next_.out + row * next_.out_stride + j, 1);
       if (next_.residual) __builtin_prefetch(next_.residual + row * next_.residual_stride + j);
     }

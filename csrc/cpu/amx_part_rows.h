@@ -49,6 +49,7 @@ struct PartRows {
   static constexpr MatrixFormat kFormat = {kTwo, kSide, kDeep, 1, 0, true};
   static constexpr bool kIntegers = false;
   static constexpr bool kShort = false;
+  static constexpr bool kPutsHeads = false;
   static constexpr bool kGivesOperands = true;
 
   static std::size_t padded(std::size_t k) { return round_up(k, kDeep); }

@@ -66,7 +66,7 @@ struct F32Attention {
   }
 };
 
-// All of them as bfloat16, as which q, k and v come.
+// All of them as bfloat16; q, k and v come so.
 template <typename T, std::size_t Queries>
 struct Bf16Attention {
   using Operand = T;
@@ -76,7 +76,10 @@ struct Bf16Attention {
   static std::size_t words(std::size_t k) { return bf16_words(k); }
   static std::size_t seen_block(std::size_t words) { return words; }
   static std::size_t row_scratch(std::size_t rows, std::size_t k) { return T::Layout::size(rows, bf16_words(k)); }
-  static std::size_t key_scratch(std::size_t keys, std::size_t d) { return keys * bf16_words(d); }
+  // Rows of K with zeros behind them, unless they are whole words as they come.
+  static std::size_t key_scratch(std::size_t keys, std::size_t d) {
+    return 2 * bf16_words(d) == d ? 0 : keys * bf16_words(d);
+  }
 
   // Of queries, or of numerators of the softmax.
   template <typename N>
@@ -153,9 +156,9 @@ struct AttentionScratch {
         values(round_up(A::words(count) * round_up(d, kWidth), 16)),
         scores(round_up(A::kQueries * score_stride(count), 16)),
         rows(round_up(A::row_scratch(A::kQueries, count > d ? count : d), 16)) {
-    // K is rounded before there are scores and rows.
-    const std::size_t rounded = A::key_scratch(count, d);
-    if (rounded > scores + rows) rows = round_up(rounded - scores, 16);
+    // K is padded before there are scores and rows.
+    const std::size_t padded = A::key_scratch(count, d);
+    if (padded > scores + rows) rows = round_up(padded - scores, 16);
   }
   std::size_t total() const { return keys + values + scores + rows; }
 };

@@ -42,8 +42,8 @@ class AttentionShares {
     });
   }
 
-  // From a row on, and a column, with which a head begins.
-  HeadRows rows(const filbert_heads& heads, std::size_t row, std::size_t column) const {
+  // From a row on, and from a head, `column` after the first of them.
+  HeadRows rows_of(const filbert_heads& heads, std::size_t row, std::size_t column) const {
     const std::size_t first = heads.column + column, size = args_.head_size;
     if (!by_head_) return {static_cast<const float*>(heads.x) + row * heads.width + first, heads.width, size};
     return {static_cast<const std::uint16_t*>(heads.x) + first * heads.rows + row * size, size, heads.rows * size};
@@ -89,9 +89,9 @@ class AttentionShares {
     const std::size_t head = kv_head * group_;
     const std::size_t width = args_.heads * args_.head_size;
     AttentionTask task = {};
-    task.q = rows(args_.q, begin, head * args_.head_size);
-    task.k = rows(args_.k, of.first_key, kv_head * args_.head_size);
-    task.v = rows(args_.v, of.first_key, kv_head * args_.head_size);
+    task.q = rows_of(args_.q, begin, head * args_.head_size);
+    task.k = rows_of(args_.k, of.first_key, kv_head * args_.head_size);
+    task.v = rows_of(args_.v, of.first_key, kv_head * args_.head_size);
     task.heads = group_;
     task.queries = end - begin;
     task.keys = of.end_key - of.first_key;

@@ -54,13 +54,16 @@ inline void pair_bf16_rows(const Number* low, const Number* high, std::size_t n,
   });
 }
 
-// Numbers from a row and a column on to their places.
-inline void put(const HeadPlaces& to, std::size_t row, std::size_t column, Vec v, std::size_t lanes) {
-  if (lanes == kWidth && (to.column + column) % kWidth == 0 && to.size % kWidth == 0)
-    return store_bf16(to.at(row, column), v);
+// The first `lanes` of v, numbers of a row from `column` on, to their places.
+inline void put_vector(const HeadPlaces& to, std::size_t row, std::size_t column, Vec v, std::size_t lanes) {
+  HeadPlaces::Place place = to.at(row, column);
+  if (lanes == kWidth && place.left >= kWidth) return store_bf16(place.number, v);
   std::uint16_t numbers[kWidth];
   store_bf16(numbers, v);
-  for (std::size_t lane = 0; lane < lanes; ++lane) *to.at(row, column + lane) = numbers[lane];
+  for (std::size_t lane = 0; lane < lanes; ++lane, --place.left) {
+    if (place.left == 0) place = to.at(row, column + lane);
+    *place.number++ = numbers[lane];
+  }
 }
 
 // AttentionKernel::put_heads
@@ -69,7 +72,7 @@ inline void put_heads(Strided<const float> x, std::size_t rows, std::size_t widt
   for (std::size_t column = 0; column < width; column += to.size, head.data += to.next_head)
     for (std::size_t row = 0; row < rows; ++row)
       for_each_vector(to.size, [&](std::size_t j, std::size_t lanes) {
-        put(head, row, j, load_first(x.row(row) + column + j, lanes), lanes);
+        put_vector(head, row, j, load_first(x.row(row) + column + j, lanes), lanes);
       });
 }
 

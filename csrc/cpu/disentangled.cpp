@@ -46,7 +46,7 @@ std::size_t most_columns(const filbert_batch& batch) {
 void run_disentangled(filbert_context& context, const filbert_disentangled_args& args) {
   const filbert_attention_args& attention = args.attention;
   const AttentionKernel& kernel = context.attention;
-  const AttentionShares shares(attention, kernel.put_heads);
+  const AttentionShares shares(attention, kernel.put_heads != nullptr);
   const RowsByDistance rows(args);
   const std::size_t farthest = most_columns(*attention.batch) - 1;
   const std::size_t queries = attention.rows == FILBERT_ROWS_ALL ? AttentionShares::kQueries : 1;
@@ -56,7 +56,7 @@ void run_disentangled(filbert_context& context, const filbert_disentangled_args&
   const std::int64_t near_first = rows.last_neighbour(-1), near_last = rows.last_neighbour(1);
   shares.run(context.pool, scratch, [&](const AttentionTask& task, std::size_t head) {
     const auto table = [&](const filbert_heads& heads) {
-      return heads.x ? shares.rows(heads, 0, head * attention.head_size) : HeadRows{};
+      return heads.x ? shares.rows_of(heads, 0, head * attention.head_size) : HeadRows{};
     };
     kernel.run_disentangled({task, table(args.position_k), table(args.position_q), rows.middle(),
                              static_cast<std::int64_t>(args.reach), near_first, near_last});

@@ -67,8 +67,8 @@ struct DisentangledScratch {
         spread_stride(round_up(of.queries, 16) + kKeys + 16),
         spread(kKeys * spread_stride),
         rows(round_up(A::row_scratch(kKeys, of.head_size), 16)) {
-    const std::size_t rounded = round_up(A::key_scratch(kRowPanel, of.head_size), 16);
-    if (rounded > products) products = rounded;  // before there are any
+    const std::size_t padded = round_up(A::key_scratch(kRowPanel, of.head_size), 16);
+    if (padded > products) products = padded;  // before there are any
   }
   std::size_t total() const { return attention + places + 2 * panels + turned + products + spread + rows; }
 };

@@ -47,17 +47,20 @@ struct HeadRows {
   std::size_t stride, next_head;
 };
 
-// Heads as bfloat16, one after the other: [heads, rows, size].
+// Where heads go as bfloat16, one after the other: [heads, rows, size].
 struct HeadPlaces {
-  std::uint16_t* data;  // of row 0 of a share, in the first head
-  std::size_t size;     // of a head; 0: there are no such places
+  struct Place {
+    std::uint16_t* number;
+    std::size_t left;  // numbers of the head from there on
+  };
+  std::uint16_t* data;  // row 0 of a share, in the first head
+  std::size_t size;     // numbers of a head; 0: there are no such places
   std::size_t next_head;
-  std::size_t column;  // where what has a place begins
-  // Of a row, and so many columns on.
-  [[gnu::always_inline]] std::uint16_t* at(std::size_t row, std::size_t columns) const {
+  std::size_t column;  // what column 0 is of the first head
+  [[gnu::always_inline]] Place at(std::size_t row, std::size_t columns) const {
     std::uint16_t* head = data + row * size;
     for (columns += column; columns >= size; columns -= size) head += next_head;
-    return head + columns;
+    return {head + columns, size - columns};
   }
 };
 

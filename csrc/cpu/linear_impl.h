@@ -30,8 +30,8 @@ template <typename Rows>
 inline void store_result(const Epilogue& e, std::size_t r, std::size_t j, Vec v, std::size_t lanes) {
   if constexpr (Rows::kGivesOperands)
     if (e.operand) return Rows::store(e.operand, e.words, e.row + r, e.column + j, v);
-  if constexpr (Rows::kShort)
-    if (e.heads.size) return put(e.heads, e.row + r, j, v, lanes);
+  if constexpr (Rows::kPutsHeads)
+    if (e.heads.size) return put_vector(e.heads, e.row + r, j, v, lanes);
   store_first(e.out + r * e.out_stride + j, v, lanes);
 }
 
@@ -121,6 +121,7 @@ struct F32Rows {
   static constexpr MatrixFormat kFormat = {kPanelWidth, kWidth, 1, 1, 0};
   static constexpr bool kIntegers = false;
   static constexpr bool kShort = false;
+  static constexpr bool kPutsHeads = false;  // float32 contexts attend in float32
   static constexpr bool kGivesOperands = false;
   static constexpr bool kSlices = true;
   static constexpr auto kPack = nullptr;
@@ -141,6 +142,7 @@ struct Bf16Rows {
   static constexpr MatrixFormat kFormat = {kPanelWidth, kWidth, kBf16Multiple, 2, 0};
   static constexpr bool kIntegers = false;
   static constexpr bool kShort = true;
+  static constexpr bool kPutsHeads = true;
   static constexpr bool kGivesOperands = true;
   static constexpr bool kSlices = false;
   static std::size_t words(std::size_t k) { return bf16_words(k); }
@@ -173,6 +175,7 @@ struct I8Rows {
   static constexpr MatrixFormat kFormat = {kPanelWidth, kWidth, T::kMultiple, T::kGroup, T::kZeroPoint};
   static constexpr bool kIntegers = true;
   static constexpr bool kShort = true;
+  static constexpr bool kPutsHeads = true;
   static constexpr bool kSlices = false;
   static constexpr bool kGivesOperands = false;  // what an integer is worth depends on the whole row
   static std::size_t words(std::size_t k) { return round_up(k, T::kMultiple) / T::kGroup; }

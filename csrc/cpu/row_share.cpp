@@ -8,7 +8,7 @@
 namespace filbert::cpu {
 namespace {
 
-// A few rows that a norm leaves in L1 until they are an operand of the next layer.
+// A few rows that a norm leaves in L1 until they are an operand of the next layer, or heads in their places.
 constexpr std::size_t kNormRows = 8;
 
 // Activations of the CPU are float32.
@@ -44,12 +44,6 @@ float* out_of(const filbert_token_op& op) {
   return op.kind == FILBERT_NORM ? floats(op.args.norm.out) : nullptr;
 }
 
-// The heads that an op works on in place, or null.
-const filbert_heads* heads_of(const filbert_token_op& op) {
-  if (op.kind == FILBERT_ROPE) return &op.args.rope.heads;
-  return op.kind == FILBERT_HEAD_NORM ? &op.args.head_norm.heads : nullptr;
-}
-
 // Of rows that are handed on: whole lines, and one between rows. Those of 1024 or 3072 floats would all begin in the
 // same set of L1, where a product's rows, or the lines that it writes, drive each other out.
 std::size_t handed_stride(std::size_t width) {
@@ -58,6 +52,11 @@ std::size_t handed_stride(std::size_t width) {
 }
 
 }  // namespace
+
+const filbert_heads* heads_of(const filbert_token_op& op) {
+  if (op.kind == FILBERT_ROPE) return &op.args.rope.heads;
+  return op.kind == FILBERT_HEAD_NORM ? &op.args.head_norm.heads : nullptr;
+}
 
 // Columns between the ops of a pair that stay near while they are made and used: whole blocks of sums, whole panels.
 constexpr std::size_t kSlice = 3 * kMaxKBlock;
@@ -113,7 +112,7 @@ void RowShare::prepare(const filbert_token_op& op, const filbert_token_op* next)
   out_ = alone_ ? Strided<float>{handed_[turn_], handed_stride(written)}
                 : Strided<float>{out_of(op) + begin_ * written, written};
   if (op.kind == FILBERT_LINEAR) return prepare_linear(op.args.linear, next);
-  packs_ = written > 0 && op.readers != FILBERT_OTHERS && next && next->kind == FILBERT_LINEAR && kernel_.pack;
+  packs_ = op.readers != FILBERT_OTHERS && next && next->kind == FILBERT_LINEAR && kernel_.pack;
   if (packs_) next_ = matrix_of(*next->args.linear.weight);
 }
 

@@ -10,6 +10,9 @@ struct filbert_context;
 
 namespace filbert::cpu {
 
+// The heads that an op works on in place, or null.
+const filbert_heads* heads_of(const filbert_token_op& op);
+
 // Whether RowShare::run_pair takes these two.
 bool is_pair(const LinearKernel& kernel, const filbert_token_op& op, const filbert_token_op* next);
 

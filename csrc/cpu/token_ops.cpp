@@ -8,18 +8,23 @@
 #include <utility>
 #include <vector>
 
+#include "cpu/weight.h"
+
 namespace filbert::cpu {
 namespace {
 
-bool is_on_heads(const filbert_token_op& op) { return op.kind == FILBERT_HEAD_NORM || op.kind == FILBERT_ROPE; }
-
-void check(const RowKernels& kernels, const filbert_token_op* ops, std::size_t count) {
-  bool has_heads = false;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (ops[i].kind != FILBERT_LINEAR && !kernels.run(ops[i], 0, 0, {}, {}))
-      throw std::invalid_argument("unknown op " + std::to_string(ops[i].kind));
-    has_heads = ops[i].kind == FILBERT_LINEAR ? ops[i].args.linear.head_size > 0 : has_heads && is_on_heads(ops[i]);
-    if (is_on_heads(ops[i]) && !has_heads)
+void check(const RowKernels& kernels, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
+  const filbert_linear_args* made = nullptr;  // heads, by the op before
+  for (const filbert_token_op* op = ops; op != ops + count; ++op) {
+    if (op->kind == FILBERT_LINEAR) {
+      made = op->args.linear.head_size > 0 ? &op->args.linear : nullptr;
+      continue;
+    }
+    if (!kernels.run(*op, 0, 0, {}, {})) throw std::invalid_argument("unknown op " + std::to_string(op->kind));
+    const filbert_heads* const heads = heads_of(*op);
+    if (!heads)
+      made = nullptr;
+    else if (!made || heads->x != made->out || heads->width != made->weight->rows || heads->rows != tokens)
       throw std::invalid_argument("an op on heads has to come right behind the linear op that makes them");
   }
 }
@@ -129,7 +134,7 @@ class Steps {
 }  // namespace
 
 void run_token_ops(filbert_context& context, const filbert_token_op* ops, std::size_t count, std::size_t tokens) {
-  check(context.kernels.rows, ops, count);
+  check(context.kernels.rows, ops, count, tokens);
   if (tokens == 0) return;
   if (tokens >= context.linear.thread_rows * static_cast<std::size_t>(context.pool.threads()))
     return run_by_rows(context, ops, count, tokens);

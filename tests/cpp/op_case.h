@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "cpu/backend.h"
+#include "cpu/convert.h"
 #include "cpu/dispatch.h"
 #include "engine/ops.h"
 #include "floats.h"
@@ -110,16 +112,20 @@ inline WeightPtr load(const Ops& ops, filbert_weight_kind kind, const std::vecto
 // x [tokens, width], as attention reads heads of it.
 inline std::vector<float> as_heads(const IsaAndDtype& of, const std::vector<float>& x, std::size_t width,
                                    std::size_t head_size) {
+  const bool by_head =
+      std::any_of(cpu::available_kernels().begin(), cpu::available_kernels().end(), [&of](const cpu::Kernels& kernels) {
+        return kernels.isa == of.isa && attention_kernel(kernels, of.dtype).put_heads != nullptr;
+      });
+  if (!by_head) return x;
   const std::size_t tokens = x.size() / width;
-  for (const cpu::Kernels& kernels : cpu::available_kernels()) {
-    const auto put_heads = attention_kernel(kernels, of.dtype).put_heads;
-    if (kernels.isa != of.isa || !put_heads) continue;
-    std::vector<float> places(x.size());
-    put_heads({x.data(), width}, tokens, width,
-              {reinterpret_cast<std::uint16_t*>(places.data()), head_size, tokens * head_size, 0});
-    return places;
-  }
-  return x;
+  std::vector<std::uint16_t> places;
+  for (std::size_t column = 0; column < width; column += head_size)
+    for (std::size_t token = 0; token < tokens; ++token)
+      for (std::size_t j = column; j < column + head_size; ++j)
+        places.push_back(cpu::float_to_bf16(x[token * width + j]));
+  std::vector<float> bytes(x.size());
+  std::memcpy(bytes.data(), places.data(), places.size() * sizeof(places[0]));
+  return bytes;
 }
 
 // Of a linear op that leaves its x [tokens, width] as it is.

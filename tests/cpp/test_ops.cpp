@@ -239,7 +239,10 @@ TEST_CASE("ops: an op on heads that are not made right before it is an error") {
     const filbert_token_op normed = norm({FILBERT_RMS_NORM, x.data(), vector.get(), nullptr, 1, 4, y.data(), nullptr});
     CHECK_NOTHROW(ops->token_ops({made(4), turn, turn}, 1));
     const char* const error = "cpu: an op on heads has to come right behind the linear op that makes them";
+    filbert_token_op elsewhere = turn;
+    elsewhere.args.rope.heads.x = x.data();
     CHECK_THROWS_WITH_AS(ops->token_ops({turn}, 1), error, DeviceError);
+    CHECK_THROWS_WITH_AS(ops->token_ops({made(4), elsewhere}, 1), error, DeviceError);
     CHECK_THROWS_WITH_AS(ops->token_ops({made(0), turn}, 1), error, DeviceError);
     CHECK_THROWS_WITH_AS(ops->token_ops({made(4), normed, turn}, 1), error, DeviceError);
   }

@@ -58,7 +58,7 @@ TEST_CASE("ops: linear against scalar, odd sizes") {
   struct Opened {
     std::string isa;
     filbert_dtype dtype;
-    std::unique_ptr<Ops> ops;
+    std::unique_ptr<IsaOps> ops;
   };
   std::vector<Opened> scalars, others;
   for (const filbert_dtype dtype : kComputeTypes) scalars.push_back({"scalar", dtype, open_isa("scalar", dtype)});

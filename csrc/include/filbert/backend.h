@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define FILBERT_BACKEND_ABI 9
+#define FILBERT_BACKEND_ABI 10
 
 typedef enum filbert_status {
   FILBERT_OK = 0,
@@ -107,14 +107,14 @@ typedef struct filbert_batch {
   filbert_query_tiles tiles;
 } filbert_batch;
 
-/* Heads side by side: columns [column, column + heads * head_size) of a matrix [rows, width]. A linear op with that
- * head_size wrote it, and nothing but ops on heads reads it, so how it lies in memory is the backend's affair: nothing
- * else in that list may use its memory. Ops that work on it in place come right behind the linear op, in the list. */
+/* Heads side by side: columns [column, column + heads * head_size) of a matrix [rows, width] that a linear op with that
+ * head_size made. Only ops on heads read it, so how it lies in memory is the backend's affair, and nothing else in the
+ * list of that linear op may use its memory. Ops in place come right behind the linear op, in its list. */
 typedef struct filbert_heads {
-  void* x;
-  size_t width;
-  size_t column;
-  size_t rows;
+  void* x;       /* that linear op's out */
+  size_t width;  /* whole heads */
+  size_t column; /* where a head begins */
+  size_t rows;   /* tokens of that linear op */
 } filbert_heads;
 
 /* out[t] = word_scale word[ids[t]] + type[types[t]] + position[positions[t]]; null tables are left out. */
