@@ -64,34 +64,41 @@ def torch_engine(folder: Path, precision: str, threads: int) -> Forward:
     return forward
 
 
-def onnxruntime_session(path: Path, threads: int) -> Any:
+def onnxruntime_session(path: Path, threads: int, entries: dict[str, str] | None = None) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    for key, value in (entries or {}).items():
+        options.add_session_config_entry(key, value)
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def onnxruntime_engine(path: Path, threads: int) -> Forward:
-    session = onnxruntime_session(path, threads)
+def onnxruntime_engine(path: Path, threads: int, entries: dict[str, str] | None = None) -> Forward:
+    session = onnxruntime_session(path, threads, entries)
     return lambda ids: session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
 
 
-def openvino_model(path: Path, precision: str, threads: int) -> Any:
+def openvino_model(path: Path, precision: str, threads: int, shape: tuple[int, ...] = (), **settings: Any) -> Any:
+    """shape: of all inputs, if it is to be known beforehand."""
     import openvino
 
+    core = openvino.Core()
+    model = core.read_model(path)
+    if shape:
+        model.reshape({each.any_name: list(shape) for each in model.inputs})
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
     }
-    return openvino.Core().compile_model(path, "CPU", options)
+    return core.compile_model(model, "CPU", options | settings)
 
 
-def openvino_engine(path: Path, precision: str, threads: int) -> Forward:
-    request = openvino_model(path, precision, threads).create_infer_request()
+def openvino_engine(path: Path, precision: str, threads: int, **settings: Any) -> Forward:
+    request = openvino_model(path, precision, threads, **settings).create_infer_request()
     return lambda ids: request.infer({"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
 
 

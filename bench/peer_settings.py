@@ -11,15 +11,13 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cases import ALL_MODELS, MINILM, Sizes, parse_case
-from engines import Forward, ctranslate2_engine, onnxruntime_engine, openvino_engine, quiet
+from engines import Forward, ctranslate2_engine, onnxruntime_engine, onnxruntime_session, openvino_engine, quiet
 from exports import ModelFiles
 from protocol import interleave
 
@@ -71,57 +69,39 @@ def report(model: str, ids: np.ndarray, settings: dict[str, Forward], seconds: f
 
 
 def onnxruntimes(files: ModelFiles, _: tuple[int, ...], threads: int) -> dict[str, Forward]:
-    import onnxruntime
-
-    def session(*, bind: bool = False, **entries: str) -> Forward:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 3
-        for key, value in entries.items():
-            options.add_session_config_entry(f"session.{key.replace('__', '.')}", value)
-        made = onnxruntime.InferenceSession(files.fused_onnx(), options, providers=["CPUExecutionProvider"])
-        if not bind:
-            return lambda ids: made.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
-        binding = made.io_binding()
-
-        def forward(ids: np.ndarray) -> np.ndarray:
-            binding.bind_cpu_input("input_ids", ids)
-            binding.bind_cpu_input("attention_mask", np.ones_like(ids))
-            binding.bind_output(made.get_outputs()[0].name)
-            made.run_with_iobinding(binding)
-            return binding.copy_outputs_to_cpu()[0]
-
-        return forward
-
+    path = files.fused_onnx()
     return {
-        "onnxruntime fused": onnxruntime_engine(files.fused_onnx(), threads),
+        "onnxruntime fused": onnxruntime_engine(path, threads),
         "plain graph": onnxruntime_engine(files.onnx(), threads),
-        "threads do not spin": session(intra_op__allow_spinning="0"),
-        "denormal numbers are zero": session(set_denormal_as_zero="1"),
-        "bound outputs": session(bind=True),
+        "threads do not spin": onnxruntime_engine(path, threads, {"session.intra_op.allow_spinning": "0"}),
+        "denormal numbers are zero": onnxruntime_engine(path, threads, {"session.set_denormal_as_zero": "1"}),
+        "bound outputs": bound_onnxruntime(path, threads),
     }
+
+
+def bound_onnxruntime(path: Path, threads: int) -> Forward:
+    session = onnxruntime_session(path, threads)
+    binding = session.io_binding()
+
+    def forward(ids: np.ndarray) -> np.ndarray:
+        binding.bind_cpu_input("input_ids", ids)
+        binding.bind_cpu_input("attention_mask", np.ones_like(ids))
+        binding.bind_output(session.get_outputs()[0].name)
+        session.run_with_iobinding(binding)
+        return binding.copy_outputs_to_cpu()[0]
+
+    return forward
 
 
 def openvinos(files: ModelFiles, shape: tuple[int, ...], threads: int) -> dict[str, Forward]:
-    import openvino
-
-    def compiled(*, fixed: bool = False, **options: Any) -> Forward:
-        core = openvino.Core()
-        model = core.read_model(files.openvino())
-        if fixed:
-            model.reshape({each.any_name: list(shape) for each in model.inputs})
-        base = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        request = core.compile_model(model, "CPU", {**base, **options}).create_infer_request()
-        return lambda ids: request.infer({"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
-
-    settings: dict[str, Callable[[], Forward]] = {
-        "shapes known": lambda: compiled(fixed=True),
-        "one stream": lambda: compiled(PERFORMANCE_HINT="THROUGHPUT", NUM_STREAMS="1"),
-        "threads not pinned": lambda: compiled(ENABLE_CPU_PINNING=False),
-        "with hyper-threads": lambda: compiled(ENABLE_HYPER_THREADING=True),
+    made = partial(openvino_engine, files.openvino(), "float32", threads)
+    return {
+        "OpenVINO": made(),
+        "shapes known": made(shape=shape),
+        "one stream": made(PERFORMANCE_HINT="THROUGHPUT", NUM_STREAMS="1"),
+        "threads not pinned": made(ENABLE_CPU_PINNING=False),
+        "with hyper-threads": made(ENABLE_HYPER_THREADING=True),
     }
-    made = {"OpenVINO": openvino_engine(files.openvino(), "float32", threads)}
-    return made | {name: make() for name, make in settings.items()}
 
 
 def alone_with(files: ModelFiles, threads: int) -> dict[str, Forward]:
