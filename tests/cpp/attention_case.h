@@ -9,7 +9,7 @@
 namespace filbert::testing {
 
 // Every length around a vector, a tile and the share of one thread, in one batch.
-inline const std::vector<std::int32_t> kLengths = {1, 260, 2, 15, 129, 16, 17, 64, 33};
+inline const std::vector<std::int32_t> kLengths = {1, 160, 2, 15, 129, 16, 17, 64, 33};
 
 struct AttentionShape {
   std::size_t head_size, heads = 2, kv_heads = 2;

@@ -57,6 +57,11 @@ inline std::vector<std::string> isas() {
   return names;
 }
 
+inline const cpu::Kernels& kernels_of(const std::string& isa) {
+  const std::vector<cpu::Kernels>& all = cpu::available_kernels();
+  return *std::find_if(all.begin(), all.end(), [&isa](const cpu::Kernels& kernels) { return kernels.isa == isa; });
+}
+
 inline std::vector<std::string> vector_isas() {
   std::vector<std::string> names = isas();
   names.pop_back();  // scalar
@@ -112,11 +117,7 @@ inline WeightPtr load(const Ops& ops, filbert_weight_kind kind, const std::vecto
 // x [tokens, width], as attention reads heads of it.
 inline std::vector<float> as_heads(const IsaAndDtype& of, const std::vector<float>& x, std::size_t width,
                                    std::size_t head_size) {
-  const bool by_head =
-      std::any_of(cpu::available_kernels().begin(), cpu::available_kernels().end(), [&of](const cpu::Kernels& kernels) {
-        return kernels.isa == of.isa && attention_kernel(kernels, of.dtype).put_heads != nullptr;
-      });
-  if (!by_head) return x;
+  if (!attention_kernel(kernels_of(of.isa), of.dtype).put_heads) return x;
   const std::size_t tokens = x.size() / width;
   std::vector<std::uint16_t> places;
   for (std::size_t column = 0; column < width; column += head_size)

@@ -157,7 +157,7 @@ TEST_CASE("ops: disentangled attention gives the same bits without probabilities
 }
 
 TEST_CASE("ops: invariance, disentangled attention") {
-  const std::vector<std::int32_t> lengths = {33, 1, 150, 16, 2, 129, 64, 15, 128, 17};
+  const std::vector<std::int32_t> lengths = {33, 1, 16, 2, 129, 64, 15, 128, 17};
   for (const Shape& shape : kShapes) {
     // Sequences with the numbers that they have alone.
     const auto batch_of = [&](const std::vector<std::int32_t>& order) {
