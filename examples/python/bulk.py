@@ -1,4 +1,4 @@
-"""Many rows to files of vectors, in parts that resume: pip install ".[demo]" && python examples/python/bulk.py"""
+"""Many rows to files of vectors, in parts that resume: python examples/python/bulk.py, where `filbert demo` runs"""
 
 import json
 import tempfile

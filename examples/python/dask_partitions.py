@@ -1,4 +1,4 @@
-"""Partitions of Dask, each to vectors: pip install ".[demo,arrow]" "dask[dataframe]", and run this file."""
+"""Partitions of Dask, each to vectors: pip install ".[arrow]" "dask[dataframe]" where `filbert demo` runs."""
 
 import dask.dataframe
 import pandas

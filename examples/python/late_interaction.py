@@ -1,4 +1,4 @@
-"""Find passages word by word: pip install ".[demo]" && python examples/python/late_interaction.py [MODEL]"""
+"""Find passages word by word: python examples/python/late_interaction.py [MODEL], where `filbert demo` runs"""
 
 import sys
 

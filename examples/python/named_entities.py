@@ -1,4 +1,4 @@
-"""Find people and places: pip install ".[demo]" && python examples/python/named_entities.py [MODEL]
+"""Find people and places: python examples/python/named_entities.py [MODEL], where `filbert demo` runs
 
 MODEL is a folder or a hub id, such as "dslim/bert-base-NER". Without one a model is made here: a linear layer on the
 token vectors of a sentence encoder, fitted to a few examples and saved as transformers saves models.

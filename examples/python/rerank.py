@@ -1,6 +1,6 @@
 """Find passages by their vectors, then sort them by reading each beside the question, which is slower and better:
 
-pip install ".[demo]" && python examples/python/rerank.py ["QUESTION"]
+python examples/python/rerank.py ["QUESTION"], where `filbert demo` runs
 """
 
 import sys

