@@ -22,7 +22,7 @@ class PartLinear {
         w_(task.weight),
         a_(task),
         row_blocks_(count_blocks(task.rows, kTwo)),
-        depth_(count_blocks(a_.k, kSplitRows)),
+        depth_(count_blocks(a_.k, kPartBlock)),
         at_(task.rows, w_.k),
         scratch_(scratch) {
     for (std::size_t i = 0; i < row_blocks_; ++i) plain()[i] = plain_rows(a_.block(i), a_.k) & rows_of(i);
@@ -87,8 +87,8 @@ class PartLinear {
   const float* panel_of(std::size_t panel) const { return static_cast<const float*>(w_.panels) + panel * kTwo * a_.k; }
   WeightBlock block_of(std::size_t panel, std::size_t depth) const {
     const std::size_t width = round_up(columns_of(panel), kSide);
-    const std::size_t left = a_.k - depth * kSplitRows;
-    return {panel_of(panel) + depth * kSplitRows * width, left < kSplitRows ? left : kSplitRows, width};
+    const std::size_t left = a_.k - depth * kPartBlock;
+    return {panel_of(panel) + depth * kPartBlock * width, left < kPartBlock ? left : kPartBlock, width};
   }
   // A bit for each row that there is of a block.
   std::uint32_t rows_of(std::size_t block) const {
@@ -102,9 +102,10 @@ class PartLinear {
     float* const block = scratch_ + at_.block;
     for (std::size_t i = 0; i < row_blocks_; ++i, sums += kTwo * kTwo) {
       const std::size_t left = task_.rows - i * kTwo;
-      const std::uint32_t* const a = a_.block(i) + depth * (kSplitRows / kDeep) * kStepWords;
+      const std::uint32_t* const a = a_.block(i) + depth * (kPartBlock / kDeep) * kStepWords;
       as_tiles(left, weights.width, [&]<bool TwoRows, bool TwoColumns>() {
-        multiply_block<TwoRows, TwoColumns>(weights.k / kDeep, a, b, depth > 0 ? block : sums, beside);
+        multiply_parts<TwoRows, TwoColumns>(weights.k / kDeep, a, {b, kSplitPart, kSplitStep},
+                                            {depth > 0 ? block : sums, kTwo}, beside);
       });
       if (depth > 0)
         for (std::size_t j = 0; j < (left < kTwo ? left : kTwo) * kTwo; j += 2 * kWidth) {
@@ -112,40 +113,6 @@ class PartLinear {
           store(sums + j + kWidth, load(sums + j + kWidth) + load(block + j + kWidth));
         }
     }
-  }
-
-  template <bool TwoRows, bool TwoColumns>
-  static void multiply_block(std::size_t steps, const std::uint32_t* a, const std::uint32_t* b, float* to,
-                             Beside& beside) {
-    const auto columns = [](const std::uint32_t* tile) {
-      _tile_loadd(6, tile, kLineBytes);
-      if constexpr (TwoColumns) _tile_loadd(7, tile + kSide * kSide, kLineBytes);
-    };
-    const auto multiply = [] { multiply_tiles<Bf16, TwoRows, TwoColumns>(); };
-    clear_sums<TwoRows, TwoColumns>();
-    for (std::size_t s = 0; s < steps; ++s) {
-      const std::uint32_t* const x = a + s * kStepWords;
-      const std::uint32_t* const y = b + s * kSplitStep;
-      beside.step();
-      load_rows<TwoRows, true>(x + 2 * kPartWords);
-      columns(y);
-      multiply();
-      load_rows<TwoRows, false>(x + kPartWords);
-      multiply();
-      columns(y + kSplitPart);
-      multiply();
-      load_rows<TwoRows, false>(x);
-      multiply();
-      columns(y + 2 * kSplitPart);
-      multiply();
-    }
-    for (std::size_t s = 0; s < steps; ++s) {
-      beside.step();
-      load_rows<TwoRows, false>(a + s * kStepWords);
-      columns(b + s * kSplitStep);
-      multiply();
-    }
-    store_sums<TwoRows, TwoColumns>({to, kTwo});
   }
 
   // Sums of what is not to be split, over those that the parts gave: some rows, or all of some panels.

@@ -140,6 +140,11 @@ inline void as_tiles(std::size_t rows, std::size_t columns, const Body& body) {
     columns > kSide ? body.template operator()<false, true>() : body.template operator()<false, false>();
 }
 
+// For products with nothing to do beside them.
+struct Nothing {
+  void step() {}
+};
+
 // Up to 32 rows and columns: sums on top of `from`, if it is there, to `to`; both in whole tiles. Steps of `beside` go
 // between those of the tiles.
 template <typename T, bool Stream, typename Beside>
@@ -175,9 +180,7 @@ inline void multiply_panel<Bf16>(std::size_t rows, std::size_t words, const std:
                                  std::size_t) {
   finish_stores();
   const std::size_t width = round_up(columns, kSide);
-  struct {
-    void step() {}
-  } nothing;
+  Nothing nothing;
   for (std::size_t column = 0; column < columns; column += kTwo)
     for (std::size_t row = 0; row < rows; row += kTwo) {
       const std::size_t height = rows - row < kTwo ? rows - row : kTwo;

@@ -3,17 +3,14 @@
 #pragma once
 
 #include "cpu/amx_beside.h"
-#include "cpu/amx_part_rows.h"
+#include "cpu/amx_part_product.h"
 
 namespace filbert::cpu::FILBERT_ISA {
 namespace {
 
-// Sums over k longer than this are taken in blocks of it, each from zero.
-inline constexpr std::size_t kSplitRows = 128;
-
 // Of a split block: for each part and 32 numbers along k two tiles, of 16 columns each.
 inline constexpr std::size_t kSplitStep = 2 * kSide * kSide;
-inline constexpr std::size_t kSplitPart = kSplitRows / kDeep * kSplitStep;
+inline constexpr std::size_t kSplitPart = kPartBlock / kDeep * kSplitStep;
 inline constexpr std::size_t kSplitWords = kParts * kSplitPart;
 
 // Rows [k, width] of a panel of floats.

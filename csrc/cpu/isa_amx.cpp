@@ -6,6 +6,7 @@
 #include "cpu/math_impl.h"
 // These use the above.
 #include "cpu/amx_f32.h"
+#include "cpu/amx_f32_attention.h"
 #include "cpu/amx_linear.h"
 #include "cpu/disentangled_impl.h"
 #include "cpu/kernel_sets.h"
@@ -25,6 +26,11 @@ void linear_on_tiles(const LinearTask& task, std::size_t panel_begin, std::size_
 void attention_on_tiles(const AttentionTask& task) {
   const TileScope tiles;
   attention<Attention>(task);
+}
+
+void f32_attention_on_tiles(const AttentionTask& task) {
+  const TileScope tiles;
+  attention_in_parts(task);
 }
 
 void disentangled_on_tiles(const DisentangledTask& task) {
@@ -55,6 +61,12 @@ using TiledI8 = TiledLinear<I8Rows<I8>>;
 }  // namespace amx
 
 LinearKernel amx_f32_kernels() { return amx::kernel<amx::PartLinear, amx::PartRows>(nullptr); }
+
+AttentionKernel amx_f32_attention(AttentionKernel plain) {
+  plain.scratch = amx::attention_in_parts_scratch;
+  plain.run = amx::f32_attention_on_tiles;
+  return plain;
+}
 
 LinearKernel amx_i8_kernels() { return amx::kernel<amx::TiledI8, amx::I8Rows<amx::I8>>(nullptr); }
 

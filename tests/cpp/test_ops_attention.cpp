@@ -144,6 +144,42 @@ TEST_CASE("ops: keys that a query does not see are absent, NaN too") {
   }
 }
 
+// Of one head of the second sequence: all numbers of one query or one key, or one number of all values.
+TEST_CASE("ops: float32 attention, infinities, NaN, huge and tiny numbers are what they are in plain loops") {
+  enum class Of { query, key, values };
+  constexpr std::size_t kSize = 16, kFirst = 40, kTokens = 180, kPlace = 53;  // scores are scaled by a power of 2
+  for (const Of of : {Of::query, Of::key, Of::values})
+    for (const float special : {INFINITY, NAN, 1e30f, 0x1p-60f, 1e-40f}) {
+      AttentionData data({.head_size = kSize}, {kFirst, kTokens - kFirst});
+      if (of == Of::values)
+        for (std::size_t token = kFirst; token < kTokens; ++token) data.value(token, 1)[3] *= special;
+      else
+        for (std::size_t j = 0; j < kSize; ++j)
+          (of == Of::query ? data.query(kPlace, 1) : data.key(kPlace, 1))[j] *= special;
+      const std::vector<float> expected = run(*open_isa("scalar", FILBERT_F32, 1), data, false).out;
+      for (const std::string& isa : vector_isas()) {
+        const auto ops = open_isa(isa);
+        const std::vector<float> found = run(*ops, data, false).out;
+        const std::vector<float> last = run(*ops, data, false, FILBERT_ROWS_LAST).out;
+        CHECK(same_bits(slice(found, found.size() - data.width(), data.width()),
+                        slice(last, data.width(), data.width())));
+        for (std::size_t i = 0; i < found.size(); ++i) {
+          CAPTURE(isa);
+          CAPTURE(special);
+          CAPTURE(static_cast<int>(of));
+          CAPTURE(i / data.width());
+          CAPTURE(i % data.width());
+          const bool scaled = of == Of::values && i / data.width() >= kFirst && i % data.width() == kSize + 3;
+          const double size = std::abs(expected[i]) + (scaled ? std::abs(special) : 1.0f);
+          if (std::isfinite(expected[i]))
+            REQUIRE(std::abs(static_cast<double>(found[i]) - expected[i]) <= 80 * kUlp * size + kTokens * 0x1p-149);
+          else
+            REQUIRE(!std::isfinite(found[i]));
+        }
+      }
+    }
+}
+
 TEST_CASE("ops: attention to far larger scores takes the largest, and a NaN stays in its sequence") {
   const AttentionData drawn({.head_size = 16}, {20, 40, 3});
   const std::size_t width = drawn.width();
