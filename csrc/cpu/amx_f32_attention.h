@@ -1,6 +1,6 @@
 // Attention in float32 on bfloat16 tiles, as precise as multiply-adds: q, K, the numerators of the softmax and V are
-// cut into parts (amx_parts.h). For 32 queries, 128 keys and heads of 64 that are 384 products of tiles; 256 vectors of
-// numerators, and for every 128 queries as many of K and of V, are cut.
+// cut into parts (amx_parts.h). For 32 queries, 128 keys and heads of 64 that are 384 products of tiles, and 384
+// vectors of queries and numerators that are cut; the 1,024 of K and V are for all queries of a task.
 #pragma once
 
 #include "cpu/amx_part_product.h"
@@ -26,7 +26,7 @@ inline PartColumns part_columns(const std::uint32_t* panel, std::size_t width, s
   return {panel + step * kParts * part + column * kSide, part, kParts * part};
 }
 
-// c = a b, or what is there and that.
+// c = block, or c + block.
 inline void put_block(bool onto, std::size_t rows, std::size_t columns, const float* block, float* c, std::size_t ldc) {
   for (std::size_t r = 0; r < rows; ++r, block += kTwo, c += ldc)
     for_each_vector(columns, [&](std::size_t j, std::size_t lanes) {
@@ -135,66 +135,44 @@ struct PartAttention {
         for (std::size_t column = 0; column < width; column += kSide) {
           alignas(64) float block[kSide * kSide];
           read(first + column, i, block);
-          const PartColumns to = part_columns(panel, width, i / kDeep, column);
-          std::uint32_t* const tile = panel + (to.data - panel) + i % kDeep / 2 * kSide;
+          const std::size_t part = width * kSide;
+          std::uint32_t* const tile = panel + i / kDeep * kParts * part + column * kSide + i % kDeep / 2 * kSide;
           for (std::size_t r = 0; r < kSide; r += 2)
-            store_pair_parts(load(block + r * kSide), load(block + (r + 1) * kSide), tile + r / 2 * kSide, to.part);
+            store_pair_parts(load(block + r * kSide), load(block + (r + 1) * kSide), tile + r / 2 * kSide, part);
         }
     }
   }
 };
 
 // Whether numbers whose largest magnitude this is can be multiplied in parts (kernels.h).
-inline bool has_parts(float top) { return top == 0.0f || (top >= kLeastTop && top <= kMostTop); }
+inline bool fits_parts(float top) { return top == 0.0f || (top >= kLeastTop && top <= kMostTop); }
 
-inline bool row_has_parts(const float* row, std::size_t n) {
-  Vec tops = set(0.0f);
-  for_each_vector(n, [&](std::size_t i, std::size_t lanes) { tops = max_magnitude(tops, load_first(row + i, lanes)); });
-  return has_parts(reduce_max_magnitude(tops));
-}
-
-// Of all keys, each of them; of all values, each column.
-inline bool keys_have_parts(const AttentionTask& task) {
-  for (std::size_t key = 0; key < task.keys; ++key)
-    if (!row_has_parts(row_of<PartAttention>(task.k, key), task.head_size)) return false;
-  for (std::size_t i = 0; i < task.head_size; i += kWidth) {
+// Whether each key does, and each column of the values.
+inline bool keys_fit_parts(const AttentionTask& task) {
+  const std::size_t d = task.head_size;
+  for (std::size_t key = 0; key < task.keys; ++key) {
+    const float* const row = row_of<PartAttention>(task.k, key);
+    Vec tops = set(0.0f);
+    for (std::size_t i = 0; i < d; i += kWidth) tops = max_magnitude(tops, load_some(row, i, d));
+    if (!fits_parts(reduce_max_magnitude(tops))) return false;
+  }
+  for (std::size_t i = 0; i < d; i += kWidth) {
     Vec tops = set(0.0f);
     for (std::size_t key = 0; key < task.keys; ++key)
-      tops = max_magnitude(tops, load_some(row_of<PartAttention>(task.v, key), i, task.head_size));
+      tops = max_magnitude(tops, load_some(row_of<PartAttention>(task.v, key), i, d));
     alignas(64) float top[kWidth];
     store(top, tops);
     for (const float each : top)
-      if (!has_parts(each)) return false;
+      if (!fits_parts(each)) return false;
   }
   return true;
-}
-
-inline bool query_has_parts(const AttentionTask& task, std::size_t query) {
-  for (std::size_t head = 0; head < task.heads; ++head)
-    if (!row_has_parts(row_of<PartAttention>(task.q, query, head), task.head_size)) return false;
-  return true;
-}
-
-// Of a task whose queries see all keys: queries [begin, end).
-inline AttentionTask some_queries(const AttentionTask& task, std::size_t begin, std::size_t end) {
-  AttentionTask some = task;
-  some.q.data = row_of<PartAttention>(task.q, begin);
-  some.queries = end - begin;
-  some.out.data = task.out.row(begin);
-  if (task.probabilities) some.probabilities += begin * task.probability_stride;
-  return some;
 }
 
 // Queries that see some keys only go without parts: which keys are read for them depends on the queries beside them.
-// So does what has infinities, NaN, or magnitudes that parts lose.
+// So do keys and values with infinities, NaN, or magnitudes that parts lose. Of queries these would make no difference:
+// with an infinity or a NaN all of the row is NaN, and what is lost of a tiny one is nothing in a score.
 inline void attention_in_parts(const AttentionTask& task) {
-  if (task.relative || !keys_have_parts(task)) return attention<F32Attention>(task);
-  for (std::size_t begin = 0, end = 0; begin < task.queries; begin = end) {
-    const bool parts = query_has_parts(task, begin);
-    for (++end; end < task.queries && query_has_parts(task, end) == parts;) ++end;
-    parts ? attention<PartAttention>(some_queries(task, begin, end))
-          : attention<F32Attention>(some_queries(task, begin, end));
-  }
+  task.relative || !keys_fit_parts(task) ? attention<F32Attention>(task) : attention<PartAttention>(task);
 }
 
 inline std::size_t attention_in_parts_scratch(std::size_t keys, std::size_t head_size) {

@@ -173,7 +173,7 @@ inline void copy_block(std::size_t rows, std::size_t columns, const float* from,
     });
 }
 
-// For attention; linear ops go through TiledLinear (amx_linear.h), whose panels are narrower.
+// For attention in bfloat16; linear ops go through TiledLinear (amx_linear.h), whose panels are narrower.
 template <>
 inline void multiply_panel<Bf16>(std::size_t rows, std::size_t words, const std::uint32_t* a, std::size_t,
                                  const std::uint32_t* panel, float* c, std::size_t ldc, std::size_t columns,

@@ -123,7 +123,7 @@ std::vector<Kernels> detect() {
   if (!has_amx()) return found;
   kernels.isa = "amx";
   kernels.f32 = amx_f32_kernels();
-  kernels.attention = amx_f32_attention(kernels.attention);
+  kernels.attention = amx_f32_attention_kernels();
   kernels.i8 = amx_i8_kernels();
   set_bf16(amx_bf16_kernels());
   found.push_back(kernels);

@@ -62,10 +62,9 @@ using TiledI8 = TiledLinear<I8Rows<I8>>;
 
 LinearKernel amx_f32_kernels() { return amx::kernel<amx::PartLinear, amx::PartRows>(nullptr); }
 
-AttentionKernel amx_f32_attention(AttentionKernel plain) {
-  plain.scratch = amx::attention_in_parts_scratch;
-  plain.run = amx::f32_attention_on_tiles;
-  return plain;
+AttentionKernel amx_f32_attention_kernels() {
+  return {amx::attention_in_parts_scratch, amx::f32_attention_on_tiles, amx::disentangled_scratch<amx::F32Attention>,
+          amx::disentangled<amx::F32Attention>, nullptr};
 }
 
 LinearKernel amx_i8_kernels() { return amx::kernel<amx::TiledI8, amx::I8Rows<amx::I8>>(nullptr); }

@@ -18,7 +18,7 @@ Kernels avx512_kernels();
 LinearKernel avx512_vnni_i8_kernels();
 Bf16Kernels avx512_bf16_kernels();
 LinearKernel amx_f32_kernels();
-AttentionKernel amx_f32_attention(AttentionKernel plain);  // which keeps the positions of disentangled attention
+AttentionKernel amx_f32_attention_kernels();
 LinearKernel amx_i8_kernels();
 Bf16Kernels amx_bf16_kernels();
 #elif defined(__aarch64__)

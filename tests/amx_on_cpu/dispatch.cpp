@@ -16,7 +16,7 @@ const std::vector<Kernels>& available_kernels() {
       const Bf16Kernels bf16 = amx_bf16_kernels();
       amx.isa = "amx";
       amx.f32 = amx_f32_kernels();
-      amx.attention = amx_f32_attention(amx.attention);
+      amx.attention = amx_f32_attention_kernels();
       amx.i8 = amx_i8_kernels();
       amx.bf16 = bf16.linear;
       amx.fast_attention = bf16.attention;
