@@ -26,12 +26,10 @@ inline PartColumns part_columns(const std::uint32_t* panel, std::size_t width, s
   return {panel + step * kParts * part + column * kSide, part, kParts * part};
 }
 
-// c = block, or c + block.
-inline void put_block(bool onto, std::size_t rows, std::size_t columns, const float* block, float* c, std::size_t ldc) {
+inline void add_block(std::size_t rows, std::size_t columns, const float* block, float* c, std::size_t ldc) {
   for (std::size_t r = 0; r < rows; ++r, block += kTwo, c += ldc)
     for_each_vector(columns, [&](std::size_t j, std::size_t lanes) {
-      const Vec v = load_first(block + j, lanes);
-      store_first(c + j, onto ? load_first(c + j, lanes) + v : v, lanes);
+      store_first(c + j, load_first(c + j, lanes) + load_first(block + j, lanes), lanes);
     });
 }
 
@@ -54,7 +52,10 @@ inline void multiply_panel<PartOperand>(std::size_t rows, std::size_t words, con
                                             part_columns(panel, width, step, column),
                                             there ? Block{c + column, ldc} : Block{block, kTwo}, nothing);
       });
-      if (!there) put_block(step > 0, rows, breadth, block, c + column, ldc);
+      if (step > 0)
+        add_block(rows, breadth, block, c + column, ldc);
+      else if (!whole)
+        copy_block(rows, breadth, block, kTwo, c + column, ldc);
     }
   }
 }

@@ -197,9 +197,7 @@ inline Expected reference(const AttentionData& data, bool bf16) {
 }
 
 inline bool attends_in_bf16(const std::string& isa, filbert_dtype dtype) {
-  for (const cpu::Kernels& kernels : cpu::available_kernels())
-    if (kernels.isa == isa) return kernels.multiplies_bf16 && dtype != FILBERT_F32;
-  return false;
+  return kernels_of(isa).multiplies_bf16 && dtype != FILBERT_F32;
 }
 
 // The largest error as a share of what it may be. Probabilities sum to one, so float sums do not grow with the length.
