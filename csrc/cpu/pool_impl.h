@@ -27,7 +27,7 @@ inline void pool(const float* x, std::size_t tokens, std::size_t width, filbert_
     Vec v = load_first(x + j, lanes);
     if (pooling == FILBERT_POOL_MEAN) v = sum_rows(x + j, tokens, width, lanes) * set(inverse);
     for (std::size_t t = 1; pooling == FILBERT_POOL_MAX && t < tokens; ++t)
-      v = max(v, load_first(x + t * width + j, lanes));
+      v = max_number(v, load_first(x + t * width + j, lanes));
     v = keep_first(v, lanes);
     squares = fma(v, v, squares);
     store_first(out + j, v, lanes);

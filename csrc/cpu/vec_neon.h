@@ -55,6 +55,8 @@ inline Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
 inline Vec accumulate(Vec a, Vec b, Vec sum) { return fma(a, b, sum); }
 inline Vec max(Vec a, Vec b) { return {vmaxq_f32(a.v, b.v)}; }
 inline Vec min(Vec a, Vec b) { return {vminq_f32(a.v, b.v)}; }
+// The larger one, or the one that is a number.
+inline Vec max_number(Vec a, Vec b) { return {vmaxnmq_f32(a.v, b.v)}; }
 inline Vec round(Vec a) { return {vrndnq_f32(a.v)}; }
 inline Vec abs(Vec a) { return {vabsq_f32(a.v)}; }
 inline Vec copy_sign(Vec magnitude, Vec sign) { return {vbslq_f32(vdupq_n_u32(0x80000000u), sign.v, magnitude.v)}; }

@@ -153,6 +153,30 @@ TEST_CASE("ops: norm, embed, gather and pool against scalar, odd widths") {
   }
 }
 
+TEST_CASE("ops: the largest of a column is a number where there is one") {
+  constexpr std::size_t kWidth = 35;
+  const std::vector<std::int32_t> cu = {0, 3};
+  const filbert_batch batch = {cu.data(), nullptr, nullptr, 1, 3, nullptr, {}};
+  std::vector<float> x(3 * kWidth);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t column = i % kWidth, row = i / kWidth;
+    x[i] = (column >> row & 1) != 0 ? NAN : static_cast<float>(row) - 1.5f;
+  }
+  const auto largest = [&](const std::string& isa) {
+    std::vector<float> out(kWidth);
+    open_isa(isa)->pool({&batch, x.data(), kWidth, FILBERT_POOL_MAX, 0, out.data()});
+    return out;
+  };
+  const std::vector<float> expected = largest("scalar");
+  for (std::size_t i = 0; i < kWidth; ++i) CHECK(std::isnan(expected[i]) == (i % 8 == 7));
+  for (const std::string& isa : vector_isas()) {
+    CAPTURE(isa);
+    const std::vector<float> found = largest(isa);
+    for (std::size_t i = 0; i < kWidth; ++i)
+      CHECK((found[i] == expected[i] || (std::isnan(found[i]) && std::isnan(expected[i]))));
+  }
+}
+
 TEST_CASE("ops: norms of heads are those of their rows, and touch nothing beside them") {
   constexpr std::size_t kTokens = 130, kCount = 3;
   for (const std::string& isa : isas())
