@@ -50,6 +50,13 @@ Rows rows_of(filbert_pooling pooling, bool normalize) {
   return Rows::all;
 }
 
+// Of buffers, one a layer's output: none, or so many.
+void check_count(const char* name, std::size_t count, std::size_t expected) {
+  if (count != 0 && count != expected)
+    throw InputError(std::string(name) + ": found " + std::to_string(count) + " buffers, expected none or " +
+                     std::to_string(expected));
+}
+
 }  // namespace
 
 struct Model::Impl {
@@ -158,6 +165,8 @@ struct Model::Impl {
 
   void forward(Session& session, const Layout& layout, const OutputBuffers& out, const ForwardOptions& options) {
     if (out.head && !head) throw InputError("what a head gives is asked of a model without one");
+    check_count("hidden_states", out.hidden_states.size(), size.layers + 1);
+    check_count("attentions", out.attentions.size(), size.layers);
     if (out.on_device && !out.attentions.empty()) throw InputError("attentions are written to host memory only");
     const ListedTokens listed(options.head_tokens, session.packed, layout);
     if (!listed.is_all() && !info.head_per_token)

@@ -56,9 +56,10 @@ void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const
                      const Dimensions& size) {
   if (out.on_device || !has_unwritten(packed, layout)) return;
   if (out.last_hidden_state) clear_token_rows(out.last_hidden_state, packed, layout, size.hidden);
-  for (float* buffer : out.hidden_states) clear_token_rows(buffer, packed, layout, size.hidden);
-  if (layout.columns > 0)
-    for (float* buffer : out.attentions) std::fill_n(buffer, layout.rows * size.heads * layout.columns, 0.0f);
+  for (float* buffer : out.hidden_states)
+    if (buffer) clear_token_rows(buffer, packed, layout, size.hidden);
+  for (float* buffer : out.attentions)
+    if (buffer) std::fill_n(buffer, layout.rows * size.heads * layout.columns, 0.0f);
 }
 
 void deliver(const PackedTokens& packed, const Delivery& delivery) {
@@ -115,17 +116,19 @@ void OutputWriter::listed(const void* x, const std::vector<std::size_t>& rows, c
 }
 
 void OutputWriter::hidden_state(const void* x) {
-  if (!out_.hidden_states.empty()) tokens(x, {out_.hidden_states[hidden_states_++], size_.hidden});
+  if (out_.hidden_states.empty()) return;
+  if (float* const to = out_.hidden_states[hidden_states_++]) tokens(x, {to, size_.hidden});
 }
 
 void OutputWriter::next_attention(filbert_attention_args& args) {
-  args.probabilities = probabilities_;
+  args.probabilities = probabilities_ && out_.attentions[attentions_] ? probabilities_ : nullptr;
   args.probability_offsets = probability_offsets_;
 }
 
 void OutputWriter::attention_done() {
   if (!probabilities_) return;
-  float* to = out_.attentions[attentions_++];
+  float* const to = out_.attentions[attentions_++];
+  if (!to) return;
   if (layout_.columns == 0) {
     ops_.download(to + size_.heads * pass_.squares_before, probabilities_, probability_count_);
     return;

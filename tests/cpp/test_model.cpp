@@ -139,6 +139,36 @@ TEST_CASE("model: hidden states begin at the embeddings and end at the output; a
       CHECK(std::accumulate(&layer[row * 8], &layer[row * 8] + 8, 0.0f) == doctest::Approx(1.0).epsilon(1e-6));
 }
 
+TEST_CASE("model: of hidden states and attentions, those are written that have a buffer") {
+  const Model model = tiny_model();
+  const std::vector<std::int64_t> text = {3, 1, 4, 1, 5, 9, 2, 6};
+  const Output expected = run_one(model, text, true);
+  Texts texts;
+  texts.add(text);
+  std::vector<float> states(8 * kHidden), probabilities(kHeads * 8 * 8);
+  OutputBuffers buffers;
+  buffers.hidden_states = {nullptr, states.data(), nullptr};
+  buffers.attentions = {nullptr, probabilities.data()};
+  model.forward(texts.batch(), buffers);
+  CHECK(states == expected.hidden_states[1]);
+  CHECK(probabilities == expected.attentions[1]);
+  const std::vector<std::uint8_t> mask = {0, 1, 1, 1, 1, 1, 1, 1};
+  PaddedBatch padded;
+  padded.ids = text.data();
+  padded.rows = 1;
+  padded.columns = 8;
+  padded.attention_mask = mask.data();
+  model.forward(padded, buffers);
+  CHECK(std::count(states.begin(), states.end(), 0.0f) == kHidden);  // of the masked token
+  buffers.hidden_states.pop_back();
+  CHECK_THROWS_WITH_AS(model.forward(texts.batch(), buffers), "hidden_states: found 2 buffers, expected none or 3",
+                       InputError);
+  buffers.hidden_states.clear();
+  buffers.attentions.push_back(nullptr);
+  CHECK_THROWS_WITH_AS(model.forward(texts.batch(), buffers), "attentions: found 3 buffers, expected none or 2",
+                       InputError);
+}
+
 TEST_CASE("model: steady state allocates nothing") {
   Texts texts;
   for (const auto& text : random_texts(60, 3)) texts.add(text);  // two passes

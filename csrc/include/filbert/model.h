@@ -49,8 +49,8 @@ struct OutputBuffers {
   bool on_device = false;
   float* last_hidden_state = nullptr;
   float* head = nullptr;  // its rows are of sequences, of tokens (ModelInfo::head_per_token), or of head_tokens
-  std::vector<float*> hidden_states;
-  std::vector<float*> attentions;
+  std::vector<float*> hidden_states;  // layers + 1
+  std::vector<float*> attentions;     // layers
 };
 
 struct ModelInfo {
@@ -76,7 +76,7 @@ class FILBERT_API Interrupted : public Error {
 class FILBERT_API Model {
  public:
   // Opens a folder as the hub serves it: config.json and model.safetensors (or its shards).
-  // Throws ConfigError, WeightsError, DeviceError, FileError, std::bad_alloc.
+  // Throws ConfigError, WeightsError, DeviceError, FileError, InputError (threads, FILBERT_NUM_THREADS), std::bad_alloc.
   static Model load(const std::string& folder, const LoadOptions& options = {});
 
   // The same from a configuration text and tensors. Keeps a reference to the weights' memory.
@@ -87,7 +87,8 @@ class FILBERT_API Model {
   ~Model();
 
   // Runs the encoder on a ragged batch. The result for a sequence is bit-identical whatever else is in the batch.
-  // Throws InputError (ids, types or positions out of range: names sequence and position), std::bad_alloc.
+  // Throws InputError (ids, types or positions out of range: names sequence and position; another number of buffers
+  // than OutputBuffers says), std::bad_alloc.
   Output forward(const TokenBatch& batch, const ForwardOptions& options = {}) const;
   void forward(const TokenBatch& batch, const OutputBuffers& out, const ForwardOptions& options = {}) const;
 
