@@ -10,9 +10,24 @@
 
 namespace filbert {
 
+// On the host, the caller's turn ends with its forward, whichever way that ends.
+class HostTurn {
+ public:
+  explicit HostTurn(const Ops& ops) : ops_(ops) {}
+  ~HostTurn() {
+    if (ops_.device().activations_on_host) ops_.sync();
+  }
+  HostTurn(const HostTurn&) = delete;
+  HostTurn& operator=(const HostTurn&) = delete;
+
+ private:
+  const Ops& ops_;
+};
+
 // Calls body(pass, batch, exchange) for each pass of the session's packed batch. Throws Interrupted between two.
 template <typename Body>
 void for_each_pass(const Ops& ops, Session& session, const ForwardOptions& options, const Body& body) {
+  const HostTurn turn(ops);
   const bool on_host = ops.device().activations_on_host;
   const auto bring = [&](const Delivery& delivery) { deliver(session.packed, delivery); };
   Exchange* now = &session.exchanges[0];
@@ -29,7 +44,6 @@ void for_each_pass(const Ops& ops, Session& session, const ForwardOptions& optio
     std::swap(now, before);
   }
   before->finish(bring);
-  if (on_host) ops.sync();
   session.arena.reset();
   session.results.reset();
 }

@@ -24,19 +24,21 @@ struct Gift {
 
 // Of one test at a time.
 struct Device {
-  std::string log;  // m: a mark was set, w: waited for, r: read
+  std::string log;  // m: a mark was set, w: waited for, r: read, s: sync
+  int activations_on_host = 0;
   std::vector<Gift> gifts;
   std::size_t arrived = 0;
   int marks = 0;
   int blocks = 0;  // of mapped memory
 } device;
 
-filbert_backend table() {
+filbert_backend table(int activations_on_host) {
   device = {};
+  device.activations_on_host = activations_on_host;
   filbert_backend table = *cpu::backend();
   table.describe = [](filbert_context* context, filbert_device_description* out) {
     cpu::backend()->describe(context, out);
-    out->activations_on_host = 0;
+    out->activations_on_host = device.activations_on_host;
     out->tokens_per_pass = 8;
   };
   table.alloc_mapped = [](filbert_context* context, std::size_t bytes, void** out) {
@@ -72,6 +74,10 @@ filbert_backend table() {
     }
     return FILBERT_OK;
   };
+  table.sync = [](filbert_context* context) {
+    device.log += 's';
+    return cpu::backend()->sync(context);
+  };
   table.free_mark = [](filbert_context*, filbert_mark* mark) { delete mark; };
   return table;
 }
@@ -80,7 +86,7 @@ filbert_backend table() {
 // `width` times its token's number.
 class Passes {
  public:
-  explicit Passes(std::size_t width) : width_(width) {
+  explicit Passes(std::size_t width, int activations_on_host = 0) : backend(table(activations_on_host)), width_(width) {
     for (std::int64_t i = 0; i < kTokens; ++i) ids_.push_back(i);
     session.packed.pack(TokenBatch{.ids = ids_.data(), .cu_seqlens = bounds_, .sequences = 5},
                         {.vocabulary = kTokens, .positions = 8, .longest = 8});
@@ -100,7 +106,7 @@ class Passes {
 
   static constexpr std::int64_t kTokens = 20;
 
-  const filbert_backend backend = table();
+  const filbert_backend backend;
   const Ops ops{&backend, 0, 1, FILBERT_F32};
   Session session{ops};
 
@@ -161,4 +167,17 @@ TEST_CASE("pipeline: one that is interrupted leaves nothing behind") {
     CHECK(device.blocks == 2);
   }
   CHECK(device.blocks == 0);
+}
+
+TEST_CASE("pipeline: on the host, a forward that is interrupted keeps no turn") {
+  Passes passes(1, 1);
+  std::vector<float> tokens(Passes::kTokens);
+  const auto write = [&](OutputWriter& writer, const void* x) { writer.tokens(x, {tokens.data(), 1}); };
+  ForwardOptions options;
+  options.interrupted = [] { return true; };
+  CHECK_THROWS_AS(passes.run(options, write), Interrupted);
+  CHECK(device.log == "s");
+  passes.run({}, write);
+  CHECK(device.log == "ss");
+  check_tokens(tokens, 1);
 }
