@@ -175,7 +175,9 @@ std::unique_ptr<Encoder> gemma3(const ConfigReader& config, Tensors& tensors) {
 
 std::unique_ptr<Head> gemma3_head(Task task, const ConfigReader& config, Tensors& tensors) {
   if (task != Task::sequence_classification) return nullptr;
-  return labels(config, tensors, Over::last, {read(config).hidden}, "score", false);
+  std::optional<std::int64_t> padding;
+  if (!config.is_null("pad_token_id")) padding = config.non_negative_int("pad_token_id", 0, kVocabulary);
+  return labels(config, tensors, Over::last, {read(config).hidden}, "score", false, padding);
 }
 
 }  // namespace

@@ -120,7 +120,8 @@ HeadInner inner_layer(Tensors& tensors, const std::string& name, std::size_t in,
 
 std::size_t count_labels(const ConfigReader& config) {
   const JsonValue* names = config.find("id2label");
-  if (names == nullptr) return static_cast<std::size_t>(config.positive_int("num_labels", 2, config_limits::kLabels));
+  if (names == nullptr || config.has("num_labels"))
+    return static_cast<std::size_t>(config.positive_int("num_labels", 2, config_limits::kLabels));
   if (names->object() == nullptr) config.fail("id2label", "an object with a name for each label");
   if (names->object()->members().empty()) config.fail_with("id2label: found no labels, expected a name for each label");
   return names->object()->members().size();
@@ -139,11 +140,9 @@ std::unique_ptr<Head> pooler(Tensors& tensors, std::size_t hidden, const std::st
 }
 
 std::unique_ptr<Head> labels(const ConfigReader& config, Tensors& tensors, Over over, HeadInner inner,
-                             const std::string& name, bool has_bias) {
+                             const std::string& name, bool has_bias, std::optional<std::int64_t> unread) {
   const std::size_t count = count_labels(config);
   Linear layer = make_linear(tensors, {{name, count}}, inner.width, inner.norm.names, has_bias, Tensors::Owner::head);
-  std::optional<std::int64_t> unread;
-  if (over == Over::last) unread = config.optional_int("pad_token_id", 0, config_limits::kVocabulary);
   return std::make_unique<LinearHead>(over, std::move(inner), one(std::move(layer)), std::vector<std::size_t>{0, count},
                                       FILBERT_IDENTITY, unread);
 }

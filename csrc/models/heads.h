@@ -28,7 +28,7 @@ HeadInner inner_layer(Tensors& tensors, const std::string& name, std::size_t in,
 HeadInner inner_layer(Tensors& tensors, const std::string& name, std::size_t in, std::size_t out,
                       filbert_activation activation, const std::string& norm, float eps);
 
-// As in transformers: the length of id2label, else num_labels, else 2.
+// As in transformers: num_labels, else the length of id2label, else 2.
 std::size_t count_labels(const ConfigReader& config);
 
 // What to say where a checkpoint lacks the head for a task.
@@ -37,9 +37,10 @@ const char* missing_head(Task task);
 // BERT's pooler (https://arxiv.org/abs/1810.04805): tanh(W x + b) of the first token.
 std::unique_ptr<Head> pooler(Tensors& tensors, std::size_t hidden, const std::string& name = "pooler.dense");
 
-// A logit for each label, from the layer of that name.
+// A logit for each label, from the layer of that name. unread: of Over::last, an id that ends no text.
 std::unique_ptr<Head> labels(const ConfigReader& config, Tensors& tensors, Over over, HeadInner inner,
-                             const std::string& name, bool has_bias = true);
+                             const std::string& name, bool has_bias = true,
+                             std::optional<std::int64_t> unread = std::nullopt);
 
 // Of each token, the logits that an answer begins and that it ends there.
 std::unique_ptr<Head> spans(const ConfigReader& config, Tensors& tensors, HeadInner inner,

@@ -207,7 +207,8 @@ std::unique_ptr<Head> qwen3_head(Task task, const ConfigReader& config, Tensors&
   const Size sizes = read_qwen3(config);
   switch (task) {
     case Task::sequence_classification:
-      return labels(config, tensors, Over::last, {sizes.hidden}, "score", false);
+      return labels(config, tensors, Over::last, {sizes.hidden}, "score", false,
+                    config.optional_int("pad_token_id", 0, kVocabulary));
     case Task::token_classification:
       return labels(config, tensors, Over::each, {sizes.hidden}, "score");
     case Task::question_answering:

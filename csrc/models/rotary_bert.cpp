@@ -95,7 +95,7 @@ class RotaryBert : public Encoder {
   Dimensions dimensions() const override {
     InputRules inputs = rotary_inputs(config_.vocabulary, config_.longest);
     inputs.token_types = config_.token_types;
-    inputs.positions = config_.limit;
+    inputs.positions = inputs.columns = config_.limit;
     inputs.longest = std::min(inputs.longest, config_.limit);
     return {inputs, config_.hidden, config_.layers, config_.heads};
   }

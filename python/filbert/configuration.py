@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
@@ -75,8 +76,16 @@ class PretrainedConfig:
                 raise ConfigError(f"key {key!r} cannot be kept: {type(self).__name__} has an attribute of that name")
             if key not in _DROPPED:
                 setattr(self, key, value)
-        if self.id2label is None:
-            self.num_labels = 2 if num_labels is None else num_labels
+        if num_labels is not None:
+            if self.id2label is not None and len(self.id2label) != num_labels:
+                warnings.warn(
+                    f"num_labels={num_labels} beside an id2label of {len(self.id2label)} labels: there are "
+                    f"{num_labels}, named LABEL_0 and so on",
+                    stacklevel=2,
+                )
+            self.num_labels = num_labels
+        elif self.id2label is None:
+            self.num_labels = 2
 
     def __getattr__(self, key: str) -> Any:  # of what is not there under that name
         if key in type(self).attribute_map:

@@ -111,6 +111,32 @@ TEST_CASE("heads: tokens that are only queries change nothing for the others") {
   CHECK_THROWS_WITH_AS(model.forward(batch), "query_only 8 at sequence 0 is out of range; expected 0 to 7", InputError);
 }
 
+TEST_CASE("heads: gemma's padding is 0 where the configuration names none, and nothing where it says null") {
+  const auto logits = [](const std::string& padding, const std::vector<std::int64_t>& text) {
+    const Model model = model_for(
+        Task::sequence_classification,
+        R"({"model_type":"gemma3_text","vocab_size":101,"hidden_size":32,"num_hidden_layers":1,"head_dim":16,)"
+        R"("num_attention_heads":2,"num_key_value_heads":1,"intermediate_size":48)" +
+            padding + "}");
+    return model.forward(texts_of({text}).batch()).head;
+  };
+  const std::vector<std::int64_t> padded = {5, 6, 0, 0};
+  CHECK(logits("", padded) == logits("", {5, 6}));
+  CHECK(logits(R"(,"pad_token_id":0)", padded) == logits("", padded));
+  CHECK(logits(R"(,"pad_token_id":null)", padded) != logits("", padded));
+}
+
+TEST_CASE("heads: num_labels is what counts beside id2label") {
+  const auto labels = [](const std::string& fields) {
+    std::string config = kTinyConfig;
+    config.insert(config.size() - 1, fields);
+    return model_for(Task::sequence_classification, config).info().head_width;
+  };
+  CHECK(labels("") == 2);
+  CHECK(labels(R"(,"id2label":{"0":"a","1":"b","2":"c"})") == 3);
+  CHECK(labels(R"(,"num_labels":4,"id2label":{"0":"a","1":"b","2":"c"})") == 4);
+}
+
 TEST_CASE("maxsim: each vector's largest product, added up; empty sets give zeros") {
   for (const std::size_t width : {1, 7, 128}) {
     const std::vector<std::int64_t> queries = {0, 3, 3, 1030, 1039}, documents = {0, 5, 5, 6, 4110, 4300, 4303};
@@ -142,4 +168,18 @@ TEST_CASE("maxsim: each vector's largest product, added up; empty sets give zero
   const std::vector<std::int64_t> bad = {0, 2, 1};
   float score = 0;
   CHECK_THROWS_AS(maxsim({&score, bad.data(), 2}, {&score, bad.data(), 2}, 1, &score), InputError);
+}
+
+TEST_CASE("maxsim: NaN is never the largest, vectors without numbers give zeros, and threads are checked at any size") {
+  const float one = 1;
+  const std::int64_t bounds[] = {0, 1}, three[] = {0, 3};
+  for (const std::vector<float>& products : {std::vector<float>{5, NAN, 1}, {5, 1, NAN}, {NAN, 5, 1}, {NAN, NAN, 5}}) {
+    float score = 0;
+    maxsim({&one, bounds, 1}, {products.data(), three, 1}, 1, &score);
+    CHECK(score == 5);
+  }
+  float scores[] = {NAN};
+  maxsim({nullptr, three, 1}, {nullptr, three, 1}, 0, scores);
+  CHECK(scores[0] == 0);
+  CHECK_THROWS_AS(maxsim({&one, bounds, 1}, {&one, bounds, 1}, 1, scores, -5), InputError);
 }

@@ -95,6 +95,9 @@ def test_labels():
     config.num_labels = 2
     assert config.id2label == {0: "cat", 1: "dog"}, "setting the same number keeps the names"
     assert json.loads(config.to_json_string())["id2label"] == {"0": "cat", "1": "dog"}
+    with pytest.warns(UserWarning, match="num_labels=3 beside an id2label of 2 labels"):
+        config = BertConfig(num_labels=3, id2label={0: "cat", 1: "dog"})
+    assert config.id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}, "as in transformers"
     for bad in ({"x": "cat"}, ["cat"], "cat", {None: "cat"}):
         with pytest.raises(ConfigError, match="id2label: found"):
             BertConfig(id2label=bad)

@@ -124,6 +124,8 @@ def test_nomic_of_longer_texts_than_it_learned_from_is_cut_where_it_would_change
     assert other.max_positions == 9
     with pytest.raises(InputError, match="10 tokens, but the model has 9 positions"):
         other([[5] * 10])
+    with pytest.raises(InputError, match="10 tokens, but the model has 9 positions"):
+        other([[5] * 10], position_ids=[[0, 1, 2, 3, 4, 0, 1, 2, 3, 4]])
 
 
 def test_nomic_without_a_gate_and_with_biases(tmp_path):
