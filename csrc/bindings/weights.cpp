@@ -23,9 +23,9 @@ const filbert::TensorView& tensor(const filbert::Weights& weights, const std::st
   return *found;
 }
 
-// Keeps a Python buffer alive from C++.
-std::shared_ptr<const void> hold(py::buffer buffer) {
-  return std::shared_ptr<const void>(buffer.release().ptr(), [](const void* held) {
+// Keeps the memory of a buffer where it is, of one that can be closed or grown, too.
+std::shared_ptr<const void> hold(const py::buffer& buffer) {
+  return std::shared_ptr<const void>(py::memoryview(buffer).release().ptr(), [](const void* held) {
     filbert::python::drop(static_cast<PyObject*>(const_cast<void*>(held)));
   });
 }

@@ -9,7 +9,7 @@ import torch_files
 from checkpoints import TINY
 from safetensors.numpy import load_file, save_file
 
-from filbert import AutoModel, BertConfig, BertModel, WeightsError
+from filbert import AutoModel, BertConfig, BertModel, WeightsError, _core
 from filbert.weights import Entry, write_safetensors
 
 IDS = [[1, 2, 3, 4], [5, 6, 7, 0]]
@@ -34,6 +34,17 @@ def bfloat16(array: np.ndarray) -> np.ndarray:
 
 def entry(name: str, dtype: str, array: np.ndarray) -> Entry:
     return Entry(name, dtype, array.shape, np.frombuffer(array.tobytes(), np.uint8))
+
+
+def test_memory_that_weights_are_read_from_can_neither_be_closed_nor_grow():
+    held = bytearray(np.arange(4, dtype=np.float32).tobytes())
+    weights = _core.Weights("memory")
+    weights.add("x", "F32", [4], held)
+    with pytest.raises(BufferError):
+        held.extend(b"more")
+    np.testing.assert_array_equal(weights.data("x").view(np.float32), np.arange(4))
+    del weights
+    held.extend(b"more")
 
 
 def test_state_dict_has_the_names_shapes_and_values_of_the_file(tiny_folder):
