@@ -89,11 +89,9 @@ def openvino_model(path: Path, precision: str, threads: int, shape: tuple[int, .
     model = core.read_model(path)
     if shape:
         model.reshape({each.any_name: list(shape) for each in model.inputs})
-    options = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
-    }
+    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    if precision != "int8":  # what is not in int8 there is in what OpenVINO chooses for the machine
+        options["INFERENCE_PRECISION_HINT"] = {"float32": "f32", "bfloat16": "bf16"}[precision]
     return core.compile_model(model, "CPU", options | settings)
 
 
@@ -130,8 +128,8 @@ def _onnxruntime(variant: str, precision: str, path: Callable[[ModelFiles], Path
     return Spec("onnxruntime", variant, precision, lambda files, threads: onnxruntime_engine(path(files), threads))
 
 
-def _openvino(precision: str) -> Spec:
-    return Spec("openvino", "", precision, lambda files, threads: openvino_engine(files.openvino(), precision, threads))
+def _openvino(precision: str, path: Callable[[ModelFiles], Path] = ModelFiles.openvino) -> Spec:
+    return Spec("openvino", "", precision, lambda files, threads: openvino_engine(path(files), precision, threads))
 
 
 def _ctranslate2(precision: str) -> Spec:
@@ -152,6 +150,7 @@ ENGINES = (
     _onnxruntime("fused", "int8", ModelFiles.fused_int8_onnx),
     _openvino("float32"),
     _openvino("bfloat16"),
+    _openvino("int8", ModelFiles.int8_openvino),
     _ctranslate2("float32"),
     _ctranslate2("int8"),
 )

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import cases
 from cases import BERT_BASE, MINILM, Sizes
 
@@ -53,6 +55,15 @@ class ModelFiles:
     def openvino(self) -> Path:
         """The .xml of OpenVINO's format, beside its .bin, in float32."""
         folder = once(self._work / f"{self.name}.openvino", lambda path: _convert_openvino(self.onnx(), path))
+        return folder / "model.xml"
+
+    def int8_openvino(self) -> Path:
+        """Weights and activations in int8, as nncf calibrates them."""
+        vocabulary = Sizes.of(self.folder()).vocabulary
+        folder = once(
+            self._work / f"{self.name}.int8.openvino",
+            lambda path: _quantize_openvino(self.openvino(), vocabulary, path),
+        )
         return folder / "model.xml"
 
     def ctranslate2(self) -> Path:
@@ -211,6 +222,24 @@ def _convert_openvino(source: Path, folder: Path) -> None:
 
     folder.mkdir()
     openvino.save_model(openvino.convert_model(source), folder / "model.xml", compress_to_fp16=False)
+
+
+def _quantize_openvino(source: Path, vocabulary: int, folder: Path) -> None:
+    """With the ranges of random ids, which is what speed is measured with."""
+    import nncf
+    import openvino
+
+    numbers = np.random.default_rng(1)
+    batches = [numbers.integers(0, vocabulary, (1, 128)) for _ in range(32)]
+    samples = [{"input_ids": ids, "attention_mask": np.ones_like(ids)} for ids in batches]
+    model = nncf.quantize(
+        openvino.Core().read_model(source),
+        nncf.Dataset(samples),
+        model_type=nncf.ModelType.TRANSFORMER,
+        subset_size=len(samples),
+    )
+    folder.mkdir()
+    openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
 
 
 def _convert_ctranslate2(source: Path, folder: Path) -> None:
