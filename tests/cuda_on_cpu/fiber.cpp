@@ -105,10 +105,13 @@ void Fiber::start(void (*entry)(), unsigned number) {
     bottom_ = stack_ + kGuard;
     size_ = kStack;
   }
+  std::byte* const top = stack_ + kGuard + kStack;
 #if defined(__SANITIZE_ADDRESS__)
-  __asan_unpoison_memory_region(bottom_, size_);  // frames that were abandoned
+  // Frames that were abandoned; what lies below them has returned.
+  auto* const abandoned = stack_pointer_ ? static_cast<std::byte*>(stack_pointer_) : stack_ + kGuard;
+  __asan_unpoison_memory_region(abandoned, static_cast<std::size_t>(top - abandoned));
 #endif
-  auto* frame = reinterpret_cast<std::uintptr_t*>(stack_ + kGuard + kStack - number % 64 * 320) - kFrame;
+  auto* frame = reinterpret_cast<std::uintptr_t*>(top - number % 64 * 320) - kFrame;
   std::fill_n(frame, kFrame, 0);
   frame[kReturn] = reinterpret_cast<std::uintptr_t>(entry);
   stack_pointer_ = frame;
