@@ -76,7 +76,8 @@ class FILBERT_API Interrupted : public Error {
 class FILBERT_API Model {
  public:
   // Opens a folder as the hub serves it: config.json and model.safetensors (or its shards).
-  // Throws ConfigError, WeightsError, DeviceError, FileError, InputError (threads, FILBERT_NUM_THREADS), std::bad_alloc.
+  // Throws ConfigError, WeightsError, DeviceError, FileError, InputError (threads, FILBERT_NUM_THREADS),
+  // std::bad_alloc.
   static Model load(const std::string& folder, const LoadOptions& options = {});
 
   // The same from a configuration text and tensors. Keeps a reference to the weights' memory.
