@@ -25,7 +25,7 @@ NO_LIMIT = int(1e20)
 # Classes that make no token_type_ids unless model_input_names asks for them: most of these models have none.
 _WITHOUT_TYPES = frozenset(
     f"{name}Tokenizer"
-    for name in ("DistilBert", "Roberta", "XLMRoberta", "Camembert", "MPNet", "Albert", "Qwen2", "PreTrained")
+    for name in ("DistilBert", "Roberta", "XLMRoberta", "Camembert", "MPNet", "Albert", "Qwen2", "Gemma", "PreTrained")
 ) | {"TokenizersBackend"}
 _TRUNCATIONS = ("longest_first", "only_first", "only_second")
 
@@ -41,7 +41,7 @@ class Tokenizer(Vocabulary):
 
     def __init__(self, files: TokenizerFiles, name_or_path: str = "") -> None:
         """Raises ConfigError for a setting of tokenizer_config.json that makes no sense."""
-        self._backend, self._special_tokens, self._config = files
+        self._backend, self._special_tokens, self._config, class_name = files
         self.name_or_path = name_or_path
         self.model_max_length = length_limit(self._config)
         self.padding_side = side_of(self._config, "padding_side")
@@ -50,7 +50,7 @@ class Tokenizer(Vocabulary):
         if not isinstance(self.pad_token_type_id, int):
             raise ConfigError(f"tokenizer_config.json: pad_token_type_id: found {self.pad_token_type_id!r}")
         self.clean_up_tokenization_spaces = bool(self._config.get("clean_up_tokenization_spaces"))
-        typed = tokenizer_files.class_name(self._config) not in _WITHOUT_TYPES
+        typed = class_name not in _WITHOUT_TYPES
         names = ["input_ids", *(["token_type_ids"] if typed else []), "attention_mask"]
         self.model_input_names: list[str] = self._config.get("model_input_names") or names
         self._texts = TextEncoder(self._backend)
@@ -202,7 +202,7 @@ class Tokenizer(Vocabulary):
         if not isinstance(encoded_inputs, Mapping):
             items = list(encoded_inputs)
             encoded_inputs = {key: [item[key] for item in items] for key in (items[0] if items else ("input_ids",))}
-        columns = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in encoded_inputs.items()}
+        columns = {key: _as_lists(value) for key, value in encoded_inputs.items()}
         if "input_ids" not in columns:
             raise InputError(f"pad: found {', '.join(columns) or 'nothing'}, expected input_ids among them")
         ids = columns["input_ids"]
@@ -320,6 +320,13 @@ class Tokenizer(Vocabulary):
                 f"a text has {longest} tokens, and the model takes {self.model_max_length}: truncation=True cuts it",
                 stacklevel=3,
             )
+
+
+def _as_lists(column: Any) -> Any:
+    """A column whose rows, or all of which, may be an array or tensor, in lists."""
+    if hasattr(column, "tolist"):
+        return column.tolist()
+    return [row.tolist() if hasattr(row, "tolist") else row for row in column] if isinstance(column, list) else column
 
 
 class AutoTokenizer:

@@ -10,13 +10,25 @@ from .files import read_file
 from .hub import Source
 from .jsonfile import read_object
 from .settings import warn_about_unknown
+from .tokenizer_overrides import BERT_LIKE, add_special_tokens_around, flag, override_parts
 
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
-# Classes whose tokens are those of BertTokenizer, so that vocab.txt and tokenizer_config.json say everything.
-_BERT_CLASSES = frozenset({"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer"})
-# Model types whose tokenizer is BertTokenizer where no file names a class.
-_BERT_MODELS = frozenset({"bert", "distilbert", "electra", "mobilebert", "convbert", "nomic_bert", None})
+# The class of a model of each type, where no file names one. Where it is generic, no file does.
+_CLASS_OF = {
+    **dict.fromkeys(("bert", "distilbert", "electra", "convbert", "nomic_bert"), "BertTokenizer"),
+    **dict.fromkeys(("modernbert", "eurobert"), "TokenizersBackend"),
+    "albert": "AlbertTokenizer",
+    "camembert": "CamembertTokenizer",
+    "deberta-v2": "DebertaV2Tokenizer",
+    "gemma3_text": "GemmaTokenizer",
+    "jina_embeddings_v3": "XLMRobertaTokenizer",
+    "mobilebert": "MobileBertTokenizer",
+    "mpnet": "MPNetTokenizer",
+    "qwen3": "Qwen2Tokenizer",
+    "roberta": "RobertaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
+}
 # Classes that take tokenizer.json as it is.
 _GENERIC_CLASSES = frozenset({"PreTrainedTokenizer", "TokenizersBackend"})
 # Where no file names the special tokens: the first of each that the vocabulary has.
@@ -30,18 +42,22 @@ _USUAL = {
 # Keys of tokenizer_config.json and special_tokens_map.json that are honoured, beside the special tokens.
 _HONOURED = frozenset(
     {
+        "add_bos_token",
+        "add_eos_token",
         "add_prefix_space",
         "added_tokens_decoder",
         "additional_special_tokens",
         "clean_up_tokenization_spaces",
         "do_lower_case",
         "extra_special_tokens",
+        "keep_accents",
         "max_len",
         "model_input_names",
         "model_max_length",
         "model_specific_special_tokens",
         "pad_token_type_id",
         "padding_side",
+        "split_by_punct",
         "split_special_tokens",
         "strip_accents",
         "tokenize_chinese_chars",
@@ -58,8 +74,8 @@ _HARMLESS = frozenset().union(
     {"use_fast", "backend", "legacy", "from_slow", "init_inputs", "processor_class", "auto_map", "trust_remote_code"},
     {"transformers_version", "use_auth_token", "verbose", "device", "torch_dtype", "from_auto", "tokenizer_type"},
     # What tokenizer.json says in full, and what the tokenizers package does not need.
-    {"add_bos_token", "add_eos_token", "trim_offsets", "sp_model_kwargs", "errors", "vocab_size", "vocab_type"},
-    {"unk_id", "keep_accents", "remove_space", "split_by_punct", "language", "fix_mistral_regex"},
+    {"trim_offsets", "sp_model_kwargs", "errors", "vocab_size", "vocab_type"},
+    {"unk_id", "remove_space", "language", "fix_mistral_regex"},
     # Settings of BERT's tokenizer in Python; the fast one, which wrote and reads these files, has never had them.
     {"do_basic_tokenize", "never_split", "wordpieces_prefix", "clean_text", "basic_tokenizer"},
     # What a call pads and truncates to is the caller's to say.
@@ -77,6 +93,7 @@ class TokenizerFiles(NamedTuple):
     backend: Tokenizer
     special_tokens: dict[str, str]  # "pad_token": "[PAD]"
     config: dict[str, Any]  # tokenizer_config.json
+    class_name: str | None = None  # whose rules hold
 
 
 def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
@@ -93,14 +110,15 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
         config.update({**(read_object(path) if path else {}), **overrides})
     model_type = _class_from_model(source, config)
     warn_about_unknown(config_path or source.name, config, _is_known)
-    named = {name: _token(config[name]) for name in SPECIAL_TOKENS if config.get(name) is not None}
+    named = {role: _token(config[role]) for role in SPECIAL_TOKENS if config.get(role) is not None}
+    of_model = _CLASS_OF.get(model_type or "")
+    name = of_model if of_model in _GENERIC_CLASSES else class_name(config) or of_model
 
     path = source.find("tokenizer.json")
     if path is not None:
         backend = _from_json(path)
-        if class_name(config) not in _GENERIC_CLASSES:
-            _override_normalizer(backend, config)
-            _override_prefix_space(backend, config)
+        if name not in _GENERIC_CLASSES:
+            override_parts(backend, config, name)
         padding, truncation = backend.padding, backend.truncation
         if padding is not None:
             config.setdefault("padding_side", padding["direction"])
@@ -118,17 +136,32 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
         found = next((token for token in candidates if backend.token_to_id(token) is not None), None)
         if role not in named and found is not None:
             named[role] = _token(found)
-    name = class_name(config)
-    is_bert = name in _BERT_CLASSES or (name is None and model_type is not None and model_type in _BERT_MODELS)
-    has_both = all(key in named and backend.token_to_id(named[key].content) for key in ("cls_token", "sep_token"))
-    if backend.post_processor is None and is_bert and has_both:
-        backend.post_processor = _bert_processor(backend, named)  # transformers adds [CLS] and [SEP] all the same
     try:
         _add_tokens(backend, source, config, list(named.values()))
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"{config_path or path}: added tokens: {error}") from None
-    backend.encode_special_tokens = _flag(config, "split_special_tokens", False)
-    return TokenizerFiles(backend, {name: token.content for name, token in named.items()}, config)
+    special = {role: token.content for role, token in named.items()}
+    add_special_tokens_around(backend, overrides, name, special)
+    backend.encode_special_tokens = flag(config, "split_special_tokens", False)
+    if name == "GemmaTokenizer" and config.get("padding_side") is None:
+        config["padding_side"] = "left"
+    return TokenizerFiles(backend, special, config, name)
+
+
+def load_bare(source: Source) -> TokenizerFiles:
+    """tokenizer.json as it is, without another file and without special tokens that it does not have.
+
+    Where it cuts texts is in the settings. Raises ConfigError and OSError.
+    """
+    backend = _from_json(source.get("tokenizer.json"))
+    config: dict[str, Any] = {"model_input_names": ["input_ids", "attention_mask"]}
+    if backend.truncation is not None:
+        config["model_max_length"] = backend.truncation["max_length"]
+        config["truncation_side"] = backend.truncation["direction"]
+    backend.no_padding()
+    backend.no_truncation()
+    named = {role: [each for each in usual if backend.token_to_id(each) is not None] for role, usual in _USUAL.items()}
+    return TokenizerFiles(backend, {role: tokens[0] for role, tokens in named.items() if tokens}, config)
 
 
 def _class_from_model(source: Source, config: dict[str, Any]) -> str | None:
@@ -172,53 +205,17 @@ def _from_json(path: str) -> Tokenizer:
         raise
 
 
-def _override_normalizer(backend: Tokenizer, config: dict[str, Any]) -> None:
-    """tokenizer_config.json wins over tokenizer.json about case and accents, as in transformers.
-
-    Only where it says something: transformers takes an absent do_lower_case for true.
-    """
-    normalizer = backend.normalizer
-    if isinstance(normalizer, normalizers.BertNormalizer):
-        backend.normalizer = normalizers.BertNormalizer(
-            clean_text=normalizer.clean_text,
-            handle_chinese_chars=_flag(config, "tokenize_chinese_chars", normalizer.handle_chinese_chars),
-            strip_accents=_flag(config, "strip_accents", normalizer.strip_accents),
-            lowercase=_flag(config, "do_lower_case", normalizer.lowercase),
-        )
-
-
-def _override_prefix_space(backend: Tokenizer, config: dict[str, Any]) -> None:
-    """tokenizer_config.json wins over tokenizer.json about a space before the text, too."""
-    pre_tokenizer = backend.pre_tokenizer
-    if config.get("add_prefix_space") is None or pre_tokenizer is None:
-        return
-    value = _flag(config, "add_prefix_space", False)
-    steps: Any = pre_tokenizer if isinstance(pre_tokenizer, pre_tokenizers.Sequence) else [pre_tokenizer]
-    for step in [steps[index] for index in range(len(steps))]:
-        if isinstance(step, pre_tokenizers.ByteLevel):  # a view of the tokenizer's own
-            step.add_prefix_space = value
-
-
-def _flag(config: dict[str, Any], key: str, default: bool | None) -> Any:
-    value = config.get(key, default)
-    if value is None and key != "strip_accents":
-        value = default
-    if not isinstance(value, bool) and (value is not None or key != "strip_accents"):
-        raise ConfigError(f"tokenizer_config.json: {key}: found {value!r}, expected true or false")
-    return value
-
-
 def _from_vocabulary(
     path: str, config: dict[str, Any], named: dict[str, AddedToken], model_type: str | None
 ) -> Tokenizer:
     """BERT's tokenizer from one word piece a line (https://arxiv.org/abs/1810.04805, section 3.2)."""
     name = class_name(config)
-    if name not in (None, *_BERT_CLASSES):
+    if name is not None and name not in BERT_LIKE:
         raise ConfigError(
             f"{path}: tokenizer_class {name} needs a tokenizer.json; from vocab.txt alone filbert builds "
-            f"{', '.join(sorted(_BERT_CLASSES))}"
+            f"{', '.join(sorted(BERT_LIKE))}"
         )
-    if name is None and model_type not in _BERT_MODELS:
+    if name is None and model_type is not None and _CLASS_OF.get(model_type) not in BERT_LIKE:
         raise ConfigError(
             f"{path}: a model of type {model_type!r} needs a tokenizer.json: only BERT's tokenizer is built from "
             'vocab.txt alone (name it, if it is: "tokenizer_class": "BertTokenizer" in tokenizer_config.json)'
@@ -237,20 +234,15 @@ def _from_vocabulary(
     backend = Tokenizer(WordPiece(vocabulary, unk_token=named["unk_token"].content))
     backend.normalizer = normalizers.BertNormalizer(
         clean_text=True,
-        handle_chinese_chars=_flag(config, "tokenize_chinese_chars", True),
-        strip_accents=_flag(config, "strip_accents", None),
-        lowercase=_flag(config, "do_lower_case", True),
+        handle_chinese_chars=flag(config, "tokenize_chinese_chars", True),
+        strip_accents=flag(config, "strip_accents", None),
+        lowercase=flag(config, "do_lower_case", True),
     )
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece(prefix="##")
-    backend.post_processor = _bert_processor(backend, named)
-    return backend
-
-
-def _bert_processor(backend: Tokenizer, named: dict[str, AddedToken]) -> Any:
-    ids = backend.get_vocab(with_added_tokens=True)
     cls, sep = (named[key].content for key in ("cls_token", "sep_token"))
-    return processors.BertProcessing((sep, ids[sep]), (cls, ids[cls]))
+    backend.post_processor = processors.BertProcessing((sep, vocabulary[sep]), (cls, vocabulary[cls]))
+    return backend
 
 
 def _add_tokens(backend: Tokenizer, source: Source, config: dict[str, Any], named: list[AddedToken]) -> None:

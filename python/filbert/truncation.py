@@ -76,8 +76,9 @@ class Truncation:
         """A beginning (or end, for the left side) of `text` with its first (last) tokens, at least so many.
 
         The cut is between words of the tokenizer's own pre-tokenisation, since each is tokenised by itself, and one
-        word farther than need be, for the sake of spaces that go with a word. All of the text if there is no such
-        place, as where nothing splits texts into words.
+        word farther than need be, for the sake of spaces that go with a word. That word is not all white space: a
+        normalizer may strip what is at the end of a text. All of the text if there is no such place, as where nothing
+        splits texts into words.
         """
         length = _piece(tokens)
         while length * _WORTH_IT < len(text):
@@ -88,26 +89,26 @@ class Truncation:
                 if start < 0:
                     break
                 piece, at = text[start:], self._start
-            place = at(self._backend.encode(piece, add_special_tokens=False), tokens, len(piece))
+            place = at(self._backend.encode(piece, add_special_tokens=False), tokens, piece)
             if place is not None:
                 return piece[:place] if side == "right" else piece[place:]
             length *= 2
         return text
 
-    def _end(self, found: Tokens, tokens: int, length: int) -> int | None:
-        """Where the word after the one with the last of the first `tokens` tokens ends, if it is a sure one."""
+    def _end(self, found: Tokens, tokens: int, piece: str) -> int | None:
+        """Where a word after the one with the last of the first `tokens` tokens ends, if it is a sure one."""
         words = [word or 0 for word in found.word_ids]
-        if len(words) < tokens or words[tokens - 1] + _UNSURE_WORDS >= words[-1]:
+        if len(words) < tokens:
             return None
-        place = found.word_to_chars(words[tokens - 1] + 1)
-        return place[1] if place is not None and place[1] + self._longest_added() < length else None
+        place = _first_visible(found, range(words[tokens - 1] + 1, words[-1] - _UNSURE_WORDS + 1), piece)
+        return place[1] if place is not None and place[1] + self._longest_added() < len(piece) else None
 
-    def _start(self, found: Tokens, tokens: int, length: int) -> int | None:
-        """Where the word before the one with the first of the last `tokens` tokens starts, if it is a sure one."""
+    def _start(self, found: Tokens, tokens: int, piece: str) -> int | None:
+        """Where a word before the one with the first of the last `tokens` tokens starts, if it is a sure one."""
         words = [word or 0 for word in found.word_ids]
-        if len(words) < tokens or words[-tokens] <= _UNSURE_WORDS:
+        if len(words) < tokens:
             return None
-        place = found.word_to_chars(words[-tokens] - 1)
+        place = _first_visible(found, range(words[-tokens] - 1, _UNSURE_WORDS - 1, -1), piece)
         return place[0] if place is not None and place[0] > self._longest_added() else None
 
     def _longest_added(self) -> int:
@@ -117,6 +118,12 @@ class Truncation:
 
 def _piece(tokens: int) -> int:
     return max(_SHORTEST_PIECE, _CHARACTERS_A_TOKEN * tokens)
+
+
+def _first_visible(found: Tokens, words: range, piece: str) -> tuple[int, int] | None:
+    """Where the first of the words that is not all white space is in the piece."""
+    places = (found.word_to_chars(word) for word in words)
+    return next((place for place in places if place is not None and not piece[slice(*place)].isspace()), None)
 
 
 def _twin(backend: Backend) -> Backend:

@@ -176,6 +176,17 @@ def test_pad(tokenizer):
         tokenizer.pad({"ids": [1]})
 
 
+@pytest.mark.parametrize("kind", ["list", "np", "pt"])
+def test_pad_takes_rows_of_any_kind(tokenizer, kind):
+    make = {"list": list, "np": np.array}.get(kind) or pytest.importorskip("torch").tensor
+    expected = {"input_ids": [[2, 0, 0], [5, 6, 8]], "attention_mask": [[1, 0, 0], [1, 1, 1]]}
+    rows = [{"input_ids": make([2])}, {"input_ids": make([5, 6, 8])}]
+    assert tokenizer.pad(rows) == expected
+    assert tokenizer.pad({"input_ids": [row["input_ids"] for row in rows]}) == expected
+    assert tokenizer.pad(rows, return_tensors="np")["input_ids"].tolist() == expected["input_ids"]
+    assert tokenizer.pad({"input_ids": make([5, 6])}, padding="max_length", max_length=3)["input_ids"] == [5, 6, 0]
+
+
 def test_attributes(tokenizer):
     assert (tokenizer.vocab_size, len(tokenizer), tokenizer.model_max_length) == (40, 40, 24)
     assert tokenizer.special_tokens_map == {

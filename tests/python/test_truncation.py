@@ -113,6 +113,21 @@ def test_a_long_text_keeps_its_truncated_ids(backend, side):
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
+def test_white_space_that_a_normalizer_strips_at_the_ends(side):
+    vocabulary = {"<unk>": 0, "▁a": 1, "▁": 2, "a": 3}
+    plain = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    plain.normalizer = normalizers.Strip(left=side == "left", right=side == "right")
+    plain.pre_tokenizer = pre_tokenizers.Metaspace()
+    given = ("a" + " " * 30) * 100 if side == "right" else (" " * 30 + "a") * 100
+    truncation = Truncation(copy.deepcopy(plain))
+    for limit in range(1, 40):
+        (short,) = truncation.shorten([given], "longest_first", limit, side)
+        plain.enable_truncation(limit, direction=side)
+        assert plain.encode(short).ids == plain.encode(given).ids, limit
+        assert len(short) < len(given)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("strategy", ["longest_first", "only_first", "only_second"])
 def test_a_long_pair_keeps_its_truncated_ids(backend, side, strategy):
     source = random.Random(f"pair {side} {strategy}")
