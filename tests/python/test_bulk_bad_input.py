@@ -198,6 +198,20 @@ def test_csv_with_a_quote_that_is_never_closed(encoder, tmp_path):
             bulk.encode(encoder, tmp_path / "a.csv", tmp_path / "out", format="npy", on_error=on_error)
 
 
+def test_csv_with_a_quote_that_is_never_closed_in_a_small_file(encoder, tmp_path, monkeypatch):
+    for data in ('id,text\n1,a\n2,"b\n3,c\n4,d\n', 'id,text\n1,a\n2,"b'):
+        (tmp_path / "a.csv").write_text(data)
+        for rows in (1, 100):
+            with pytest.raises(InputError, match=r"a.csv: line 3: a quote is never closed"):
+                bulk.encode(encoder, tmp_path / "a.csv", tmp_path / "out", format="npy", shard_rows=rows)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data.encode())))
+        with pytest.raises(InputError, match=r"line 3: a quote is never closed"):
+            bulk.encode(encoder, "-", tmp_path / f"{len(data)}", format="npy", input_format="csv", resume=False)
+    (tmp_path / "a.csv").write_text('id,text\n1,a\n\n2,"b\n"\n\n3,"c"')
+    manifest = bulk.encode(encoder, tmp_path / "a.csv", tmp_path / "closed", format="npy")
+    assert (manifest.rows, manifest.bad) == (3, {})
+
+
 def test_csv_that_cannot_be_read(encoder, tmp_path, monkeypatch):
     """One record; the lines after it are read, wherever the file is cut."""
     data = b'text,n\na,1\n"b\nb",2\nc\rc,3\nd,4\n'

@@ -101,10 +101,18 @@ def test_an_interrupt_leaves_the_parts_before(folder, tmp_path, monkeypatch):
 
 
 def test_what_another_process_is_writing_is_not_removed(tmp_path):
-    (tmp_path / ".part-00000.npy.dead.tmp").write_bytes(b"left behind")
+    for name in (".part-00000.npy.0123dead.tmp", "._manifest.json.0123dead.tmp", ".00000.json.0123dead.tmp"):
+        (tmp_path / name).write_bytes(b"left behind")
     with new_file(str(tmp_path / "part-00000.npy")) as output:
         output.write(b"whole")
         remove_left_behind(str(tmp_path))
         assert len(list(tmp_path.iterdir())) == 1
         output.commit()
     assert contents(tmp_path) == {"part-00000.npy": b"whole"}
+
+
+def test_files_of_others_are_not_removed(tmp_path):
+    for name in (".notes.tmp", ".part-00000.npy.dead.tmp", ".notes.0123dead.tmp"):
+        (tmp_path / name).write_bytes(b"somebody's")
+    remove_left_behind(str(tmp_path))
+    assert len(list(tmp_path.iterdir())) == 3

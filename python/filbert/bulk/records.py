@@ -90,7 +90,14 @@ class Csv:
 
     def records(self, lines: Iterator[bytes]) -> Iterator[list[str] | csv.Error]:
         allow_documents()
-        reader = csv.reader(map(_decode, lines), delimiter=self._delimiter)
+        is_over = False
+
+        def decoded() -> Iterator[str]:
+            nonlocal is_over
+            yield from map(_decode, lines)
+            is_over = True
+
+        reader = csv.reader(decoded(), delimiter=self._delimiter)
         while True:
             # Of the file, since planning reads all of it from its beginning, and comes here first.
             line = reader.line_num + 1
@@ -106,6 +113,8 @@ class Csv:
                 # Without its advice on Python's open().
                 yield csv.Error(str(error).partition(" - ")[0])
             else:
+                if is_over:  # the reader asked for another line, as it does only inside of quotes
+                    raise InputError(f"line {line}: a quote is never closed, in the record that begins there")
                 if record:
                     yield record
 

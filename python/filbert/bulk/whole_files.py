@@ -3,10 +3,14 @@
 import fcntl
 import glob
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..atomic import Output
+
+# What Output calls the parts, the manifest and the records of parts until they are whole.
+_OWN = re.compile(r"/\.(part-\d{5,}\.\w+|_manifest\.json|\d{5,}\.json)\.[0-9a-f]{8}\.tmp$")
 
 
 @contextmanager
@@ -35,7 +39,7 @@ def write_text(path: str, text: str) -> None:
 
 def remove_left_behind(folder: str) -> None:
     """Removes what killed processes were writing into a folder. What cannot be removed is in nobody's way."""
-    for path in glob.glob(os.path.join(glob.escape(folder), ".*.tmp")):
+    for path in filter(_OWN.search, glob.glob(os.path.join(glob.escape(folder), ".*.tmp"))):
         with suppress(OSError), open(path, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(path)
