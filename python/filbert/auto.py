@@ -87,7 +87,7 @@ class _AutoModel:
             raise TypeError(f"{cls.__name__} takes a configuration, found {type(config).__name__}")
         model_class: type[EncoderModel] | None = class_of(config.model_type, cls.kind)
         if model_class is None:
-            raise TypeError(
+            raise ConfigError(
                 f"{cls.__name__} has no model for {type(config).__name__}; it has {', '.join(having(cls.kind))}"
             )
         return model_class

@@ -1,6 +1,7 @@
 """The command line: `filbert demo | info | encode | rerank | classify | train | distill | verify | bench | devices`."""
 
 import argparse
+import codecs
 import os
 import sys
 import warnings
@@ -18,9 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0; 1 for a wrong command line, or what `verify` finds beyond tolerance; 2 for an error; 130 for Ctrl-C.
     """
     options = _parser().parse_args(arguments)
+    codecs.register_error("filbert.names", _printable)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # names of files that are not UTF-8 are printed as the bytes they are
-            stream.reconfigure(errors="surrogateescape")
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="filbert.names")
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
@@ -39,6 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("filbert: interrupted", file=sys.stderr)
         return 130
     return code
+
+
+def _printable(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Names of files that are not UTF-8 are printed as the bytes they are, what the stream has no bytes for escaped."""
+    if isinstance(error, UnicodeEncodeError):
+        error.end = error.start + 1
+        if not "\udc80" <= error.object[error.start] <= "\udcff":
+            return codecs.backslashreplace_errors(error)
+    return codecs.lookup_error("surrogateescape")(error)
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:

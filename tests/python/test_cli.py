@@ -148,6 +148,21 @@ def test_no_traceback_in_a_real_process(tmp_path):
     assert b"Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_that_a_stream_has_no_bytes_for(folder, tmp_path, encoding):
+    options = {"env": {**os.environ, "PYTHONIOENCODING": encoding}, "cwd": tmp_path}
+    named = "Größe-北京".encode(encoding, "backslashreplace")
+    result = run("info", "./Größe-北京", **options)
+    assert (result.returncode, result.stderr.count(b"\n")) == (2, 1)
+    assert named in result.stderr
+    (tmp_path / "texts").write_text("the cat\n")
+    result = run("encode", folder, "texts", "-o", "Größe-北京.npy", **options)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout == named + b".npy: 1 vectors of 32 float32 numbers\n"
+    result = run("encode", folder, "texts", "-o", "caf\udce9.npy", **options)
+    assert result.stdout == b"caf\xe9.npy: 1 vectors of 32 float32 numbers\n"
+
+
 def test_a_reader_that_goes_away(folder):
     read, write = os.pipe()
     os.close(read)

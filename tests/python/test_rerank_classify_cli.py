@@ -10,7 +10,7 @@ import pytest
 from test_cross_encoder import model_folder
 from text_models import ODD_TEXTS
 
-from filbert import CrossEncoder, InputError, pipeline
+from filbert import ConfigError, CrossEncoder, InputError, pipeline
 from filbert.cli import main
 from filbert.result_files import classify_file, rerank_file
 
@@ -42,6 +42,16 @@ def wrong(capsys, *arguments):
     assert captured.err.startswith("filbert: ")
     assert captured.err.count("\n") == 1
     return captured.err
+
+
+def test_a_model_without_a_transformer_neither_classifies_nor_ranks(work, capsys):
+    assert main(["distill", "model", "-o", "static", "--dims", "8"]) == 0
+    capsys.readouterr()
+    message = "AutoModelForSequenceClassification has no model for Model2VecConfig"
+    assert message in wrong(capsys, "classify", "static", "texts.txt")
+    assert message in wrong(capsys, "rerank", "static", "texts.txt", "--query", "dog")
+    with pytest.raises(ConfigError, match=message):
+        pipeline("text-classification", "static")
 
 
 def read(text):
