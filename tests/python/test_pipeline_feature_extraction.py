@@ -98,6 +98,17 @@ def test_options_given_early(tmp_path):
         ours("the cat " * 40, truncation=False)
 
 
+def test_a_call_leaves_what_it_says_nothing_of(tmp_path):
+    folder = plain_folder(tmp_path / "model", "Model")
+    ours = pipeline(TASK, folder, truncation=True, return_tensors="np")
+    assert ours("the cat " * 40, truncation=None, return_tensors=None, tokenize_kwargs=None).shape == (1, 24, 32)
+    assert ours("the cat " * 40, tokenize_kwargs={"max_length": 5}).shape == (1, 5, 32)
+    ours = pipeline(TASK, folder, tokenize_kwargs={"truncation": True, "max_length": 6}, return_tensors="np")
+    assert ours("the cat " * 40, tokenize_kwargs={"add_special_tokens": False}).shape == (1, 6, 32)
+    with pytest.raises(InputError, match="input 0: has 82 tokens"):
+        ours("the cat " * 40, truncation=False)
+
+
 def test_the_vectors_are_those_of_the_model(extractor):
     tokenizer = AutoTokenizer.from_pretrained(extractor.model.name_or_path)
     model = AutoModel.from_pretrained(extractor.model.name_or_path)

@@ -1,6 +1,7 @@
 """Text classification: beside transformers, and by itself."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -282,6 +283,24 @@ def test_large_logits_overflow_nothing():
 
 def test_what_it_says_of_itself(classifier):
     assert repr(classifier).startswith("TextClassificationPipeline(BertForSequenceClassification(")
+
+
+def test_none_in_a_call_leaves_the_function(tmp_path):
+    folder = plain(tmp_path / "model")
+    made = pipeline(TASK, folder, function_to_apply="none", top_k=2)
+    assert made("the cat", function_to_apply=None, top_k=2) == made("the cat", top_k=2)
+    assert made("the cat", top_k=2) != pipeline(TASK, folder)("the cat", top_k=2)
+    assert len(made("the cat", top_k=None)) == 3  # where None has a meaning of its own
+
+
+def test_where_files_are_holds_for_the_tokenizer_too(tmp_path):
+    plain(tmp_path / "model" / "inner")
+    shutil.copy(tmp_path / "model" / "inner" / "vocab.txt", tmp_path / "model")
+    (tmp_path / "model" / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    found = pipeline(TASK, tmp_path / "model", model_kwargs={"subfolder": "inner", "local_files_only": True})
+    assert found.tokenizer.model_max_length == 24
+    assert found("the cat") == pipeline(TASK, tmp_path / "model" / "inner")("the cat")
+    assert pipeline(model=tmp_path / "model", model_kwargs={"subfolder": "inner"}).task == TASK
 
 
 def test_keywords_of_transformers_that_change_nothing(tmp_path):

@@ -42,6 +42,15 @@ def assert_same(both, inputs, **options):
     assert_alike(quietly(ours, inputs, **options), quietly(theirs, inputs, **options))
 
 
+def test_none_in_a_call_leaves_what_the_pipeline_was_made_with(tmp_path):
+    made = {"aggregation_strategy": "simple", "stride": 2, "ignore_labels": []}
+    tagger, text = pipeline(TASK, plain(tmp_path / "model"), **made), "the cat runs the dog hello world " * 8
+    found = tagger(text)
+    assert "entity_group" in found[0]
+    assert found[-1]["end"] == len(text) - 1
+    assert tagger(text, **dict.fromkeys(made)) == found
+
+
 # The strategies, on scores given by hand.
 
 

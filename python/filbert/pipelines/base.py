@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -40,10 +40,10 @@ class Sequence(NamedTuple):
 class Options:
     """The settings of a task, given when a pipeline is made or called. A subclass a task; unknown ones are errors.
 
-    none_leaves: whether None leaves a setting as it was, as if it had not been given.
+    none_leaves: the settings that None leaves as they were, as if it had not been given.
     """
 
-    none_leaves: ClassVar[bool] = False
+    none_leaves: ClassVar[Collection[str]] = ()
 
 
 class Pipeline:
@@ -180,8 +180,7 @@ class Pipeline:
                 f"{type(self).__name__} got unexpected keyword arguments: {', '.join(unknown)}; it has "
                 f"{', '.join(sorted(known)) or 'none'}"
             )
-        if options.none_leaves:
-            given = {name: value for name, value in given.items() if value is not None}
+        given = {name: value for name, value in given.items() if value is not None or name not in options.none_leaves}
         return dataclasses.replace(options, **given)
 
     def _results(

@@ -85,7 +85,7 @@ def pipeline(
         trust_remote_code, use_fast, num_workers: ignored: code of a repository is never run, tokenizers are fast, and
             the engine is parallel inside. framework: "pt" or None, which change nothing.
         device_map, pipeline_class: None; there is nothing else.
-        model_kwargs: further keywords of `from_pretrained`.
+        model_kwargs: further keywords of `from_pretrained`; those that say where files are hold for the tokenizer too.
         batch_size: see `Pipeline.__call__`.
         options: defaults of the calls, such as top_k.
 
@@ -108,6 +108,7 @@ def pipeline(
         "token": token,
         "cache_dir": cache_dir,
         "local_files_only": local_files_only,
+        **{key: value for key, value in (model_kwargs or {}).items() if key in (*HUB_KEYWORDS, "use_auth_token")},
     }
     if task is not None:
         task = ALIASES.get(task, task)
@@ -140,6 +141,7 @@ def pipeline(
         name = where if tokenizer is None else os.fspath(tokenizer)
         if not name:
             raise ConfigError("tokenizer: found None, expected one: the model does not say where it comes from")
+        hub.pop("variant", None)  # of weights alone
         tokenizer = AutoTokenizer.from_pretrained(name, **hub)
     return chosen(loaded, tokenizer, batch_size, **options)
 

@@ -17,7 +17,8 @@ class FeatureExtractionOptions(Options):
     """Settings of feature extraction.
 
     truncation: see `Tokenizer.__call__`; without it, too long a text is an error.
-    tokenize_kwargs: truncation, max_length, padding and add_special_tokens of `Tokenizer.__call__`.
+    tokenize_kwargs: truncation, max_length, padding and add_special_tokens of `Tokenizer.__call__`; those of a call
+        are taken beside those of the pipeline.
     return_tensors: True or "pt" for PyTorch tensors, "np" for NumPy arrays; None for lists.
     """
 
@@ -26,7 +27,7 @@ class FeatureExtractionOptions(Options):
     return_tensors: bool | str | None = None
 
     def __post_init__(self) -> None:
-        given = {} if self.tokenize_kwargs is None else self.tokenize_kwargs
+        given: Any = {} if self.tokenize_kwargs is None else self.tokenize_kwargs
         if not isinstance(given, dict):
             raise InputError(f"tokenize_kwargs: found {given!r:.100}, expected a dict")
         unknown = sorted(given.keys() - _TOKENIZE_KEYWORDS)
@@ -39,6 +40,10 @@ class FeatureExtractionOptions(Options):
         optional_count("max_length", given.get("max_length"))
         if self.return_tensors not in (None, False, True, "pt", "np"):
             raise InputError(f"return_tensors: found {self.return_tensors!r}, expected None, True, 'pt' or 'np'")
+        if self.truncation is not None:
+            given = {**given, "truncation": self.truncation}
+        object.__setattr__(self, "tokenize_kwargs", given)
+        object.__setattr__(self, "truncation", None)
 
 
 class FeatureExtractionPipeline(Pipeline):
@@ -61,8 +66,7 @@ class FeatureExtractionPipeline(Pipeline):
     def sequences(self, items: list[Any], first: int, options: Any) -> list[list[Sequence]]:
         for number, item in enumerate(items, first):
             check_text("input", number, item)
-        keywords = {"truncation": options.truncation, **(options.tokenize_kwargs or {})}
-        return [[found] for found in self.tokenize(items, **keywords)]
+        return [[found] for found in self.tokenize(items, **options.tokenize_kwargs)]
 
     def result(self, item: Any, sequences: list[Sequence], outputs: list[Floats], options: Any) -> Any:
         features = outputs[0][None].copy()  # or the rows of the whole forward stay in memory
@@ -73,3 +77,11 @@ class FeatureExtractionPipeline(Pipeline):
 
             return torch.from_numpy(features)
         return features.tolist()
+
+    def _with(self, options: Any, given: dict[str, Any]) -> Any:
+        of_call = super()._with(FeatureExtractionOptions(), given)
+        return dataclasses.replace(
+            of_call,
+            tokenize_kwargs={**options.tokenize_kwargs, **of_call.tokenize_kwargs},
+            return_tensors=options.return_tensors if of_call.return_tensors is None else of_call.return_tensors,
+        )

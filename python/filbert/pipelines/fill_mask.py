@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Collection, Iterable, Iterator, Set
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -30,7 +30,7 @@ class Choices(NamedTuple):
 class FillMaskOptions(Options):
     """See FillMaskPipeline. targets: as ids."""
 
-    none_leaves: ClassVar[bool] = True
+    none_leaves: ClassVar[Collection[str]] = ("top_k", "targets", "tokenizer_kwargs")
 
     top_k: int = 5
     targets: Any = None

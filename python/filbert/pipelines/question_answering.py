@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -32,7 +32,10 @@ class Item(NamedTuple):
 class QuestionAnsweringOptions(Options):
     """See QuestionAnsweringPipeline."""
 
-    none_leaves: ClassVar[bool] = True
+    none_leaves: ClassVar[Collection[str]] = (
+        *("top_k", "max_answer_len", "handle_impossible_answer", "align_to_words", "max_seq_len", "doc_stride"),
+        *("max_question_len", "padding", "topk"),
+    )
 
     top_k: int = 1
     max_answer_len: int = 15

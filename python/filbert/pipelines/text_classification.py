@@ -1,7 +1,7 @@
 """Labels for whole texts."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +26,8 @@ _FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {
 @dataclasses.dataclass(frozen=True)
 class TextClassificationOptions(Options):
     """See `TextClassificationPipeline.__call__`."""
+
+    none_leaves: ClassVar[Collection[str]] = ("function_to_apply",)
 
     top_k: int | str | None = _BEST
     function_to_apply: str | None = None

@@ -31,6 +31,8 @@ class TokenClassificationOptions(Options):
     delimiter: what is between the words of an input in the text that start and end count characters of.
     """
 
+    none_leaves: ClassVar[Collection[str]] = ("aggregation_strategy", "ignore_labels", "stride")
+
     aggregation_strategy: str | None = None
     ignore_labels: Collection[str] | None = ("O",)
     stride: int | None = None
