@@ -11,7 +11,7 @@ from families import FAMILIES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from filbert import AutoConfig, AutoModel, BertConfig, BertModel, ConfigError, _core
+from filbert import AutoConfig, AutoModel, BertConfig, BertModel, ConfigError, Qwen3Config, _core
 from filbert.configuration import MAX_CONFIG_BYTES
 
 
@@ -59,6 +59,12 @@ def test_02_huge_dimensions(load, field, size):
     message = load(TINY | {field: size})
     assert field in message
     assert "an integer from 1 to" in message
+
+
+@pytest.mark.parametrize("first", [None, "2", 1.5])
+def test_the_first_sliding_layer_of_qwen3_is_an_integer(first):
+    with pytest.raises(ConfigError, match="max_window_layers: found"):
+        Qwen3Config(use_sliding_window=True, max_window_layers=first)
 
 
 @pytest.mark.parametrize("value", [-1, 0, 32.0, 32.5, "32", True, [32], {}])

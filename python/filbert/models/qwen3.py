@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..base_model import BaseModel
+from ..checks import integer
 from ..configuration import PretrainedConfig
+from ..errors import ConfigError
 from ..layer_settings import layer_types, rotation
 from ..tasks import ForNextToken, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 
@@ -52,8 +54,10 @@ class Qwen3Config(PretrainedConfig):
         if self.num_key_value_heads is None:
             self.num_key_value_heads = self.num_attention_heads
         if self.layer_types is None:
-            first = self.num_hidden_layers if self.sliding_window is None else self.max_window_layers
-            self.layer_types = layer_types(self.num_hidden_layers, lambda i: i >= first)
+            first = None if self.sliding_window is None else integer(self.max_window_layers)
+            if first is None and self.sliding_window is not None:
+                raise ConfigError(f"max_window_layers: found {self.max_window_layers!r}, expected an integer")
+            self.layer_types = layer_types(self.num_hidden_layers, lambda i: first is not None and i >= first)
         self.rope_parameters = rotation(self.rope_parameters, scaling, theta)
 
 
