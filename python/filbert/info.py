@@ -20,7 +20,8 @@ from .sentence.pooling import Pooling
 from .sentence.reranker import RerankerModules, read_reranker, saved_settings
 from .sentence.steps import KINDS as STEPS
 from .sentence.transformer import TransformerModule
-from .tokenization import NO_LIMIT, AutoTokenizer
+from .tokenization import NO_LIMIT, AutoTokenizer, Tokenizer
+from .tokenizer_files import load_bare
 from .weights import open_weights, shard_names
 
 # By the names that families have for them.
@@ -167,7 +168,8 @@ def _tokenizer(source: Source, modules: TransformerModule, where: dict[str, Any]
             yield "tokenizer", "none"
         return
     settings = {**where, "subfolder": modules.transformer, **modules.tokenizer_settings}
-    tokenizer = AutoTokenizer.from_pretrained(source.name, **settings)
+    bare = modules.is_static
+    tokenizer = Tokenizer(load_bare(source)) if bare else AutoTokenizer.from_pretrained(source.name, **settings)
     limit = "any length" if tokenizer.model_max_length >= NO_LIMIT else f"up to {tokenizer.model_max_length} tokens"
     yield "tokenizer", f"{type(tokenizer.backend_tokenizer.model).__name__}, {len(tokenizer):,} tokens, {limit}"
 

@@ -428,7 +428,13 @@ def test_prompts_beside_sentence_transformers(tmp_path, reference):
     settings = {"prompts": {"query": "the cat ", "none": ""}, "default_prompt_name": "query"}
     folder = modules_folder(tmp_path, settings, {"max_seq_length": 12, "do_lower_case": True})
     edit(folder / "tokenizer_config.json", do_lower_case=False)
-    for options in ({}, {"prompts": {"query": "a dog ", "more": "hello "}, "default_prompt_name": "more"}):
+    given = {"query": None, "more": None, "none": "we "}
+    assert CrossEncoder(folder, prompts=given).prompts == {"query": "the cat ", "more": "", "none": "we "}
+    for options in (
+        {"prompts": given},
+        {},
+        {"prompts": {"query": "a dog ", "more": "hello "}, "default_prompt_name": "more"},
+    ):
         ours, theirs = CrossEncoder(folder, **options), reference(folder, **options)
         assert ours.max_seq_length == theirs.max_seq_length == 12
         assert (ours.prompts, ours.default_prompt_name) == (theirs.prompts, theirs.default_prompt_name)

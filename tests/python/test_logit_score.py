@@ -234,7 +234,6 @@ def test_where_a_template_is_and_what_it_takes(folder, reference, template, plac
 
 def test_a_template_of_the_caller(folder, reference):
     options = {"processor_kwargs": {"chat_template": STRUCTURED}}
-    (folder / "chat_template.jinja").unlink()
     pairs = random_pairs(20, seed=8)
     ours, theirs = CrossEncoder(folder, **options), reference(folder, **options)
     assert scores_of(ours, pairs) == pytest.approx(scores_of(theirs, pairs), abs=2e-5)

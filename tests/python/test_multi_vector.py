@@ -55,6 +55,18 @@ def test_deberta_has_no_filling_that_nothing_attends_to(tmp_path):
         MultiVectorEncoder.from_pretrained(folder)
 
 
+def test_chats_are_refused(tmp_path):
+    texts = {"method": "forward", "method_output_name": "last_hidden_state"}
+    folder = own_folder(tmp_path / "own")
+    edit(folder / "sentence_bert_config.json", modality_config={"text": texts, "message": texts | {"format": "flat"}})
+    with pytest.raises(ConfigError, match="modality_config: found 'message': sentence-transformers makes a chat"):
+        MultiVectorEncoder.from_pretrained(folder)
+    folder = stanford_folder(tmp_path / "stanford")
+    (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    with pytest.raises(ConfigError, match=r"jinja: found a chat template and no modules\.json"):
+        MultiVectorEncoder.from_pretrained(folder)
+
+
 def edit(path, **values):
     write_json(path, {**(json.loads(path.read_text()) if path.is_file() else {}), **values})
 
@@ -230,8 +242,8 @@ def test_keywords_that_cannot_be_honoured(encoder, options, message):
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
-        (np.zeros((2, 3)), np.zeros((2, 4)), "found vectors of 3 and 4 numbers"),
-        ([np.zeros((2, 3)), np.zeros((2, 4))], np.zeros((2, 3)), "embeddings1: found vectors of 3 and 4 numbers"),
+        (np.ones((2, 3)), np.ones((2, 4)), "found vectors of 3 and 4 numbers"),
+        ([np.zeros((2, 3)), np.zeros((2, 4))], np.ones((2, 3)), "embeddings1: found vectors of 3 and 4 numbers"),
         (np.zeros(3), np.zeros((2, 3)), r"embeddings1: found shape \[3\], expected a list"),
         ([np.zeros((2, 3))], [np.zeros(3)], r"embeddings2 0: found shape \[3\], expected \[tokens, width\]"),
         (["a"], ["b"], "embeddings1 0: could not convert string"),

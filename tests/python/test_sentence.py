@@ -44,8 +44,8 @@ def minilm():
 def reference():
     """Loads a folder with sentence-transformers."""
     library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
-    return lambda folder: library.SentenceTransformer(
-        str(folder), device="cpu", model_kwargs={"attn_implementation": "eager"}
+    return lambda folder, **options: library.SentenceTransformer(
+        str(folder), device="cpu", model_kwargs={"attn_implementation": "eager"}, **options
     )
 
 
@@ -339,6 +339,10 @@ def test_keywords_of_from_pretrained(folder):
     assert encoder.encode(["hello"]).shape == (1, 8)
     assert encoder.get_embedding_dimension() == 8
     assert encoder.encode("hello", truncate_dim=100).shape == (32,)
+    for truncated in (encoder.truncate_embeddings, encoder.truncate_sentence_embeddings):
+        with truncated(5):
+            assert encoder.encode("hello").shape == (encoder.get_embedding_dimension(),) == (5,)
+        assert encoder.truncate_dim == 8
 
 
 def test_the_progress_bar(encoder, capsys, monkeypatch):

@@ -110,6 +110,8 @@ def test_prompts(tmp_path):
     encoder.default_prompt_name = "passage"
     assert encoder.encode("cat").tobytes() == encoder.encode("dog cat", prompt="").tobytes()
     assert encoder.encode_document("cat").tobytes() == encoder.encode("cat", prompt="").tobytes()
+    kept = SentenceEncoder(tmp_path, prompts={"passage": "", "query": None})
+    assert kept.prompts == {"query": "a ", "document": "", "passage": ""}, "None is no prompt in the place of one"
     del encoder.prompts["document"]
     assert encoder.encode_document(["cat"]).tobytes() == encoder.encode("dog cat", prompt="").tobytes()
 

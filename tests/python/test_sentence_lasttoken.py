@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import test_sentence
 from test_sentence import random_texts
-from text_models import SENTENCES, sentence_folder
+from text_models import SENTENCES, sentence_folder, write_json
 
-from filbert import Qwen3Config, Qwen3Model, SentenceEncoder
+from filbert import ConfigError, Qwen3Config, Qwen3Model, SentenceEncoder
 
 reference = test_sentence.reference  # the fixture
 TINY = {
@@ -64,3 +64,35 @@ def test_a_causal_model_without_modules_gives_last_tokens(tmp_path, reference, s
         encoder = SentenceEncoder.from_pretrained(folder)
     assert f", {pooling} pooling" in repr(encoder)
     assert encoder.encode(SENTENCES) == pytest.approx(reference(folder).encode(SENTENCES), abs=1e-5)
+
+
+CHAT = "{% for message in messages %}the {{ message.content }} day{% endfor %}"
+
+
+@pytest.mark.parametrize("place", ["chat_template.jinja", "tokenizer_config.json"])
+def test_chats_are_refused_where_sentence_transformers_makes_them(tmp_path, reference, place):
+    folder = causal_folder(sentence_folder(tmp_path / "model", {"embedding_dimension": 32}))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    if place == "tokenizer_config.json":
+        write_json(folder / place, settings | {"chat_template": CHAT})
+    else:
+        (folder / place).write_text(CHAT)
+    listed = SentenceEncoder(folder).encode(SENTENCES)
+    assert listed == pytest.approx(reference(folder).encode(SENTENCES), abs=1e-5), "a modules.json and no modality"
+
+    (folder / "modules.json").unlink()
+    options = {"processor_kwargs": {"chat_template": None}}
+    with (
+        pytest.warns(UserWarning, match=r"has no modules\.json"),
+        pytest.raises(ConfigError, match=r"found a chat template and no modules\.json: sentence-transformers makes"),
+    ):
+        SentenceEncoder(folder)
+    with pytest.warns(UserWarning, match=r"has no modules\.json"):
+        vectors = SentenceEncoder(folder, **options).encode(SENTENCES)
+    theirs = reference(folder)
+    assert vectors == pytest.approx(reference(folder, **options).encode(SENTENCES), abs=1e-5)
+    assert vectors != pytest.approx(theirs.encode(SENTENCES), abs=0.1)
+
+    theirs.save_pretrained(str(tmp_path / "saved"))
+    with pytest.raises(ConfigError, match=r"sentence_bert_config\.json: modality_config: found 'message'"):
+        SentenceEncoder(tmp_path / "saved", **options)

@@ -97,6 +97,21 @@ def test_poolings_by_hand(tmp_path):
     np.testing.assert_allclose(encoder.encode("the cat"), np.concatenate(expected), atol=1e-6)
 
 
+@pytest.mark.parametrize("include_prompt", [True, False])
+def test_a_forward_of_texts_with_a_prompt(tmp_path, reference, include_prompt):
+    pooling = {"embedding_dimension": HIDDEN, "pooling_mode": list(MODES), "include_prompt": include_prompt}
+    folder = sentence_folder(tmp_path, pooling, normalize=False)
+    ours, theirs = SentenceEncoder(folder), reference(folder)
+    features, expected = (each.preprocess(SENTENCES, prompt="the dog is ") for each in (ours, theirs))
+    assert features["prompt_length"] == expected["prompt_length"] == 4  # [CLS] the dog is
+    found = ours(features)["sentence_embedding"]
+    assert found == pytest.approx(ours.encode(SENTENCES, prompt="the dog is "), abs=1e-5)
+    assert found == pytest.approx(theirs(expected)["sentence_embedding"].detach().numpy(), abs=1e-5)
+    features["prompt_length"] = np.array([4] * len(SENTENCES))
+    assert ours(features)["sentence_embedding"].tobytes() == found.tobytes()
+    assert "prompt_length" not in ours.tokenize(SENTENCES)
+
+
 def test_a_prompt_that_pooling_leaves_out(tmp_path):
     folder = sentence_folder(tmp_path, {"pooling_mode": "mean", "include_prompt": False}, normalize=False)
     encoder = SentenceEncoder(folder)
@@ -181,6 +196,22 @@ def test_a_router(tmp_path, reference, parameters):
     assert "tasks document, query" in repr(ours)
 
 
+@pytest.mark.parametrize("default", [None, "document"])
+def test_a_router_of_one_route(tmp_path, reference, default):
+    parameters = {"default_route": default, "allow_empty_key": False}
+    folder = router_folder(tmp_path, {"document": 6}, parameters)
+    ours, theirs = SentenceEncoder(folder), reference(folder)
+    for task in (None, "query", "document"):
+        if task == "query" or task is default is None:
+            with pytest.raises(InputError, match=f"task: found {task!r}, the model's Router has document"):
+                ours.encode(SENTENCES, task=task)
+            with pytest.raises(ValueError, match="route"):
+                theirs.encode(SENTENCES, task=task)
+        else:
+            found, expected = ours.encode(SENTENCES, task=task), theirs.encode(SENTENCES, task=task)
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_a_router_between_a_table_and_an_encoder(tmp_path, reference):
     """The query side of such models looks vectors up."""
     sentence_folder(tmp_path / "whole", normalize=False)
@@ -211,6 +242,11 @@ def test_a_router_between_a_table_and_an_encoder(tmp_path, reference):
     for method in ("encode", "encode_query", "encode_document"):
         found, expected = getattr(ours, method)(SENTENCES), getattr(theirs, method)(SENTENCES)
         np.testing.assert_allclose(found, expected, atol=1e-6)
+    for task in (None, "query", "document"):
+        found = ours(ours.preprocess(SENTENCES, task=task))["sentence_embedding"]
+        np.testing.assert_allclose(found, ours.encode(SENTENCES, task=task), atol=1e-6)
+        features = theirs.preprocess(SENTENCES, task=task)
+        np.testing.assert_allclose(found, theirs(features)["sentence_embedding"].detach(), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from test_sentence_modules import STACKS, append, router_folder, texts
-from text_models import SENTENCES, minilm_folder, sentence_folder, write_json
+from text_models import SENTENCES, minilm_folder, sentence_folder, vocabulary_folder, write_json
 
 from filbert import SentenceEncoder
 
@@ -82,6 +82,19 @@ def test_settings_of_the_transformer_module(tmp_path):
     ours = SentenceEncoder(folder, processor_kwargs={"strip_accents": False})
     same(ours, saved(ours, tmp_path / "saved"))
     beside(tmp_path / "saved", ours)
+
+
+def test_lower_case_before_a_tokenizer_that_keeps_it(tmp_path):
+    """transformers makes the normalizer anew, as tokenizer_config.json says."""
+    folder = sentence_folder(tmp_path / "model", transformer={"max_seq_length": 16, "do_lower_case": True})
+    vocabulary_folder(folder, do_lower_case=False)
+    ours = SentenceEncoder(folder)
+    twin = saved(ours, tmp_path / "saved")
+    assert twin.encode("Hello WORLD").tobytes() == ours.encode("hello world").tobytes()
+    same(ours, twin)
+    same(ours, saved(twin, tmp_path / "again"))
+    beside(tmp_path / "saved", ours)
+    assert json.loads((tmp_path / "again" / "sentence_bert_config.json").read_text())["do_lower_case"] is True
 
 
 def test_a_model_without_modules(tmp_path):

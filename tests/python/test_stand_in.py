@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hosts import need, run
 from late_interaction import own_folder
+from test_static import WIDTH, WORDS, module, write
 from text_models import SENTENCES, sentence_folder
 
 import filbert
@@ -201,9 +202,20 @@ def test_each_class_has_its_organization(kind, organization):
 
 
 def test_modules_in_the_place_of_a_name(folder, tmp_path):
-    static = classes.StaticEmbedding.from_model2vec(folder)
+    table = np.random.default_rng(0).standard_normal((len(WORDS), WIDTH)).astype(np.float32)
+    listed = [module(0, "StaticEmbedding", "."), module(1, "Normalize", "1_Normalize")]
+    config = {"model_type": "model2vec", "hidden_dim": WIDTH, "normalize": True, "max_length": None}
+    files = write(tmp_path / "static", {"embeddings": table}, config, listed)
+    static = classes.StaticEmbedding.from_model2vec(files)
     model = classes.SentenceTransformer(modules=[static])
-    np.testing.assert_array_equal(model.encode("a cat"), filbert.SentenceEncoder(folder).encode("a cat"))
+    vector = model.encode("a dog")
+    np.testing.assert_allclose(vector, table[[WORDS.index("a"), WORDS.index("dog")]].mean(0), atol=1e-6)
+    assert pickle.loads(pickle.dumps(model)).encode("a dog").tobytes() == vector.tobytes()
+    model.save_pretrained(tmp_path / "saved")
+    assert classes.SentenceTransformer(tmp_path / "saved").encode("a dog").tobytes() == vector.tobytes()
+    assert np.linalg.norm(classes.SentenceTransformer(files).encode("a dog")) == pytest.approx(1, abs=1e-6)
+    with pytest.raises(ConfigError, match="found Transformer, expected a table of vectors"):
+        classes.SentenceTransformer(modules=[classes.StaticEmbedding.from_model2vec(folder)])
     for arguments in ({}, {"modules": []}, {"modules": [static, static]}, {"modules": [object()]}):
         with pytest.raises(InputError, match="expected a folder or a hub id"):
             classes.SentenceTransformer(**arguments)
@@ -234,10 +246,32 @@ def test_late_interaction_by_name_and_pickled(tmp_path):
     assert [rows.tolist() for rows in again.encode_query(SENTENCES)] == queries
 
 
+def test_a_table_beside_sentence_transformers(tmp_path):
+    need("sentence_transformers", "model2vec")
+    table = np.random.default_rng(0).standard_normal((len(WORDS), WIDTH)).astype(np.float32)
+    files = write(tmp_path, {"embeddings": table}, {"model_type": "model2vec", "hidden_dim": WIDTH, "normalize": True})
+    expected = run(
+        """
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.models import StaticEmbedding
+model = SentenceTransformer(modules=[StaticEmbedding.from_model2vec(sys.argv[1])], device="cpu")
+result = model.encode(sys.argv[2:]).tolist()
+""",
+        files,
+        "a dog",
+        "in spain it rains",
+    )
+    model = classes.SentenceTransformer(modules=[classes.StaticEmbedding.from_model2vec(files)])
+    assert model.encode(["a dog", "in spain it rains"]) == pytest.approx(np.array(expected), abs=1e-6)
+
+
 def test_late_interaction_takes_the_files_as_they_are(tmp_path):
     folder = own_folder(tmp_path / "model")
     model = classes.MultiVectorEncoder(folder, default_prompt_name="document", config_kwargs={})
     assert (model.default_prompt_name, model.similarity_fn_name, model.device) == ("document", "maxsim", "cpu")
+    prompted = own_folder(tmp_path / "prompted", settings={"prompts": {"query": "a ", "document": "the "}})
+    given = classes.MultiVectorEncoder(prompted, prompts={"query": None, "document": ""}).prompts
+    assert given == {"query": "a ", "document": ""}, "None is no prompt to put in the place of one"
     for options, error, message in (
         ({"processor_kwargs": {"model_max_length": 9}}, InputError, "processor_kwargs: found model_max_length: of"),
         ({"config_kwargs": {"num_hidden_layers": 1}}, InputError, "config_kwargs: found num_hidden_layers: of"),

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from filbert import AutoModel, InputError, SentenceEncoder, WeightsError
 
@@ -86,6 +86,44 @@ def test_beside_sentence_transformers(torch, tmp_path):
     for name in (None, "query"):
         difference = ours.encode(TEXTS, prompt_name=name) - theirs.encode(TEXTS, prompt_name=name)
         assert np.abs(difference).max() < TOLERANCE
+
+
+def test_tokenizer_json_is_all_there_is_of_a_tokenizer(tmp_path):
+    """It cuts texts, no other file is read, and "[MASK]" and "<s>" are no tokens by their names alone."""
+    words = [*WORDS, "[PAD]", "[MASK]", "<s>", "The", "[", "]", "<", "s", ">"]
+    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.normalizer = normalizers.BertNormalizer(lowercase=False)
+    made.enable_truncation(6, direction="left")
+    write(tmp_path, {"embedding.weight": table(len(words))}, modules=[module(0, "StaticEmbedding", "")])
+    made.save(str(tmp_path / "tokenizer.json"))
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 4}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    texts = ["The <s> fox", "a [MASK]", "over the lazy dog in spain it rains and rains", "the quick brown fox jumps in"]
+    ids = [made.encode(text, add_special_tokens=False).ids for text in texts]
+    assert [len(row) for row in ids] == [5, 4, 6, 6]
+    means = [table(len(words))[row].mean(0) for row in ids]
+
+    ours = SentenceEncoder(tmp_path)
+    with pytest.warns(UserWarning, match="1 of 4 texts have more than 6 tokens"):
+        vectors = ours.encode(texts)
+    assert vectors == pytest.approx(np.array(means), abs=TOLERANCE)
+    assert ours(ours.tokenize(texts))["sentence_embedding"].tobytes() == vectors.tobytes()
+    ours.save_pretrained(tmp_path / "saved")
+    assert SentenceEncoder(tmp_path / "saved").encode(texts).tobytes() == vectors.tobytes()
+    library = pytest.importorskip("sentence_transformers")
+    for folder in (tmp_path, tmp_path / "saved"):
+        theirs = library.SentenceTransformer(str(folder), device="cpu")
+        assert vectors == pytest.approx(theirs.encode(texts), abs=TOLERANCE)
+
+
+def test_no_limit_is_none_to_transformers(tmp_path):
+    SentenceEncoder(write(tmp_path / "model", {"embeddings": table()}, {"model_type": "model2vec"})).save_pretrained(
+        tmp_path / "saved"
+    )
+    settings = json.loads((tmp_path / "saved" / "tokenizer_config.json").read_text())
+    assert settings["model_max_length"] > 10**20
+    assert json.loads((tmp_path / "saved" / "tokenizer.json").read_text())["truncation"] is None
 
 
 @pytest.mark.parametrize("normalize", [False, True])

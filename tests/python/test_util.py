@@ -302,3 +302,8 @@ def test_late_interaction():
     assert util.maxsim_pairwise([query], [document]) == pytest.approx(np.array([expected]), abs=2e-5)
     assert util.mean_maxsim([query], [document]) == pytest.approx(np.array([[expected / 3]]), abs=2e-5)
     assert util.mean_maxsim_pairwise([query], [document]) == pytest.approx(np.array([expected / 3]), abs=2e-5)
+    padded = np.concatenate([query, np.zeros((2, query.shape[1]), np.float32)])
+    for one in (padded, padded[None]):
+        assert util.mean_maxsim(one, document) == pytest.approx(np.array([[expected / 3]]), abs=2e-5)
+        assert util.mean_maxsim_pairwise(one, document) == pytest.approx(np.array([expected / 3]), abs=2e-5)
+    assert util.mean_maxsim([padded], [document]) == pytest.approx(np.array([[expected / 5]]), abs=2e-5)

@@ -39,6 +39,16 @@ def test_scores(reference, name):
     assert getattr(util, f"pairwise_{name}")(a, b[:70]) == pytest.approx(pairs, abs=2e-5)
 
 
+@pytest.mark.parametrize("name", ["maxsim", "mean_maxsim", "maxsim_pairwise", "mean_maxsim_pairwise"])
+def test_late_interaction_of_one_query(reference, name):
+    """A bare array of vectors is padded with zeros, a list is not."""
+    query, document = vectors(6), vectors(9, seed=1)
+    query[4:], document[7:] = 0, 0
+    for arguments in ((query, document), (query[None], document[None]), ([query], [document])):
+        expected = getattr(reference, name)(*arguments).numpy()
+        assert getattr(util, name)(*arguments) == pytest.approx(expected, abs=2e-5)
+
+
 def test_search(reference):
     queries, corpus = vectors(30), vectors(800, seed=1)
     ours, theirs = (module.semantic_search(queries, corpus, top_k=17) for module in (util, reference))

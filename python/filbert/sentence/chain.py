@@ -143,7 +143,7 @@ class Chain:
         limit = self.tokenizer.model_max_length
         some = [texts[index] for index in numbers]
         if asked.prompt:
-            some = [_prefixed(asked.prompt, text) for text in some]
+            some = [prefixed(asked.prompt, text) for text in some]
         if all(isinstance(text, str) for text in some):
             ids, cut = self.tokenizer.truncated(cast(list[str], some), limit, self.pooling is not None)
             rows = [_Row(row) for row in ids]
@@ -186,16 +186,20 @@ class Chain:
         """Tokens at the beginning of a text that pooling leaves out: those of a prompt, and special ones before it."""
         if not prompt or self.pooling is None or self.pooling.include_prompt:
             return 0
+        return self.prompt_length(prompt)
+
+    def prompt_length(self, prompt: str) -> int:
+        """Tokens of a text that begins with a prompt up to the end of that, special ones before it included."""
         ids = self.tokenizer.truncated_ids([prompt], self.tokenizer.model_max_length)[0]
         return len(ids) - (1 if ids and ids[-1] in self.tokenizer.all_special_ids else 0)
 
     def _offsets(self, text: str | Pair, prompt: str) -> Integers:
         """Of each token the characters of the text; of special tokens and those of a prompt none, [0, 0)."""
-        (found,) = self.tokenizer.windows([_prefixed(prompt, text)], self.tokenizer.model_max_length)[0]
+        (found,) = self.tokenizer.windows([prefixed(prompt, text)], self.tokenizer.model_max_length)[0]
         offsets = np.array(found.offsets, np.int64).reshape(-1, 2)
         of_second = np.array([number == 1 for number in found.sequence_ids], bool).reshape(-1, 1)
         return np.where(of_second, offsets, np.maximum(offsets - len(prompt), 0))
 
 
-def _prefixed(prompt: str, text: str | Pair) -> str | Pair:
+def prefixed(prompt: str, text: str | Pair) -> str | Pair:
     return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])

@@ -24,7 +24,7 @@ from .activations import Activation, activate
 from .older_names import older_names
 from .pair_tokens import PairTokens
 from .reranker import RerankerModules, activation_of, chat_template, next_tokens, read_reranker
-from .transformer import choose_prompt, meaningful
+from .transformer import choose_prompt, meaningful, merged_prompts
 from .vectors import Floats
 
 # Pairs tokenised at a time.
@@ -122,7 +122,7 @@ class CrossEncoder(Referable):
         template = chat_template(inner, modules, self.tokenizer)
         self._pair_tokens = PairTokens(self.tokenizer, template, bool(getattr(config, "type_vocab_size", 0)))
         self.activation_fn = activation_of(modules, config, self.num_labels) if activation_fn is None else activation_fn
-        self.prompts = {**modules.prompts, **{name: text or "" for name, text in (prompts or {}).items()}}
+        self.prompts = merged_prompts(modules.prompts, prompts)
         self.default_prompt_name = modules.default_prompt_name if default_prompt_name is None else default_prompt_name
         if self.default_prompt_name not in (None, *self.prompts):
             raise ConfigError(

@@ -13,10 +13,10 @@ from ..encoding import BatchEncoding
 from ..errors import ConfigError, InputError
 from ..hub import Source
 from ..pickling import Referable
-from ..texts import Pair, as_inputs, as_texts
-from ..tokenization import Tokenizer
+from ..texts import Pair, as_inputs
+from ..tokenization import NO_LIMIT, Tokenizer
 from . import saving
-from .chain import Asked, Chain
+from .chain import Asked, Chain, prefixed
 from .cuts import CHOICES, Cuts
 from .encoder_habits import ModelCardData, SentenceHabits
 from .features import run_features
@@ -24,7 +24,7 @@ from .loading import load_chains
 from .modules import SIMILARITIES, read_modules
 from .older_names import older_names
 from .token_values import everything, token_vectors
-from .transformer import choose_prompt, meaningful, prompt_for
+from .transformer import choose_prompt, meaningful, merged_prompts, prompt_for
 from .vectors import Floats, normalize, quantize, similarity, similarity_pairwise
 
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
@@ -77,8 +77,8 @@ class SentenceEncoder(Referable, SentenceHabits):
             trust_remote_code: ignored; code of a repository is never run.
             model_kwargs: keywords for the model's `from_pretrained`, such as dtype (None is float32), num_threads,
                 variant, mmap and task. Those that choose kernels or a library change nothing here.
-            processor_kwargs: replace keys of tokenizer_config.json. config_kwargs: replace attributes of the
-                configuration.
+            processor_kwargs: replace keys of tokenizer_config.json, which StaticEmbedding has not. config_kwargs:
+                replace attributes of the configuration.
             model_card_data: what evaluators leave their results in; None: a list of them.
             backend: "torch", which here means filbert's engine: its numbers are those of PyTorch.
             similarity_fn_name: what `similarity` computes: "cosine", "dot", "euclidean" or "manhattan"; None: as the
@@ -102,7 +102,7 @@ class SentenceEncoder(Referable, SentenceHabits):
         device = "cpu" if device is None else device
         self._chains = load_chains(source, modules, where, self._cuts, device=device, **keywords)
         self._first = self._chains.get(None) or next(iter(self._chains.values()))
-        self.prompts = {**modules.prompts, **{name: text or "" for name, text in (prompts or {}).items()}}
+        self.prompts = merged_prompts(modules.prompts, prompts)
         self.default_prompt_name = modules.default_prompt_name if default_prompt_name is None else default_prompt_name
         if self.default_prompt_name not in (None, *self.prompts):
             raise ConfigError(
@@ -291,26 +291,41 @@ class SentenceEncoder(Referable, SentenceHabits):
         return similarity_pairwise(self.similarity_fn_name, embeddings1, embeddings2)
 
     def tokenize(self, texts: Any, **options: Any) -> BatchEncoding:
+        """The older name of `preprocess`."""
+        return self.preprocess(texts, **options)
+
+    def preprocess(
+        self, inputs: Any, prompt: str | None = None, task: str | None = None, **options: Any
+    ) -> BatchEncoding:
         """The ids and the mask of texts as the model gets them: int64 [n, tokens], filled up to the longest.
 
-        options: of the tokenizer's call, such as return_tensors="pt". Raises InputError.
-        """
-        given = {"padding": True, "truncation": True, "return_tensors": "np", **options}
-        if self._first.pooling is None:
-            given = {**given, "add_special_tokens": False, "truncation": False}
-        return self.tokenizer(texts, **given)
+        Args:
+            inputs: as for `encode`. prompt: a text put before each; its tokens are counted in "prompt_length".
+            task: of a model with a Router; it is in what is returned.
+            options: of the tokenizer's call, such as return_tensors="pt".
 
-    def preprocess(self, inputs: Any, prompt: str | None = None, **options: Any) -> BatchEncoding:
-        """`tokenize`, after a prompt."""
-        _, texts = as_texts("text", inputs)
-        return self.tokenize([(prompt or "") + text for text in texts], **options)
+        Raises InputError.
+        """
+        chain = self.chain(task)
+        given = {"padding": True, "truncation": True, "return_tensors": "np", **options}
+        if chain.pooling is None:
+            cuts = chain.tokenizer.model_max_length < NO_LIMIT
+            given = {**given, "add_special_tokens": False, "truncation": cuts}
+        if prompt:
+            inputs = [prefixed(prompt, text) for text in as_inputs(inputs, None)[1]]
+        features = chain.tokenizer(inputs, **given)
+        if prompt and chain.pooling is not None:
+            features["prompt_length"] = chain.prompt_length(prompt)
+        if task in self._chains and task is not None:
+            features["task"] = task
+        return features
 
     def __call__(self, features: Mapping[str, Any], task: str | None = None) -> dict[str, Any]:
-        """What `tokenize` gives, with "token_embeddings" [n, tokens, hidden] and "sentence_embedding" [n, size] added.
+        """What `preprocess` gives, and "token_embeddings" [n, tokens, hidden] and "sentence_embedding" [n, size].
 
         They are tensors of PyTorch if the ids are. Raises InputError and MemoryError.
         """
-        return run_features(self.chain(task), features)
+        return run_features(self.chain(features.get("task") if task is None else task), features)
 
     forward = __call__
 
@@ -428,8 +443,6 @@ class SentenceEncoder(Referable, SentenceHabits):
 
     def chain(self, task: str | None = None) -> Chain:
         """What a text of that task goes through. Without a Router a task changes nothing. Raises InputError."""
-        if len(self._chains) == 1:
-            return self._first
         chain = self._chains.get(task)
         if chain is None:
             self._modules.chain(task)  # which tells why there is none, if there is none

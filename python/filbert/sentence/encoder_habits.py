@@ -46,13 +46,15 @@ class SentenceHabits(ModuleHabits):
         return "filbert"
 
     @contextmanager
-    def truncate_sentence_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
+    def truncate_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
         """Within it, vectors keep their first `truncate_dim` numbers."""
         before, self.truncate_dim = self.truncate_dim, optional_count("truncate_dim", truncate_dim)
         try:
             yield
         finally:
             self.truncate_dim = before
+
+    truncate_sentence_embeddings = truncate_embeddings  # the older name
 
     def start_multi_process_pool(self, target_devices: list[str] | None = None) -> dict[str, Any]:
         """Something to pass as `pool`, for programs that do. No process starts: one uses all cores.

@@ -15,8 +15,9 @@ from .chain import Chain
 def run_features(chain: Chain, features: Mapping[str, Any]) -> dict[str, Any]:
     """The features, with "token_embeddings" [n, tokens, hidden] and "sentence_embedding" [n, size].
 
-    features: "input_ids" and "attention_mask", [n, tokens]; masked tokens have zeros for vectors. Tensors of PyTorch
-    if the ids are. Raises InputError and MemoryError.
+    features: "input_ids" and "attention_mask", [n, tokens]; masked tokens have zeros for vectors. "prompt_length": the
+    tokens that pooling leaves out, where it leaves out a prompt. Tensors of PyTorch if the ids are. Raises InputError
+    and MemoryError.
     """
     if "input_ids" not in features:
         raise InputError(f"features: found {', '.join(features) or 'nothing'}, expected input_ids among them")
@@ -28,7 +29,9 @@ def run_features(chain: Chain, features: Mapping[str, Any]) -> dict[str, Any]:
         found = {"sentence_embedding": chain.finish_rows(chain.model.embed(*packed(rows), "mean"))}
     else:
         hidden = chain.model(ids, mask, inputs.token_type_ids).last_hidden_state
-        vectors = [chain.finish(tokens[kept]) for tokens, kept in zip(hidden, mask, strict=True)]
+        skips = not chain.pooling.include_prompt and "prompt_length" in features
+        skipped = int(np.ravel(features["prompt_length"])[0]) if skips else 0
+        vectors = [chain.finish(tokens[kept], skipped) for tokens, kept in zip(hidden, mask, strict=True)]
         found = {
             "token_embeddings": hidden,
             "sentence_embedding": np.stack(vectors) if vectors else np.zeros((0, chain.size), np.float32),

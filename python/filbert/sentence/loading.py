@@ -7,15 +7,15 @@ from ..configuration import PretrainedConfig, override
 from ..errors import ConfigError
 from ..hub import Source
 from ..model_settings import load_config
-from ..tokenization import NO_LIMIT, AutoTokenizer, Tokenizer
-from ..tokenizer_files import lowercase_first
+from ..tokenization import AutoTokenizer, Tokenizer
+from ..tokenizer_files import load_bare, lowercase_first
 from .chain import Chain
 from .cuts import Cuts
 from .modules import SentenceModules, unsaved_config
 from .router import Entry
 from .steps import KINDS as STEPS
 from .steps import Step, read_step
-from .transformer import TransformerModule
+from .transformer import TransformerModule, refuse_chats
 
 
 def load_parts(
@@ -36,15 +36,16 @@ def load_parts(
     if auto is AutoModel:
         options["add_pooling_layer"] = False
     model = auto.from_pretrained(source.name, config=config, **options, **where)
+    inner = Source(source.name, **where)
+    if module.is_static:
+        return model, Tokenizer(load_bare(inner), source.name)
     tokenizer = AutoTokenizer.from_pretrained(source.name, **where, **module.tokenizer_settings)
+    refuse_chats(inner, module, tokenizer)
     if module.do_lower_case:
         lowercase_first(tokenizer.backend_tokenizer)
     if module.max_seq_length is not None and "model_max_length" not in module.tokenizer_settings:
         tokenizer.model_max_length = module.max_seq_length
-    if module.is_static:
-        tokenizer.model_max_length = NO_LIMIT
-    else:
-        tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_positions)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_positions)
     return model, tokenizer
 
 

@@ -72,7 +72,7 @@ class _Sets:
     def __init__(self, name: str, value: Any) -> None:
         """name: of `value`, a list of arrays [tokens, width], for messages.
 
-        One such array is a set. Of an array [sets, tokens, width] rows of zeros are padding.
+        One such array is a set. Of it, and of an array [sets, tokens, width], rows of zeros are padding.
         """
         self.arrays = _arrays(name, value)
         self.lengths: Integers = np.array([len(rows) for rows in self.arrays], np.int64)
@@ -114,11 +114,9 @@ def _arrays(name: str, value: Any) -> list[Floats]:
                 raise InputError(f"{name} {index}: found shape {list(rows.shape)}, expected [tokens, width]")
         return arrays
     array = _floats(name, value)
-    if array.ndim == 3:
-        return [rows[rows.any(axis=1)] for rows in array]
-    if array.ndim != 2:
+    if array.ndim not in (2, 3):
         raise InputError(f"{name}: found shape {list(array.shape)}, expected a list of arrays [tokens, width]")
-    return [array]
+    return [rows[rows.any(axis=1)] for rows in (array[None] if array.ndim == 2 else array)]
 
 
 def _floats(name: str, value: Any) -> Floats:

@@ -112,6 +112,7 @@ def _take_for_granted(source: Source, config: dict[str, Any], modules: SentenceM
         if config.get("normalize") is True:
             modules.entries.append(("Normalize", "1_Normalize"))
         return
+    modules.infers_chats = True
     mode = "lasttoken" if _is_causal(config) else "mean"
     modules.poolings = {"1_Pooling": Pooling((mode,))}
     what = "those of last tokens" if mode == "lasttoken" else "means of token vectors"

@@ -193,7 +193,8 @@ class MultiVectorEncoder(LoadedByName):
 
         Args:
             embeddings1, embeddings2: what `encode_query` and `encode_document` return: a list of arrays
-                [tokens, width], or one of them. An array [n, tokens, width] is taken too: rows of zeros are padding.
+                [tokens, width], or one of them. An array [n, tokens, width] is taken too. In both of these, which
+                are in no list, rows of zeros are padding.
 
         Returns:
             For each vector of the query the largest product with one of the document, added up ("maxsim") or their

@@ -37,6 +37,7 @@ def read_multi_vector(source: Source) -> MultiVectorModules:
     if path is not None:
         _read_listed(source, path, _OWN if is_stanford else _SINGLE, modules)
     elif is_stanford:
+        modules.infers_chats = True
         modules.steps = [read_stanford(source, modules), normalized]
     else:
         raise ConfigError(

@@ -13,7 +13,15 @@ from ..settings import warn_about_unknown
 from ..tokenization import Tokenizer
 from .activations import Activation, identity, named_activation
 from .chat_template import ChatTemplate
-from .transformer import TransformerModule, optional, read_entries, read_prompts, read_transformer, within
+from .transformer import (
+    TransformerModule,
+    find_template,
+    optional,
+    read_entries,
+    read_prompts,
+    read_transformer,
+    within,
+)
 
 _SUPPORTED = "Transformer, or Transformer and LogitScore"
 _CHAINS = (["Transformer"], ["Transformer", "LogitScore"])
@@ -80,15 +88,9 @@ def chat_template(source: Source, modules: RerankerModules, tokenizer: Tokenizer
     """
     if modules.message_format is None:
         return None
-    path = source.find("chat_template.jinja")
-    if path is not None:
-        with open(path, encoding="utf-8") as file:
-            text: Any = file.read()
-    else:
-        path = f"{source.name}: chat_template"
-        text = tokenizer.chat_template
-        if isinstance(text, list):
-            text = next((each.get("template") for each in text if each.get("name") == "default"), None)
+    path, text = find_template(source, modules, tokenizer) or (source.name, None)
+    if isinstance(text, list):
+        text = next((each.get("template") for each in text if each.get("name") == "default"), None)
     if text is None:
         if modules.message_format == "auto":
             return None

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _core
 from ..atomic import FileSet
+from ..tokenization import NO_LIMIT, Tokenizer
 from .chain import Chain
 from .modules import SentenceModules
 from .pooling import Pooling
@@ -30,14 +31,14 @@ def save(folder: str, modules: SentenceModules, chains: Mapping[str | None, Chai
         found |= zip([entry for entry in chain.entries if entry[0] in STEPS], chain.steps, strict=True)
     for (_, place), module in found.items():
         inner = os.path.join(folder, place)
-        if _files(module):
+        if _files(module, modules):
             os.makedirs(inner, exist_ok=True)
         if isinstance(module, Chain):
             module.model.save_pretrained(inner)
             module.tokenizer.save_pretrained(inner)
     with FileSet(folder) as files:
         for (_, place), module in found.items():
-            for name, data in _files(module):
+            for name, data in _files(module, modules):
                 with files.create(within(place, name)) as file:
                     file.write(data)
         for entry in modules.entries:
@@ -54,13 +55,14 @@ def save(folder: str, modules: SentenceModules, chains: Mapping[str | None, Chai
         files.commit()
 
 
-def _files(module: Chain | Pooling | Step) -> list[tuple[str, bytes]]:
+def _files(module: Chain | Pooling | Step, modules: SentenceModules) -> list[tuple[str, bytes]]:
     """The files of a module, beside those of an encoder and its tokenizer."""
     if isinstance(module, Chain):
         if module.pooling is None:
-            return []
-        limit = module.tokenizer.model_max_length
-        return [("sentence_bert_config.json", _json({"max_seq_length": limit, "do_lower_case": False}))]
+            return [("tokenizer.json", _cutting(module.tokenizer))]
+        lower = modules.transformers[module.entries[0][1]].do_lower_case
+        settings = {"max_seq_length": module.tokenizer.model_max_length, "do_lower_case": lower}
+        return [("sentence_bert_config.json", _json(settings))]
     if isinstance(module, Pooling):
         return [("config.json", _json(module.config()))]
     files = [] if module.kind == "Normalize" else [("config.json", _json(module.config()))]
@@ -70,6 +72,16 @@ def _files(module: Chain | Pooling | Step) -> list[tuple[str, bytes]]:
 
         files.append(("model.safetensors", to_bytes(tensors, {"format": "pt"})))
     return files
+
+
+def _cutting(tokenizer: Tokenizer) -> bytes:
+    """tokenizer.json with where texts are cut, of which a StaticEmbedding has no other file."""
+    from tokenizers import Tokenizer as Backend
+
+    backend = Backend.from_str(tokenizer.backend_tokenizer.to_str())
+    if tokenizer.model_max_length < NO_LIMIT:
+        backend.enable_truncation(tokenizer.model_max_length, direction=tokenizer.truncation_side)
+    return backend.to_str(pretty=True).encode()
 
 
 def _router(router: Router) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from .modules import SIMILARITIES
 from .sparse import Floats, SparseVector, SparseVectors, as_tensors, as_vectors
 from .sparse_modules import read_sparse_modules
 from .sparse_routes import load_routes
-from .transformer import prompt_for
+from .transformer import merged_prompts, prompt_for
 
 
 class SparseEncoder(Referable):
@@ -77,8 +77,7 @@ class SparseEncoder(Referable):
         source = Source(model_name_or_path, revision=revision, **where)
         self._modules = read_sparse_modules(source)
         settings = self._modules.settings
-        given = {name: text for name, text in (prompts or {}).items() if text is not None}
-        self.prompts: dict[str, str] = {**settings.prompts, **given}
+        self.prompts = merged_prompts(settings.prompts, prompts)
         self.default_prompt_name = settings.default_prompt_name if default_prompt_name is None else default_prompt_name
         self._prompt(None, self.default_prompt_name)  # is one of them
         self.similarity_fn_name = settings.similarity if similarity_fn_name is None else similarity_fn_name

@@ -87,7 +87,7 @@ def _of_masked_words(path: str) -> SparseModules:
         raise ConfigError(
             f"{path}: architectures: found {names!r:.100}, expected a ...ForMaskedLM, as there is no modules.json"
         )
-    return SparseModules({"": SpladeFiles()})
+    return SparseModules({"": SpladeFiles(SentenceModules(infers_chats=True))})
 
 
 def _read_route(source: Source, path: str, kinds: list[str], folders: list[str]) -> SpladeFiles | TableFiles:

@@ -11,6 +11,7 @@ from ..hub import Source
 from ..jsonfile import read_json, read_object
 from ..loading_keywords import HARMLESS
 from ..settings import warn_about_unknown
+from ..tokenization import Tokenizer
 
 _CONFIGS = tuple(
     f"sentence_{name}_config.json" for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta")
@@ -23,6 +24,7 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "query_expansion": (None,),
     "tokenizer_name_or_path": (None,),
 }
+_NO_CHATS = "sentence-transformers makes a chat of each text then, and filbert does not"
 # The prompts of a task, by preference.
 _PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
 # Keywords for the three parts of the Transformer module, with the names of sentence-transformers before version 6.
@@ -40,9 +42,10 @@ class TransformerModule:
     """Where the encoder of a model lies, what is set over its files, and the prompts of the model."""
 
     transformer: str = ""  # subfolder of the encoder
-    is_static: bool = False  # the encoder is a table of token vectors, of any number of tokens but special ones
+    is_static: bool = False  # the encoder is a table of token vectors, and tokenizer.json says all of its tokenizer
     max_seq_length: int | None = None
     do_lower_case: bool = False
+    infers_chats: bool = False  # no file says what a text is: with a chat template it is a message
     tokenizer_settings: dict[str, Any] = field(default_factory=dict)  # over those of tokenizer_config.json
     config_settings: dict[str, Any] = field(default_factory=dict)  # over those of config.json
     prompts: dict[str, str] = field(default_factory=dict)
@@ -110,11 +113,35 @@ def read_transformer(
 
 
 def check_modality(path: str, config: dict[str, Any], output: str) -> None:
-    """Raises ConfigError if the Transformer module is for something other than that output of a forward of texts."""
+    """Raises ConfigError if the Transformer module is for something other than that output of a forward of texts.
+
+    Where there are messages, sentence-transformers makes one of every text.
+    """
     expected = {"method": "forward", "method_output_name": output}
     modality = config.get("modality_config")
     if modality is not None and (not isinstance(modality, dict) or modality.get("text") != expected):
         raise ConfigError(f"{path}: modality_config: found {modality!r}, supported for text: {expected}")
+    if modality is not None and "message" in modality:
+        raise ConfigError(f"{path}: modality_config: found 'message': {_NO_CHATS}")
+
+
+def refuse_chats(source: Source, module: TransformerModule, tokenizer: Tokenizer) -> None:
+    """Raises ConfigError for an encoder at `source` whose texts sentence-transformers would take for messages."""
+    if module.infers_chats and (found := find_template(source, module, tokenizer)) is not None:
+        raise ConfigError(
+            f"{found[0]}: found a chat template and no modules.json: {_NO_CHATS}. Without the template, or with "
+            "SentenceEncoder's processor_kwargs={'chat_template': None}, both take texts as they are"
+        )
+
+
+def find_template(source: Source, module: TransformerModule, tokenizer: Tokenizer) -> tuple[str, Any] | None:
+    """Where the chat template of the encoder at `source` is, and what it is; None if there is none."""
+    path = None if "chat_template" in module.tokenizer_settings else source.find("chat_template.jinja")
+    if path is not None:
+        with open(path, encoding="utf-8") as file:
+            return path, file.read()
+    template = tokenizer.chat_template
+    return None if template is None else (f"{source.name}: chat_template", template)
 
 
 def read_prompts(path: str, config: dict[str, Any], module: TransformerModule) -> None:
@@ -124,6 +151,12 @@ def read_prompts(path: str, config: dict[str, Any], module: TransformerModule) -
         raise ConfigError(f"{path}: prompts: expected an object of strings")
     module.prompts |= {name: text or "" for name, text in prompts.items()}
     module.default_prompt_name = optional(path, config, "default_prompt_name", str)
+
+
+def merged_prompts(saved: Mapping[str, str], given: Mapping[str, str | None] | None) -> dict[str, str]:
+    """The prompts of the files, under those that a caller gives; None is the files' own, or none."""
+    texts = {name: text for name, text in (given or {}).items() if text is not None}
+    return {**dict.fromkeys(given or {}, ""), **saved, **texts}
 
 
 def choose_prompt(

@@ -11,19 +11,20 @@ from typing import Any
 from .. import sentence
 from ..errors import ConfigError, InputError
 from ..sentence import multi_vector_encoder
-from ..sentence.transformer import meaningful
+from ..sentence.chain import Chain
+from ..sentence.transformer import meaningful, merged_prompts
 from .organizations import full_name
 
 
 class StaticEmbedding:
-    """The files of a static model, for `SentenceTransformer(modules=[...])`."""
+    """The table of a static model's files, for `SentenceTransformer(modules=[...])`."""
 
     def __init__(self, name: str | os.PathLike[str]) -> None:
         self.name = name
 
     @classmethod
     def from_model2vec(cls, model_id_or_path: str | os.PathLike[str]) -> "StaticEmbedding":
-        """Those of model2vec, of a folder or of the hub."""
+        """That of model2vec's files, of a folder or of the hub."""
         return cls(model_id_or_path)
 
 
@@ -39,16 +40,35 @@ class SentenceTransformer(sentence.SentenceEncoder):
     ) -> None:
         """As SentenceEncoder. A name without a "/" is one of the organisation sentence-transformers.
 
-        modules: one StaticEmbedding, in the place of a name. Raises InputError for any others, too.
+        modules: one StaticEmbedding, in the place of a name. What its files list after the table, such as Normalize, is
+            left out.
+
+        Raises InputError for any other modules, ConfigError for a StaticEmbedding that is none, and what that raises.
         """
         if modules is not None:
             if model_name_or_path is not None or len(modules) != 1 or not isinstance(modules[0], StaticEmbedding):
                 raise InputError("modules: found modules of PyTorch, expected a folder or a hub id in their place")
             super().__init__(modules[0].name, **options)
+            self._keep_table()
         elif model_name_or_path is None:
             raise InputError("model_name_or_path: found None, expected a folder or a hub id")
         else:
             super().__init__(full_name(model_name_or_path, "sentence-transformers"), **options)
+
+    @classmethod
+    def _load(cls, name: str, **keywords: Any) -> Any:
+        return cls(None if "modules" in keywords else name, **keywords)
+
+    def _keep_table(self) -> None:
+        """Leaves out all modules but the first."""
+        reference = self._reference or {}
+        entries = self._first.entries[:1]
+        if entries[0][0] != "StaticEmbedding":
+            raise ConfigError(f"{reference['name']}: found {entries[0][0]}, expected a table of vectors of tokens")
+        self._modules.entries = [*entries]
+        self._first = Chain(entries, self.model, self.tokenizer, None, [], self._cuts)
+        self._chains = {None: self._first}
+        self._reference = {**reference, "modules": [StaticEmbedding(reference["name"])]}
 
 
 class CrossEncoder(sentence.CrossEncoder):
@@ -111,7 +131,7 @@ class MultiVectorEncoder(multi_vector_encoder.MultiVectorEncoder):
             running.setdefault("dtype", running.pop("torch_dtype"))
         device = "cpu" if device is None else device
         self._take(model_name_or_path, device=device, cache_dir=cache_folder, **where, **running)
-        self.prompts = {**self.prompts, **{name: text or "" for name, text in (prompts or {}).items()}}
+        self.prompts = merged_prompts(self.prompts, prompts)
         if default_prompt_name is not None:
             if default_prompt_name not in self.prompts:
                 raise ConfigError(
