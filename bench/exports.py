@@ -230,7 +230,7 @@ def _quantize_openvino(source: Path, vocabulary: int, folder: Path) -> None:
     import openvino
 
     numbers = np.random.default_rng(1)
-    batches = [numbers.integers(0, vocabulary, (1, 128)) for _ in range(32)]
+    batches = [numbers.integers(0, vocabulary, (1, length)) for length in (8, 32, 128, 512) * 8]
     samples = [{"input_ids": ids, "attention_mask": np.ones_like(ids)} for ids in batches]
     model = nncf.quantize(
         openvino.Core().read_model(source),
