@@ -17,7 +17,7 @@ namespace {
 // multiple of anything, and with whole blocks of the int8 rotation.
 class Chain {
  public:
-  static constexpr std::size_t kWidth = 150, kHeadSize = 30, kVocabulary = 200;
+  static constexpr std::size_t kWidth = 150, kHeadSize = 30, kVocabulary = 67;
 
   Chain(const Ops& ops, std::size_t inner)
       : ops_(ops),
@@ -115,16 +115,17 @@ TEST_CASE("ops: invariance, a chain of token ops") {
         for (std::int32_t id = 0; id < static_cast<std::int32_t>(Chain::kVocabulary); ++id)
           alone.push_back(chain.run({id}));
       }
-      std::vector<std::int32_t> ids(Chain::kVocabulary);
-      std::iota(ids.begin(), ids.end(), 0);
+      constexpr std::size_t kMost = 200;
+      std::vector<std::int32_t> ids(kMost);
+      for (std::size_t i = 0; i < kMost; ++i) ids[i] = static_cast<std::int32_t>(i % Chain::kVocabulary);
       for (const int threads : {1, 3}) {
         const auto ops = open_isa(isa, dtype, threads);
         const Chain chain(*ops, inner);
         unsigned seed = 0;
         // Fewer than these are split by columns, as many by rows. On AMX three threads would take more than there are.
         const std::size_t many = thread_rows(isa, dtype) * static_cast<std::size_t>(threads);
-        for (std::size_t rows : {std::size_t{2}, std::size_t{33}, many - 1, many, Chain::kVocabulary}) {
-          rows = std::min(rows, Chain::kVocabulary);
+        for (std::size_t rows : {std::size_t{2}, std::size_t{33}, many - 1, many, kMost}) {
+          rows = std::min(rows, kMost);
           CAPTURE(threads);
           CAPTURE(rows);
           std::shuffle(ids.begin(), ids.end(), std::mt19937(++seed));
