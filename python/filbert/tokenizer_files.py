@@ -132,10 +132,8 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
         if path is None:
             raise source.missing("tokenizer.json", "vocab.txt")
         backend = _from_vocabulary(path, config, named, model_type)
-    for role, candidates in _USUAL.items():
-        found = next((token for token in candidates if backend.token_to_id(token) is not None), None)
-        if role not in named and found is not None:
-            named[role] = _token(found)
+    for role, token in _usual_tokens(backend).items():
+        named.setdefault(role, _token(token))
     try:
         _add_tokens(backend, source, config, list(named.values()))
     except (TypeError, ValueError, AttributeError) as error:
@@ -160,8 +158,13 @@ def load_bare(source: Source) -> TokenizerFiles:
         config["truncation_side"] = backend.truncation["direction"]
     backend.no_padding()
     backend.no_truncation()
-    named = {role: [each for each in usual if backend.token_to_id(each) is not None] for role, usual in _USUAL.items()}
-    return TokenizerFiles(backend, {role: tokens[0] for role, tokens in named.items() if tokens}, config)
+    return TokenizerFiles(backend, _usual_tokens(backend), config)
+
+
+def _usual_tokens(backend: Tokenizer) -> dict[str, str]:
+    """The first usual name of each special token that the vocabulary has, by role."""
+    found = {role: [each for each in usual if backend.token_to_id(each) is not None] for role, usual in _USUAL.items()}
+    return {role: tokens[0] for role, tokens in found.items() if tokens}
 
 
 def _class_from_model(source: Source, config: dict[str, Any]) -> str | None:
