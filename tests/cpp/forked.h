@@ -6,6 +6,14 @@
 
 namespace filbert::testing {
 
+// Sanitizers have locks of their own, which a child may find taken, start no threads after a fork, and end the process
+// where there is no memory.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 // The wait status of a child that runs body: 0 if that returned true. One that hangs is ended by SIGALRM.
 template <typename Body>
 int forked(const Body& body) {

@@ -11,20 +11,7 @@
 using namespace filbert;
 using namespace filbert::testing;
 
-#if defined(__SANITIZE_THREAD__)
-
-TEST_CASE("fork: skipped, for TSan starts no threads after a fork" * doctest::skip()) {}
-
-#else
-
 namespace {
-
-// ASan's allocator has locks of its own, which its fork does not see to (GCC 12): a child may find one locked.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kAllocatorHangs = true;
-#else
-constexpr bool kAllocatorHangs = false;
-#endif
 
 // One short text, so that locks are held as often as can be.
 std::vector<float> embed(const Model& model) {
@@ -57,7 +44,7 @@ class Busy {
 
 }  // namespace
 
-TEST_CASE("fork: while threads run the model" * doctest::skip(kAllocatorHangs)) {
+TEST_CASE("fork: while threads run the model" * doctest::skip(kSanitized)) {
   for (const int threads : {1, 2}) {
     CAPTURE(threads);
     const Model model = tiny_model(threads);
@@ -67,13 +54,13 @@ TEST_CASE("fork: while threads run the model" * doctest::skip(kAllocatorHangs)) 
   }
 }
 
-TEST_CASE("fork: while threads load models, and the child loads one" * doctest::skip(kAllocatorHangs)) {
+TEST_CASE("fork: while threads load models, and the child loads one" * doctest::skip(kSanitized)) {
   const std::vector<float> expected = embed(tiny_model());
   const Busy busy(2, [] { tiny_model(); });
   for (int i = 0; i < 50; ++i) REQUIRE(forked([&] { return embed(tiny_model()) == expected; }) == 0);
 }
 
-TEST_CASE("fork: several threads of the child call first") {
+TEST_CASE("fork: several threads of the child call first" * doctest::skip(kSanitized)) {
   const Model model = tiny_model(3);
   const std::vector<float> expected = embed(model);
   for (int i = 0; i < 20; ++i)
@@ -91,7 +78,7 @@ TEST_CASE("fork: several threads of the child call first") {
             }) == 0);
 }
 
-TEST_CASE("fork: a grandchild, of a child that used the model and of one that did not") {
+TEST_CASE("fork: a grandchild, of a child that used the model and of one that did not" * doctest::skip(kSanitized)) {
   const Model model = tiny_model();
   const std::vector<float> expected = embed(model);
   for (const bool uses : {false, true}) {
@@ -101,7 +88,7 @@ TEST_CASE("fork: a grandchild, of a child that used the model and of one that di
   CHECK(embed(model) == expected);
 }
 
-TEST_CASE("fork: in the interrupt check of a forward, both processes go on") {
+TEST_CASE("fork: in the interrupt check of a forward, both processes go on" * doctest::skip(kSanitized)) {
   const Model model = tiny_model();
   Texts texts;
   for (const auto& text : random_texts(200, 6)) texts.add(text);  // several passes
@@ -121,7 +108,7 @@ TEST_CASE("fork: in the interrupt check of a forward, both processes go on") {
   CHECK(status == 0);
 }
 
-TEST_CASE("fork: a model is dropped in the child") {
+TEST_CASE("fork: a model is dropped in the child" * doctest::skip(kSanitized)) {
   auto model = std::make_unique<Model>(tiny_model(3));
   const std::vector<float> expected = embed(*model);
   for (const bool used : {false, true})
@@ -132,5 +119,3 @@ TEST_CASE("fork: a model is dropped in the child") {
           }) == 0);
   CHECK(embed(*model) == expected);
 }
-
-#endif

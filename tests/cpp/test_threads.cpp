@@ -15,6 +15,7 @@
 
 using filbert::cpu::ThreadPool;
 using filbert::testing::forked;
+using filbert::testing::kSanitized;
 
 TEST_CASE("threads: every task runs exactly once, with aligned scratch") {
   for (const int threads : {1, 2, 3, 8}) {
@@ -235,8 +236,7 @@ TEST_CASE("threads: pools open and close while others run") {
   CHECK(running.most() <= most_at_a_time(5));
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose allocators end the process
-TEST_CASE("threads: without memory for scratch nothing runs, and the pool goes on") {
+TEST_CASE("threads: without memory for scratch nothing runs, and the pool goes on" * doctest::skip(kSanitized)) {
   ThreadPool pool(2);
   int runs = 0;
   CHECK_THROWS_AS(pool.run(5, SIZE_MAX / 8, [&](std::size_t, float*) { ++runs; }), std::bad_alloc);
@@ -247,7 +247,8 @@ TEST_CASE("threads: without memory for scratch nothing runs, and the pool goes o
   pool.rest();
 }
 
-TEST_CASE("threads: callers without memory for scratch, who try again at once, keep no turn") {
+TEST_CASE("threads: callers without memory for scratch, who try again at once, keep no turn" *
+          doctest::skip(kSanitized)) {
   ThreadPool pool(2);
   Running running;
   call_from(6, [&](int caller) {
@@ -259,7 +260,7 @@ TEST_CASE("threads: callers without memory for scratch, who try again at once, k
   CHECK(running.total() == 6 * 50 * 40);
 }
 
-TEST_CASE("threads: forks while many call, and pools open and close") {
+TEST_CASE("threads: forks while many call, and pools open and close" * doctest::skip(kSanitized)) {
   ThreadPool pool(3);
   Running running;
   std::atomic<bool> stop{false};
@@ -284,10 +285,8 @@ TEST_CASE("threads: forks while many call, and pools open and close") {
   stop = true;
   callers.join();
 }
-#endif
 
-#if !defined(__SANITIZE_THREAD__)  // TSan does not follow threads started after a fork
-TEST_CASE("threads: a pool works in a forked child, and its destructor is harmless there") {
+TEST_CASE("threads: a pool works in a forked child, and its destructor is harmless there" * doctest::skip(kSanitized)) {
   ThreadPool pool(3);
   pool.run(5, 0, [](std::size_t, float*) {});
   CHECK(forked([&] {
@@ -300,4 +299,3 @@ TEST_CASE("threads: a pool works in a forked child, and its destructor is harmle
           return total == 100;
         }) == 0);
 }
-#endif
