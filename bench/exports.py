@@ -99,7 +99,7 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     cases.DEBERTA: (
         "DebertaV2",
         {
-            **{"vocab_size": 128100, "type_vocab_size": 0, "relative_attention": True, "position_buckets": 256},
+            **{**_BASE, **_SMALL_TABLE, "type_vocab_size": 0, "relative_attention": True, "position_buckets": 256},
             **{"norm_rel_ebd": "layer_norm", "share_att_key": True, "pos_att_type": ["p2c", "c2p"]},
             "position_biased_input": False,
         },

@@ -178,8 +178,8 @@ of two errors is larger is luck.
 
 Speed: {case} tokens in float32, a model of a published size with random weights, in turns with onnxruntime, of
 its plain and its fused graph the better one (`bench/compare.py`). The ratio is filbert's median time over
-onnxruntime's. Families of the same maths share a model. GTE-base is without NTK scaling; EuroBERT, Gemma, Jina and
-Qwen3 have a smaller vocabulary, which changes no time.
+onnxruntime's. Families of the same maths share a model. GTE-base is without NTK scaling; some
+have a smaller vocabulary than published, which changes no time.
 
 {numbers}
 {sources}"""

@@ -209,6 +209,14 @@ def test_every_family_has_a_model_to_time_and_each_can_be_made():
     assert set(ALL_MODELS) - {MINILM} == set(MODEL_OF.values()) == set(PUBLISHED)
 
 
+def test_models_called_base_are_as_wide_as_such(transformers):
+    from exports import PUBLISHED
+
+    for name, (stem, options) in PUBLISHED.items():
+        if name.endswith("-base"):
+            assert getattr(transformers, f"{stem}Config")(**options).hidden_size == 768, name
+
+
 def test_turns_and_cosines():
     from protocol import FEWEST_ROUNDS, geometric_mean, interleave, row_cosines, summarize
 
