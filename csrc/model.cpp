@@ -2,16 +2,14 @@
 #include <filbert/model.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 
 #include "engine/backend_loader.h"
 #include "engine/listed_tokens.h"
 #include "engine/pipeline.h"
 #include "engine/sessions.h"
+#include "files/mmap.h"
 #include "models/registry.h"
 
 namespace filbert {
@@ -19,14 +17,9 @@ namespace {
 
 // One byte more than the parser's limit is enough for it to refuse the file.
 std::string read_config_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) throw FileError(path + ": cannot be opened: " + std::strerror(errno), errno);
-  const auto size = static_cast<std::size_t>(std::max<std::streamoff>(file.tellg(), 0));
-  std::string text(std::min(size, config_limits::kJson.bytes + 1), '\0');
-  file.seekg(0);
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  return text;
+  const auto file = FileBytes::open(path, FileBytes::Mode::map);
+  const std::size_t size = std::min(file->size(), config_limits::kJson.bytes + 1);
+  return size > 0 ? std::string(reinterpret_cast<const char*>(file->data()), size) : "";
 }
 
 filbert_pooling pooling_op(Pooling pooling) {

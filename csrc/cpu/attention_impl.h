@@ -124,15 +124,16 @@ inline float softmax_numerators(float* row, std::size_t n, float scale) {
   for (std::size_t j = 0; j < whole; j += kWidth) tops = max(tops, load(row + j));
   top = reduce_max(tops);
   for (std::size_t j = whole; j < n; ++j) top = row[j] > top ? row[j] : top;
-  const Vec offset = set(-scale * top);
+  // Subtracted before it is scaled: rounding scale * max would be more than an exponent where scores are beyond 10^9.
+  const auto numerator = [&](Vec scores) { return exp((scores - set(top)) * set(scale)); };
   Vec sum = set(0.0f);
   for (std::size_t j = 0; j < whole; j += kWidth) {
-    const Vec e = exp(fma(load(row + j), set(scale), offset));
+    const Vec e = numerator(load(row + j));
     store(row + j, e);
     sum = sum + e;
   }
   if (left > 0) {
-    const Vec e = keep_first(exp(fma(load_first(row + whole, left), set(scale), offset)), left);
+    const Vec e = keep_first(numerator(load_first(row + whole, left)), left);
     store(row + whole, e);
     sum = sum + e;
   }

@@ -66,7 +66,8 @@ void find_largest(const Ops& ops, const Weight& queries, std::size_t columns, co
 void maxsim(const VectorSets& queries, const VectorSets& documents, std::size_t width, float* scores, int threads) {
   const TokenBatch query_batch = {.cu_seqlens = queries.bounds, .sequences = queries.count};
   const TokenBatch document_batch = {.cu_seqlens = documents.bounds, .sequences = documents.count};
-  const std::size_t work = count_tokens(query_batch) * count_tokens(document_batch) * width;
+  const std::size_t work =
+      count_tokens(query_batch, "queries.bounds") * count_tokens(document_batch, "documents.bounds") * width;
   if (width == 0) {
     std::fill_n(scores, queries.count * documents.count, 0.0f);
     return;

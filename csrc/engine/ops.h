@@ -26,10 +26,11 @@ inline filbert_dtype backend_dtype(DType dtype) {
     case DType::i8:
       return FILBERT_I8;
     case DType::f32:
-    case DType::other:  // matching admits no such tensor
+      return FILBERT_F32;
+    case DType::other:
       break;
   }
-  return FILBERT_F32;
+  throw InputError("unknown dtype");
 }
 
 // The ops of a list; what they write is read by others than the next one unless `readers` says so.

@@ -121,14 +121,18 @@ void check_one_by_one(const TokenBatch& batch, const InputRules& rules) {
 
 }  // namespace
 
-std::size_t count_tokens(const TokenBatch& batch) {
+std::size_t count_tokens(const TokenBatch& batch, const std::string& name) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 40;  // which no memory holds, and no product below overflows
   const std::int64_t* bounds = batch.cu_seqlens;
   if (bounds == nullptr && batch.sequences == 0) return 0;
-  if (bounds[0] != 0) throw InputError("cu_seqlens begins with " + std::to_string(bounds[0]) + "; expected 0");
+  if (bounds[0] != 0) throw InputError(name + " begins with " + std::to_string(bounds[0]) + "; expected 0");
   for (std::size_t s = 0; s < batch.sequences; ++s)
     if (bounds[s + 1] < bounds[s])
-      throw InputError("cu_seqlens decreases from " + std::to_string(bounds[s]) + " to " +
-                       std::to_string(bounds[s + 1]) + " at sequence " + std::to_string(s));
+      throw InputError(name + " decreases from " + std::to_string(bounds[s]) + " to " + std::to_string(bounds[s + 1]) +
+                       " at sequence " + std::to_string(s));
+  if (bounds[batch.sequences] > kMost)
+    throw InputError(name + " ends with " + std::to_string(bounds[batch.sequences]) + "; expected at most " +
+                     std::to_string(kMost));
   return static_cast<std::size_t>(bounds[batch.sequences]);
 }
 

@@ -6,12 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace filbert {
 
-// The length of cu_seqlens' batch. Throws InputError unless cu_seqlens begins with 0 and never decreases.
-std::size_t count_tokens(const TokenBatch& batch);
+// The length of cu_seqlens' batch. Throws InputError, which calls it `name`, unless cu_seqlens begins with 0, never
+// decreases and ends with what can be.
+std::size_t count_tokens(const TokenBatch& batch, const std::string& name = "cu_seqlens");
 
 // What a model can be asked, for checking inputs before anything is gathered, and how it counts positions.
 struct InputRules {

@@ -42,7 +42,7 @@ float half_to_float(std::uint16_t bits) {
 }  // namespace
 
 bool holds_integers(const TensorView& tensor) {
-  for (const char* name : {"I64", "I32", "I16", "I8", "U8"})
+  for (const char* name : {"I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8"})
     if (tensor.dtype_name == name) return true;
   return false;
 }
@@ -53,14 +53,17 @@ std::vector<std::int64_t> to_integers(const TensorView& tensor) {
     for (std::size_t i = 0; i < values.size(); ++i) {
       Stored stored;
       std::memcpy(&stored, tensor.data + i * sizeof(Stored), sizeof(Stored));
-      values[i] = stored;
+      values[i] = static_cast<std::int64_t>(stored);
     }
     return values;
   };
   if (tensor.dtype_name == "I64") return all(std::int64_t{});
   if (tensor.dtype_name == "I32") return all(std::int32_t{});
   if (tensor.dtype_name == "I16") return all(std::int16_t{});
-  return tensor.dtype_name == "U8" ? all(std::uint8_t{}) : all(std::int8_t{});
+  if (tensor.dtype_name == "I8") return all(std::int8_t{});
+  if (tensor.dtype_name == "U64") return all(std::uint64_t{});
+  if (tensor.dtype_name == "U32") return all(std::uint32_t{});
+  return tensor.dtype_name == "U16" ? all(std::uint16_t{}) : all(std::uint8_t{});
 }
 
 std::vector<float> to_floats(const TensorView& tensor) {

@@ -36,12 +36,9 @@ class StaticEmbedding : public Encoder {
       if (!config.has("hidden_dim")) hidden_ = checked(name, (*shape)[1], kHiddenSize);
     }
     vocabulary_ = stored;
-    const auto optional = [&](const char* other) {
-      const auto* shape = tensors.shape(other);
-      if (shape && shape->size() == 1) vocabulary_ = checked(other, (*shape)[0], kVocabulary);
-      return std::string(shape ? other : "");
-    };
-    const std::string mapping = optional(kMapping), weights = optional(kWeights);
+    const auto* const rows = tensors.shape(kMapping);
+    if (rows && rows->size() == 1) vocabulary_ = checked(kMapping, (*rows)[0], kVocabulary);
+    const std::string mapping = rows ? kMapping : "", weights = tensors.has(kWeights) ? kWeights : "";
     word_ = tensors.folded_table({name, stored}, hidden_, vocabulary_, mapping, weights);
   }
 

@@ -167,7 +167,11 @@ TEST_CASE("maxsim: each vector's largest product, added up; empty sets give zero
   }
   const std::vector<std::int64_t> bad = {0, 2, 1};
   float score = 0;
-  CHECK_THROWS_AS(maxsim({&score, bad.data(), 2}, {&score, bad.data(), 2}, 1, &score), InputError);
+  const std::vector<std::int64_t> one = {0, 1};
+  CHECK_THROWS_WITH_AS(maxsim({&score, bad.data(), 2}, {&score, one.data(), 1}, 1, &score),
+                       "queries.bounds decreases from 2 to 1 at sequence 1", InputError);
+  CHECK_THROWS_WITH_AS(maxsim({&score, one.data(), 1}, {&score, bad.data(), 2}, 1, &score),
+                       "documents.bounds decreases from 2 to 1 at sequence 1", InputError);
 }
 
 TEST_CASE("maxsim: NaN is never the largest, vectors without numbers give zeros, and threads are checked at any size") {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <filesystem>
 #include <numeric>
 #include <thread>
 
@@ -266,7 +267,12 @@ TEST_CASE("model: bad inputs are named, and the model works afterwards") {
   Texts long_text;
   long_text.add(std::vector<std::int64_t>(65, 1));
   CHECK(contains(message(long_text.batch()), "has 65 tokens, but the model has 64 positions; truncate"));
-  for (const auto& bounds : {std::vector<std::int64_t>{0, 3, 2}, {1, 2, 5}, {0, -1, 5}, {0, INT64_MAX, INT64_MIN}}) {
+  for (const auto& bounds : {std::vector<std::int64_t>{0, 3, 2},
+                             {1, 2, 5},
+                             {0, -1, 5},
+                             {0, INT64_MAX, INT64_MIN},
+                             {0, 3, INT64_MAX},
+                             {0, 3, std::int64_t{1} << 60}}) {
     TokenBatch wrong = texts.batch();
     wrong.cu_seqlens = bounds.data();
     CHECK(contains(message(wrong), "cu_seqlens"));
@@ -322,12 +328,16 @@ TEST_CASE("model: loads from a folder, with the pooler as asked") {
   options.dtype = DType::f16;
   CHECK_THROWS_WITH_AS(Model::load(folder.path(), options), doctest::Contains("float32, bfloat16 and int8"),
                        DeviceError);
+  options.dtype = DType::other;
+  CHECK_THROWS_AS(Model::load(folder.path(), options), InputError);
   options = {};
   options.device = "cuda";
   CHECK_THROWS_WITH_AS(Model::load(folder.path(), options), doctest::Contains("libfilbert_cuda.so"), DeviceError);
   options.device = "tpu";
   CHECK_THROWS_AS(Model::load(folder.path(), options), DeviceError);
   CHECK_THROWS_AS(Model::load(folder.path() + "/absent"), FileError);
+  std::filesystem::create_directories(folder / "wrong/config.json");
+  CHECK_THROWS_WITH_AS(Model::load(folder / "wrong"), doctest::Contains("expected a file"), FileError);
 }
 
 TEST_CASE("model: logits of a text, alone, beside all rows and in any batch") {

@@ -191,29 +191,32 @@ TEST_CASE("ops: float32 attention, infinities, NaN, huge and tiny numbers are wh
 }
 
 TEST_CASE("ops: attention to far larger scores takes the largest, and a NaN stays in its sequence") {
-  const AttentionData drawn({.head_size = 16}, {20, 40, 3});
+  constexpr std::size_t kHeadSize = 24;  // of which the scale is not a power of two
+  const AttentionData drawn({.head_size = kHeadSize}, {20, 40, 3});
   const std::size_t width = drawn.width();
   for (const std::string& isa : isas())
-    for (const filbert_dtype dtype : kComputeTypes) {
-      CAPTURE(isa);
-      CAPTURE(dtype);
-      const auto ops = open_isa(isa, dtype, 1);
-      AttentionData data = drawn;
-      const std::vector<float> clean = run(*ops, data, false).out;
-      // Sequence 0: keys of one direction, which its queries share; the last is by far the longest.
-      for (std::size_t token = 0; token < 20; ++token)
-        for (std::size_t j = 0; j < width; ++j) {
-          data.query(token, 0)[j] = 10.0f;
-          data.key(token, 0)[j] = token == 19 ? 100.0f : static_cast<float>(token);
-        }
-      data.query(20, 0)[0] = NAN;  // one query of sequence 1
-      const std::vector<float> found = run(*ops, data, false).out;
-      const std::vector<float> last(data.value(19, 0), data.value(19, 0) + width);
-      const double rounding = attends_in_bf16(isa, dtype) ? 0x1p-8 : 4 * kUlp;
-      for (std::size_t token = 0; token < 20; ++token)
-        CHECK(difference(slice(found, token * width, width), last) <= rounding);
-      for (std::size_t j = 0; j < 16; ++j) CHECK(std::isnan(found[20 * width + j]));
-      const std::size_t rest = 20 * width + 16;  // the other head of that query, its neighbours, sequence 2
-      CHECK(same_bits(slice(found, rest, found.size() - rest), slice(clean, rest, clean.size() - rest)));
-    }
+    for (const filbert_dtype dtype : kComputeTypes)
+      for (const float longest : {1e2f, 1e11f}) {
+        CAPTURE(isa);
+        CAPTURE(dtype);
+        CAPTURE(longest);
+        const auto ops = open_isa(isa, dtype, 1);
+        AttentionData data = drawn;
+        const std::vector<float> clean = run(*ops, data, false).out;
+        // Sequence 0: keys of one direction, which its queries share; the last is by far the longest.
+        for (std::size_t token = 0; token < 20; ++token)
+          for (std::size_t j = 0; j < width; ++j) {
+            data.query(token, 0)[j] = 10.0f;
+            data.key(token, 0)[j] = token == 19 ? longest : longest / 100.0f * static_cast<float>(token);
+          }
+        data.query(20, 0)[0] = NAN;  // one query of sequence 1
+        const std::vector<float> found = run(*ops, data, false).out;
+        const std::vector<float> last(data.value(19, 0), data.value(19, 0) + width);
+        const double rounding = attends_in_bf16(isa, dtype) ? 0x1p-8 : 4 * kUlp;
+        for (std::size_t token = 0; token < 20; ++token)
+          CHECK(difference(slice(found, token * width, width), last) <= rounding);
+        for (std::size_t j = 0; j < kHeadSize; ++j) CHECK(std::isnan(found[20 * width + j]));
+        const std::size_t rest = 20 * width + kHeadSize;  // the other head of that query, its neighbours, sequence 2
+        CHECK(same_bits(slice(found, rest, found.size() - rest), slice(clean, rest, clean.size() - rest)));
+      }
 }

@@ -16,9 +16,9 @@ struct VectorSets {
 };
 
 // scores [queries, documents]: for each vector of a query the largest product with one of the document's, added up.
-// A query without vectors, a document without vectors and a width of 0 give zeros, and NaN is never the largest. A
-// score is bit-identical whatever else is scored. threads: at most, see LoadOptions; little work is done by one. Throws
-// InputError, DeviceError, std::bad_alloc.
+// A query without vectors, a document without vectors and a width of 0 give zeros, and NaN is the largest only where
+// there is nothing else. A score is bit-identical whatever else is scored. threads: at most, see LoadOptions; little
+// work is done by one. Throws InputError, DeviceError, std::bad_alloc.
 FILBERT_API void maxsim(const VectorSets& queries, const VectorSets& documents, std::size_t width, float* scores,
                         int threads = 0);
 
