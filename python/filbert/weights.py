@@ -20,11 +20,15 @@ if sys.byteorder != "little":
     raise ImportError("filbert needs a little-endian machine: weights are used as they lie in the file")
 
 # Storage in memory of each dtype of safetensors that NumPy has; BF16 is widened.
-_NUMPY = {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1", "U8": "u1"}
+_NUMPY = {
+    **{"F64": "f8", "F32": "f4", "F16": "f2"},
+    **{"I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1", "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1"},
+}
 # What a model is loaded from, by the names that the safetensors package takes.
 _SAFETENSORS = {
     **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"},
-    **{"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8"},
+    **{"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8"},
+    **{"U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8"},
 }
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 
