@@ -17,7 +17,7 @@ def encode(encoder: "SentenceEncoder | str | os.PathLike[str]", array: Any, **en
 
     Args:
         encoder: the encoder, or a folder or an id on the hub: it is loaded once in a process, for the CPU, and
-            kept while it is one of the last four.
+            kept while it is one of the last four and its folder is not written again.
         array: `pyarrow.Array` or `ChunkedArray` of strings, of any layout; dictionaries of strings too.
         encode_options: of `SentenceEncoder.encode`: prompt, prompt_name, normalize_embeddings, truncate_dim, task,
             batch_size, on_truncate; precision: "float32" (None), "float16", "binary" or "ubinary".

@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+from .stamps import Stamp, refuse_changed, stamp_of, this_machine
+
 if TYPE_CHECKING:
     from .encoder import EncoderModel
     from .tokenization import Tokenizer
@@ -17,7 +19,7 @@ _KEPT = 4
 _SECRETS = ("token", "use_auth_token")
 _OF_TOKENIZERS = ("model_max_length", "truncation_side", "padding_side")
 
-_loaded: OrderedDict[bytes, Any] = OrderedDict()
+_loaded: OrderedDict[bytes, tuple[Stamp, Any]] = OrderedDict()
 _loading: dict[bytes, threading.Lock] = {}
 _lock = threading.Lock()  # of both
 
@@ -30,16 +32,19 @@ class Referable:
     A pickle holds the name (of a folder its whole path), the commit on the hub and the keywords, but no token. Reading
     one in a process that has read one before, and has the model still, loads nothing. Raises TypeError where nothing
     was loaded, as with random weights; reading one raises what loading it raises, such as FileNotFoundError with the
-    path.
+    path. Both raise InputError where the folder's files were written again since the model was loaded: another model
+    would come out. On another machine only their sizes are compared, as the folder may be a copy.
     """
 
     # What may be set on it, and travels too.
     _settings: ClassVar[tuple[str, ...]] = ()
     _reference: dict[str, Any] | None = None
+    _origin: tuple[str, Stamp] | None = None  # the machine, and the stamp of the folder when it was loaded
 
     def _refer_to(self, name: str, keywords: Mapping[str, Any]) -> None:
         """name: the first argument of `_load`. keywords: the others."""
         self._reference = {"name": _whole(name), **_without_secrets(keywords)}
+        self._origin = this_machine(), stamp_of(_folder(**self._reference))
 
     @classmethod
     def _load(cls, name: str, **keywords: Any) -> Any:
@@ -57,10 +62,13 @@ class Referable:
     def __reduce__(self) -> tuple[Any, ...]:
         if self._reference is None:
             _refuse(self)
+        reference = {**self._reference, **self._now()}
+        if self._origin is not None:
+            refuse_changed(_folder(**reference), *self._origin)
         state = {name: getattr(self, name) for name in self._settings}
         for key, tokenizer in self._tokenizers().items():
             state |= {f"{name} of {key}": getattr(tokenizer, name) for name in _OF_TOKENIZERS}
-        return _copy_of, (type(self), {**self._reference, **self._now()}), state
+        return _copy_of, (type(self), reference, self._origin), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name in self._settings:
@@ -99,32 +107,44 @@ class LoadedByName(Referable):
 def load_once(kind: type[Referable], name: str, **keywords: Any) -> Any:
     """The model of that name, loaded by the first thread of the process that asks for it; others get the same one.
 
-    A process keeps the last four. Raises what loading it raises.
+    A process keeps the last four, each until its folder is written again. Raises what loading it raises.
     """
     name = _whole(name)
     key = pickle.dumps((kind, name, keywords))
     with _lock:
         own = _loading.setdefault(key, threading.Lock())
     with own:
+        # Before loading: of a folder that is written meanwhile it will be an old one.
+        stamp = stamp_of(_folder(name, **keywords))
         with _lock:
-            if key in _loaded:
+            known, model = _loaded.get(key, (None, None))
+            if known == stamp:
                 _loaded.move_to_end(key)
-                return _loaded[key]
+                return model
         model = kind._load(name, **keywords)
         with _lock:
-            _loaded[key] = model
+            _loaded[key] = stamp, model
+            _loaded.move_to_end(key)
             _loading.pop(key, None)
             while len(_loaded) > _KEPT:
                 _loaded.popitem(last=False)
         return model
 
 
-def _copy_of(kind: type[Referable], reference: dict[str, Any]) -> Any:
+def _copy_of(kind: type[Referable], reference: dict[str, Any], origin: tuple[str, Stamp] | None = None) -> Any:
+    """origin: None in the pickles of before there were stamps."""
+    if origin is not None:
+        refuse_changed(_folder(**reference), *origin)
     return copy.deepcopy(load_once(kind, **reference))
 
 
 def _whole(name: str) -> str:
     return os.path.abspath(name) if os.path.isdir(name) else name
+
+
+def _folder(name: str, subfolder: str | os.PathLike[str] | None = None, **others: Any) -> str:
+    """Where the files of a model are that is loaded with these keywords, if they are here."""
+    return os.path.join(name, subfolder or "")
 
 
 def _without_secrets(keywords: Mapping[str, Any]) -> dict[str, Any]:

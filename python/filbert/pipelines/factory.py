@@ -7,9 +7,11 @@ from typing import Any
 
 from .. import auto
 from ..checks import integer
-from ..encoder import EncoderModel
+from ..configuration import PretrainedConfig
+from ..encoder import EncoderModel, _dtype_name
 from ..errors import ConfigError, InputError
 from ..hub import HUB_KEYWORDS, Source
+from ..loading_keywords import own_keywords
 from ..model_settings import load_config
 from ..tokenization import AutoTokenizer, Tokenizer
 from .base import Pipeline
@@ -77,15 +79,18 @@ def pipeline(
         task: "feature-extraction", "text-classification" ("sentiment-analysis"), "token-classification" ("ner"),
             "fill-mask", "zero-shot-classification" or "question-answering"; None: what the model was made for.
         model: a folder, an id on the hub or a loaded model; None: the one that transformers takes for the task.
-        config, tokenizer: those of the model if None; a tokenizer also by its folder or id.
-        device: "cpu", "cuda", "cuda:1", "auto", the number of a GPU, or -1 or None for the CPU.
+        config, tokenizer: those of the model if None, from where a loaded model was loaded; a tokenizer also by its
+            folder or id.
+        device: "cpu", "cuda", "cuda:1", "auto", the number of a GPU, or -1 for the CPU; None: the CPU, or where a
+            loaded model is. Another moves a loaded model, as in transformers.
         dtype, num_threads, revision, token, cache_dir, local_files_only: see `AutoModel.from_pretrained`; of a dtype of
-            None the model computes in float32.
+            None the model computes in float32. Of a loaded model the first two can only be what they are.
         torch_dtype: the older name of dtype.
         trust_remote_code, use_fast, num_workers: ignored: code of a repository is never run, tokenizers are fast, and
             the engine is parallel inside. framework: "pt" or None, which change nothing.
         device_map, pipeline_class: None; there is nothing else.
-        model_kwargs: further keywords of `from_pretrained`; those that say where files are hold for the tokenizer too.
+        model_kwargs: further keywords of `from_pretrained`, or those above if they are not given there; those that say
+            where files are hold for the tokenizer too.
         batch_size: see `Pipeline.__call__`.
         options: defaults of the calls, such as top_k.
 
@@ -93,23 +98,26 @@ def pipeline(
         The pipeline of the task.
 
     Raises:
-        ConfigError: there is no such task, or the model was not made for it.
+        ConfigError: there is no such task, or a loaded model has another head; or there is no task in the config.
         WeightsError: the model's files have no head for the task.
         InputError, DeviceError, OSError, MemoryError: see `from_pretrained`.
-        TypeError: an option that the task does not have.
+        TypeError: an option that the task does not have, or a config that is none.
     """
     if device_map is not None or pipeline_class is not None:
         raise InputError("device_map, pipeline_class: found one, expected None: device says where the model runs")
     if framework not in (None, "pt"):
         raise InputError(f"framework: found {framework!r}, expected None or 'pt'")
-    dtype = torch_dtype if dtype is None else dtype
-    hub: dict[str, Any] = {
+    named = {
+        "config": config,
+        "device": device,
+        "dtype": torch_dtype if dtype is None else dtype,
+        "num_threads": num_threads,
         "revision": revision,
         "token": token,
         "cache_dir": cache_dir,
-        "local_files_only": local_files_only,
-        **{key: value for key, value in (model_kwargs or {}).items() if key in (*HUB_KEYWORDS, "use_auth_token")},
+        "local_files_only": local_files_only or None,
     }
+    keywords = _merged(named, model_kwargs or {})
     if task is not None:
         task = ALIASES.get(task, task)
         if task not in TASKS:
@@ -117,33 +125,67 @@ def pipeline(
     if model is None:
         model = _usual_model(task)
     if task is None:
-        task = _task_of(model, config, hub)
+        task = _task_of(model, keywords)
     module, name, _ = TASKS[task]
     chosen: type[Pipeline] = getattr(import_module(f".{module}", __package__), name)
-    if isinstance(model, EncoderModel):
-        loaded, where = model, model.name_or_path
-        if loaded.auto_class != chosen.auto_class:
-            raise ConfigError(f"task {task!r} takes a model of {chosen.auto_class}, found {type(loaded).__name__}")
+    if not isinstance(model, EncoderModel):
+        loaded = getattr(auto, chosen.auto_class).from_pretrained(model, **{**chosen.model_keywords, **keywords})
+    elif model.auto_class == chosen.auto_class:
+        loaded = _as_asked(model, keywords)
     else:
-        where = os.fspath(model)
-        loaded = getattr(auto, chosen.auto_class).from_pretrained(
-            model,
-            config=config,
-            device=_device_name(device),
-            dtype=dtype,
-            num_threads=num_threads,
-            **{**hub, **chosen.model_keywords, **(model_kwargs or {})},
-        )
+        raise ConfigError(f"task {task!r} takes a model of {chosen.auto_class}, found {type(model).__name__}")
     if not isinstance(tokenizer, Tokenizer):
-        if not isinstance(tokenizer, str | os.PathLike | None):
-            found = type(tokenizer).__name__
-            raise InputError(f"tokenizer: found a {found}, expected a folder, an id on the hub or one of AutoTokenizer")
-        name = where if tokenizer is None else os.fspath(tokenizer)
-        if not name:
-            raise ConfigError("tokenizer: found None, expected one: the model does not say where it comes from")
-        hub.pop("variant", None)  # of weights alone
-        tokenizer = AutoTokenizer.from_pretrained(name, **hub)
+        tokenizer = _tokenizer(tokenizer, model, keywords)
     return chosen(loaded, tokenizer, batch_size, **options)
+
+
+def _merged(named: dict[str, Any], model_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What is given of the keywords of `pipeline` and in `model_kwargs`, by the names of `from_pretrained`."""
+    given = {key: value for key, value in named.items() if value is not None}
+    merged = {key: value for key, value in own_keywords(model_kwargs).items() if value is not None}
+    for key in given:
+        if key in merged:  # without the values, of which one may be a token
+            raise InputError(f"{key}: found as a keyword and in model_kwargs, expected one of them")
+    merged |= given
+    config = merged.get("config")
+    if not isinstance(config, PretrainedConfig | None):
+        raise TypeError(f"config: found a {type(config).__name__}, expected a configuration, such as one of AutoConfig")
+    if "device" in merged:
+        merged["device"] = _device_name(merged["device"])
+    return merged
+
+
+def _as_asked(model: EncoderModel, keywords: dict[str, Any]) -> EncoderModel:
+    """A loaded model, moved to the device that is asked for. Raises InputError for what would make it another one."""
+    dtype = model.dtype if "dtype" not in keywords else _dtype_name(keywords["dtype"], model._stored_dtype())
+    for name, asked, found in (
+        ("dtype", dtype, model.dtype),
+        ("num_threads", keywords.get("num_threads", model.num_threads), model.num_threads),
+    ):
+        if asked != found:
+            raise InputError(f"{name}: found {asked!r}, but the model is loaded with {found!r}: ask for it there")
+    return model.to(device=keywords.get("device"))
+
+
+def _tokenizer(name: Any, model: Any, keywords: dict[str, Any]) -> Tokenizer:
+    """The tokenizer of that name; of None, that which lies beside the model, at the same revision."""
+    if not isinstance(name, str | os.PathLike | None):
+        found = type(name).__name__
+        raise InputError(f"tokenizer: found a {found}, expected a folder, an id on the hub or one of AutoTokenizer")
+    where = _hub(keywords)
+    if name is None and isinstance(model, EncoderModel):
+        reference = model._reference or {}
+        where = {**_hub(reference), **where}
+        name = reference.get("name", model.name_or_path)
+    name = os.fspath(model if name is None else name)
+    if not name:
+        raise ConfigError("tokenizer: found None, expected one: the model does not say where it comes from")
+    where.pop("variant", None)  # of weights alone
+    return AutoTokenizer.from_pretrained(name, **where)
+
+
+def _hub(keywords: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in keywords.items() if key in HUB_KEYWORDS}
 
 
 def _usual_model(task: str | None) -> str:
@@ -154,13 +196,14 @@ def _usual_model(task: str | None) -> str:
     return usual
 
 
-def _task_of(model: Any, config: Any, hub: dict[str, Any]) -> str:
+def _task_of(model: Any, keywords: dict[str, Any]) -> str:
     if isinstance(model, EncoderModel):
         names, where = [type(model).__name__], repr(model)
     else:
         where = os.fspath(model)
-        source = Source(where, **{key: value for key, value in hub.items() if key in HUB_KEYWORDS})
-        config = load_config(auto.AutoConfig, source, "pipeline") if config is None else config
+        config = keywords.get("config")
+        if config is None:
+            config = load_config(auto.AutoConfig, Source(where, **_hub(keywords)), "pipeline")
         names = config.architectures or []
     for name in names:
         for end, task in _TASK_OF.items():
@@ -171,6 +214,6 @@ def _task_of(model: Any, config: Any, hub: dict[str, Any]) -> str:
 
 def _device_name(device: Any) -> Any:
     number = integer(device)
-    if device is None or number == -1:
-        return "cpu"
-    return device if number is None else f"cuda:{number}"
+    if number is None:
+        return device
+    return "cpu" if number == -1 else f"cuda:{number}"
