@@ -14,9 +14,9 @@ from .errors import FilbertError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit code.
+    """Runs a command and returns its exit code, of those that README.md lists.
 
-    0; 1 for a wrong command line, or what `verify` finds beyond tolerance; 2 for an error; 130 for Ctrl-C.
+    Of a wrong command line it is that of SystemExit, which is raised as argparse does.
     """
     options = _parser().parse_args(arguments)
     codecs.register_error("filbert.names", _printable)
@@ -59,7 +59,7 @@ def _show_warning(message: Warning | str, *_: Any) -> None:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         self.print_usage(sys.stderr)
-        self.exit(1, f"{self.prog}: {message}\n")
+        self.exit(2, f"{self.prog}: {message}\n")
 
 
 class _Version(argparse.Action):

@@ -49,18 +49,24 @@ class TextClassifier:
                 the prompt that texts get, here and after saving.
             C: the inverse of the strength of the L2 penalty, for vectors whose mean square of lengths is 1: larger
                 values follow the texts more closely. "auto" chooses by cross-validation.
-            options: keywords of `SentenceEncoder.from_pretrained`, where `model` is none.
+            options: keywords of `SentenceEncoder.from_pretrained`, where `model` is none; a truncate_dim is not taken,
+                and that of the files is not followed.
 
         Raises:
-            InputError: a C that is not above 0, or options beside an encoder.
+            InputError: a C that is not above 0, a truncate_dim, or options beside an encoder.
             ConfigError, WeightsError, DeviceError, OSError, MemoryError: see `SentenceEncoder.from_pretrained`.
         """
         if C != "auto" and not (isinstance(C, int | float) and not isinstance(C, bool) and 0 < C < np.inf):
             raise InputError(f"C: found {C!r:.100}, expected a number above 0, or 'auto'")
+        if options.get("truncate_dim") is not None:
+            raise InputError(
+                f"truncate_dim: found {options['truncate_dim']!r:.100}, expected None: what it would cut is what comes "
+                "out last, and that is the classifier's"
+            )
         self.C = C
         self.encoder = encoder_of(model, options)
         if self.encoder is not model:
-            self.encoder.truncate_dim = None  # of the vectors that come out, and what comes out now are the classes
+            self.encoder.truncate_dim = None  # the files' own, of vectors that come out; what comes out are the classes
         self._head: Dense | None = None
         self._is_loaded = False
 
@@ -69,7 +75,7 @@ class TextClassifier:
         """A classifier that `save_pretrained` wrote, from a folder or the hub. It needs no scikit-learn.
 
         Args:
-            options: keywords of `SentenceEncoder.from_pretrained`, such as device, dtype and revision.
+            options: keywords of `SentenceEncoder.from_pretrained`, such as device, dtype and revision; no truncate_dim.
 
         Raises:
             ConfigError: there are no labels, or not as many as the model has outputs.

@@ -81,7 +81,10 @@ class TextEncoder:
         except BaseException as error:
             # The package raises bare exceptions, and panics outside of Exception.
             if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-                raise InputError(str(error)) from None
+                message = str(error)
+                if cut is not None and cut.stride:  # of a pair, each text is cut by its own length
+                    message = f"stride: found {cut.stride}, expected less than a part has of a text's tokens ({error})"
+                raise InputError(message) from None
             raise
 
     def _cutting(self, cut: Cut, add_special_tokens: bool, is_pair: bool) -> Backend:

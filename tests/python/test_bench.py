@@ -94,7 +94,7 @@ def test_errors_are_one_line(tiny_folder, tmp_path, capsys):
 def test_a_wrong_command_line(tiny_folder, capsys, option, value):
     with pytest.raises(SystemExit) as stop:
         main(["bench", str(tiny_folder), option, value])
-    assert stop.value.code == 1
+    assert stop.value.code == 2
     assert option in capsys.readouterr().err
 
 

@@ -143,11 +143,59 @@ def test_columns_keep_their_types(encoder, tmp_path, format):
             assert table.schema.metadata[b"filbert.shard"] == str(number).encode()
 
 
-def test_a_value_of_another_type_than_the_first_rows(encoder, tmp_path):
+@pytest.mark.parametrize(
+    ("first", "later", "found", "expected"),
+    [
+        (7, "x", r"'x' \(str\)", "int64"),
+        (7, 9.99, r"9\.99 \(float\)", "int64"),
+        (7, 2.0, r"2\.0 \(float\)", "int64"),
+        (7, True, r"True \(bool\)", "int64"),
+        (0.5, False, r"False \(bool\)", "double"),
+        (True, 1, r"1 \(int\)", "bool"),
+        ("s", 5, r"5 \(int\)", "string"),
+        (None, 5, r"5 \(int\)", "string"),
+        ([1], [2, 1.5], r"1\.5 \(float\)", "list<.*int64>"),
+        ([1], "", r"'' \(str\)", "list<.*int64>"),
+        (["ab"], "ab", r"'ab' \(str\)", "list<.*string>"),
+        ({"a": 1}, {"a": 1.5}, r"1\.5 \(float\)", "struct<a: int64>"),
+        ({"a": 1}, [], r"\[\] \(list\)", "struct<a: int64>"),
+        ({"a": [{"b": 1}]}, {"a": [None, {"b": 2}, {"b": 0.5}]}, r"0\.5 \(float\)", "struct<.*int64.*>"),
+    ],
+)
+def test_a_value_of_another_type_than_the_first_rows(encoder, tmp_path, first, later, found, expected):
+    """Of most of these pyarrow would make another value in silence: 9 of 9.99, 0.0 of false, two texts of "ab"."""
     pytest.importorskip("pyarrow", reason="the arrow extra is not installed")
-    rows = [{"text": "a", "n": index if index < 1500 else "x"} for index in range(1501)]
-    with pytest.raises(InputError, match=r"a.jsonl: column 'n': rows 0 to 1500 .*expected type int64 as in the first"):
-        bulk.encode(encoder, write_jsonl(tmp_path / "a.jsonl", rows), tmp_path / "out", keep=["n"])
+    rows = [{"text": "", "n": later if index in (1003, 1004) else first} for index in range(1005)]
+    source = write_jsonl(tmp_path / "a.jsonl", rows)
+    message = rf"a.jsonl: column 'n': row 1003 \(from 0\): found {found}, expected type {expected} as in the first rows"
+    with pytest.raises(InputError, match=message):
+        bulk.encode(encoder, source, tmp_path / "out", keep=["n"])
+    manifest = bulk.encode(encoder, source, tmp_path / "kept", keep=["n"], format="jsonl")
+    lines = Path(manifest.parts[0]).read_text().splitlines()
+    assert [json.loads(line)["n"] for line in lines] == [row["n"] for row in rows]
+
+
+def test_a_value_of_another_type_than_the_first_file(encoder, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow", reason="the arrow extra is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    later = write_jsonl(tmp_path / "b.jsonl", [{"text": "", "n": {"a": 1}}, {"text": "", "n": {"a": 9.99}}])
+    first = write_jsonl(tmp_path / "a.jsonl", [{"text": "", "n": {"a": 1}}])
+    for kind in (pyarrow.map_(pyarrow.string(), pyarrow.int32()), pyarrow.struct({"a": pyarrow.timestamp("s")})):
+        table = pyarrow.table({"text": [""], "n": pyarrow.array([{"a": 1}], kind)})
+        parquet.write_table(table, tmp_path / "a.parquet")
+        for source in (tmp_path / "a.parquet", first):
+            with pytest.raises(InputError, match=r"b.jsonl: column 'n': row 1 \(from 0\): found 9.99 \(float\)"):
+                bulk.encode(encoder, [source, later], tmp_path / f"out {source.suffix} {kind}", keep=["n"])
+
+
+def test_integers_among_numbers_with_decimals(encoder, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the arrow extra is not installed")
+    values = [0.5] * 1000 + [2, None, -(2**53)]
+    source = write_jsonl(tmp_path / "a.jsonl", [{"text": "", "n": value, "in": {"n": [value]}} for value in values])
+    bulk.encode(encoder, source, tmp_path / "out", keep=["n", "in"])
+    table = parquet.read_table(tmp_path / "out")
+    assert table["n"].to_pylist() == values
+    assert table["in"].to_pylist() == [{"n": [value]} for value in values]
 
 
 @pytest.mark.parametrize(

@@ -52,12 +52,13 @@ def test_version_and_cmake_dir(capsys):
         ["demo", "--threads", "0"],
         ["demo", "--threads", "x"],
         ["info", "--x"],
+        ["verify", "m", "--x"],
     ],
 )
 def test_a_wrong_command_line(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
-    assert stop.value.code == 1
+    assert stop.value.code == 2
     assert capsys.readouterr().err.startswith("usage: filbert")
 
 

@@ -64,6 +64,16 @@ def test_a_clone_has_the_parameters_and_no_model(folder):
     assert not hasattr(copied, "encoder_")
 
 
+def test_a_model_that_is_loaded_already(folder):
+    """It is told when it is used, since scikit-learn's constructors check nothing."""
+    vectorizer = SentenceVectorizer(filbert.SentenceEncoder(folder))
+    for call in (vectorizer.fit, vectorizer.transform):
+        with pytest.raises(filbert.InputError, match=r"^model: found SentenceEncoder, expected a hub id or a folder$"):
+            call(TEXTS)
+    expected = filbert.SentenceEncoder(folder).encode(TEXTS)
+    np.testing.assert_array_equal(SentenceVectorizer(folder).fit_transform(TEXTS), expected)
+
+
 def test_a_search_over_dtypes_in_processes(folder):
     pipeline = make_pipeline(SentenceVectorizer(str(folder), num_threads=1), LogisticRegression())
     grid = {"sentencevectorizer__dtype": ["float32", "int8"], "sentencevectorizer__truncate_dim": [2, None]}

@@ -148,7 +148,7 @@ def test_errors_are_one_line(work, capsys):
 def test_a_wrong_command_line(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
-    assert stop.value.code == 1
+    assert stop.value.code == 2
     assert capsys.readouterr().err.startswith("usage: filbert")
 
 

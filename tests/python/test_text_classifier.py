@@ -224,6 +224,10 @@ def test_prompts_and_a_prefix_of_the_vectors(sklearn, tmp_path):
     encoder = SentenceEncoder(folder)
     with pytest.raises(InputError, match=r"fit: the encoder keeps 8 numbers .* set encoder\.truncate_dim"):
         TextClassifier(encoder).fit(texts, labels)
+    for make in (TextClassifier, TextClassifier.from_pretrained):
+        with pytest.raises(InputError, match=r"^truncate_dim: found 8, expected None: what it would cut"):
+            make(tmp_path / "saved", truncate_dim=8)
+        assert make(tmp_path / "saved", truncate_dim=None).encoder.truncate_dim is None
 
 
 @pytest.mark.parametrize("classes", [CLASSES, [False, True]])

@@ -232,6 +232,12 @@ def test_bad_strides(tokenizer, arguments, message):
         tokenizer(LONG, **arguments)
 
 
+def test_each_text_of_a_pair_has_parts_of_its_own_length(tokenizer):
+    arguments = {"truncation": True, "max_length": 6, "stride": 2, "return_overflowing_tokens": True}
+    with pytest.raises(InputError, match="stride: found 2, expected less than a part has of a text's tokens"):
+        tokenizer("hello " * 4, "dog " * 7, **arguments)
+
+
 def test_a_stride_without_parts_means_nothing(tokenizer):
     assert tokenizer(LONG, truncation=True, max_length=5, stride=4) == tokenizer(LONG, truncation=True, max_length=5)
 

@@ -210,7 +210,7 @@ def test_bad_input(work, capsys, arguments, message):
 def test_a_wrong_command_line(arguments):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
-    assert stop.value.code == 1
+    assert stop.value.code == 2
 
 
 def test_without_scikit_learn(work, capsys, monkeypatch):

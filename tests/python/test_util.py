@@ -281,6 +281,13 @@ def test_normalising_and_truncating():
     assert util.truncate_embeddings(rows, None).shape == rows.shape
     with pytest.raises(InputError, match="truncate_dim: found -1"):
         util.truncate_embeddings(rows, -1)
+    for listed in (rows.tolist(), list(rows), tuple(rows), rows[0].tolist()):
+        found = util.truncate_embeddings(listed, 5)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, np.asarray(listed, np.float32)[..., :5])
+    assert util.truncate_embeddings([], 5).shape == (0,)
+    with pytest.raises(InputError, match="embeddings: found list, expected vectors"):
+        util.truncate_embeddings([[1.0], [1.0, 2.0]], 5)
 
 
 def test_measures_by_name():

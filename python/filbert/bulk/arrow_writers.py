@@ -1,6 +1,7 @@
 """Parts in the formats of Arrow: Parquet, and Arrow's own file (IPC, Feather)."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -76,7 +77,7 @@ class ArrowWriter:
             as_list = isinstance(column, list)
             type = self._schema.field(name).type
             if as_list:
-                self._check_keys(rows, name, type)
+                self._check_values(rows, name, type)
             try:
                 columns.append(pyarrow.array(column, type) if as_list else column.cast(type))
             except (pyarrow.ArrowException, OverflowError, TypeError) as error:
@@ -90,25 +91,63 @@ class ArrowWriter:
     def close(self) -> None:
         self._writer.close()
 
-    def _check_keys(self, rows: Rows, name: str, type: Any) -> None:
-        if not self._pyarrow.types.is_nested(type):
+    def _check_values(self, rows: Rows, name: str, type: Any) -> None:
+        if _misfit(self._pyarrow.types, rows.kept[name], type) is None:
             return
         for index, value in enumerate(rows.kept[name]):
-            key = _unknown_key(self._pyarrow.types, value, type)
-            if key is not None:
+            found = _misfit(self._pyarrow.types, [value], type)
+            if found is not None:
                 raise InputError(
-                    f"{rows.path}: column {name!r}: row {rows.first + index} (from 0): found the key {key!r:.100}, "
+                    f"{rows.path}: column {name!r}: row {rows.first + index} (from 0): found {found}, "
                     f"expected type {type} as in the first rows; format='jsonl' keeps values as they are"
                 )
 
 
-def _unknown_key(types: Any, value: Any, type: Any) -> str | None:
-    """A key that a value of JSON has and its type has not: pyarrow would leave it out in silence."""
-    if isinstance(value, dict) and types.is_struct(type):
-        fields = {field.name: field.type for field in (type.field(index) for index in range(type.num_fields))}
-        found = (_unknown_key(types, each, fields[key]) if key in fields else key for key, each in value.items())
-    elif isinstance(value, list) and types.is_list(type):
-        found = (_unknown_key(types, each, type.value_type) for each in value)
-    else:
+def _misfit(types: Any, values: Sequence[Any], arrow: Any) -> str | None:
+    """What there is among values of JSON that a type of Arrow has no room for, or None.
+
+    pyarrow refuses some of it itself. The rest it changes in silence: it leaves keys out, cuts the decimals off numbers
+    and texts into letters, makes 1.0 of true and null of an empty list. Here all values of a level are looked at at
+    once, as there is a call for every row that is kept.
+    """
+    taken = _taken(types, arrow)
+    if taken is None:
         return None
-    return next((key for key in found if key is not None), None)
+    values = [value for value in values if value is not None]
+    others = set(map(type, values)) - taken
+    if others:
+        value = next(value for value in values if type(value) in others)
+        return f"{value!r:.100} ({type(value).__name__})"
+    if types.is_struct(arrow):
+        return _misfit_of_objects(types, values, arrow)
+    if types.is_map(arrow):
+        return _misfit(types, list(chain.from_iterable(value.values() for value in values)), arrow.item_type)
+    if list in taken:
+        return _misfit(types, list(chain.from_iterable(values)), arrow.value_type)
+    return None
+
+
+def _misfit_of_objects(types: Any, values: Sequence[dict[str, Any]], arrow: Any) -> str | None:
+    fields = {field.name: field.type for field in (arrow.field(index) for index in range(arrow.num_fields))}
+    key = next((key for key in dict.fromkeys(chain.from_iterable(values)) if key not in fields), None)
+    if key is not None:
+        return f"the key {key!r:.100}"
+    found = (_misfit(types, [value.get(name) for value in values], fields[name]) for name in fields)
+    return next((each for each in found if each is not None), None)
+
+
+def _taken(types: Any, arrow: Any) -> set[type] | None:
+    """The values of JSON that a type of Arrow takes; None for a type of tables that is left to pyarrow."""
+    takers: dict[Any, set[type]] = {
+        types.is_boolean: {bool},
+        types.is_integer: {int},
+        types.is_floating: {int, float},  # pyarrow refuses an integer that float64 has not
+        types.is_temporal: {int},
+        types.is_string: {str},
+        types.is_list: {list},
+        types.is_large_list: {list},
+        types.is_fixed_size_list: {list},
+        types.is_struct: {dict},
+        types.is_map: {dict},
+    }
+    return next((taken for is_one, taken in takers.items() if is_one(arrow)), None)

@@ -1,9 +1,11 @@
 """scikit-learn."""
 
+import os
 from typing import Any
 
+from ..errors import InputError
 from ..scores import Floats
-from ..sentence.given import encoder_of
+from ..sentence import SentenceEncoder
 
 try:
     from sklearn.base import BaseEstimator, TransformerMixin
@@ -20,7 +22,7 @@ class SentenceVectorizer(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        model: str,
+        model: str | os.PathLike[str],
         *,
         dtype: str | None = None,
         device: str | None = None,
@@ -39,9 +41,16 @@ class SentenceVectorizer(TransformerMixin, BaseEstimator):
         self.prompt = prompt
 
     def fit(self, texts: Any, labels: Any = None) -> "SentenceVectorizer":
-        """Loads the model; nothing is learnt. Raises what `SentenceEncoder.from_pretrained` raises."""
-        options = {"dtype": self.dtype, "device": self.device or "cpu", "num_threads": self.num_threads}
-        self.encoder_ = encoder_of(self.model, options)
+        """Loads the model; nothing is learnt.
+
+        Raises InputError if `model` is no name, and what `SentenceEncoder.from_pretrained` raises.
+        """
+        if not isinstance(self.model, str | os.PathLike):
+            # A loaded model as a parameter would be copied by every clone, of which a grid search makes many.
+            raise InputError(f"model: found {type(self.model).__name__}, expected a hub id or a folder")
+        self.encoder_ = SentenceEncoder.from_pretrained(
+            self.model, dtype=self.dtype, device=self.device or "cpu", num_threads=self.num_threads
+        )
         return self
 
     def transform(self, texts: Any) -> Floats:

@@ -18,11 +18,14 @@ def normalize_embeddings(embeddings: Any) -> Floats:
 
 
 def truncate_embeddings(embeddings: Any, truncate_dim: int | None) -> Any:
-    """The first numbers of each vector: `embeddings[..., :truncate_dim]`, an array of the same kind.
+    """The first numbers of each vector: `embeddings[..., :truncate_dim]`, an array of the same kind; of lists float32.
 
-    Raises InputError for a `truncate_dim` that is no integer above 0; None keeps all.
+    Raises InputError for a `truncate_dim` that is no integer above 0, and lists that are no vectors; None keeps all.
     """
-    return embeddings[..., : optional_count("truncate_dim", truncate_dim)]
+    size = optional_count("truncate_dim", truncate_dim)
+    if isinstance(embeddings, list | tuple):
+        embeddings = as_vectors("embeddings", embeddings)
+    return embeddings[..., :size]
 
 
 def quantize_embeddings(
