@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from .checks import integer
 from .errors import ConfigError
 from .files import read_file
+from .loading_keywords import check_saving_keywords, own_keywords
 
 # Far above any real config.json; keeps a wrong file from being read whole.
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
@@ -123,9 +124,17 @@ class PretrainedConfig:
             self.label2id = {label: i for i, label in self.id2label.items()}
 
     @classmethod
-    def from_dict(cls: type[Config], config_dict: dict[str, Any], **overrides: Any) -> Config:
-        """From the contents of a config.json; `overrides` win over it. Raises ConfigError."""
-        return cls(**{**config_dict, **overrides})
+    def from_dict(
+        cls: type[Config], config_dict: dict[str, Any], *, return_unused_kwargs: bool = False, **overrides: Any
+    ) -> Any:
+        """From the contents of a config.json; `overrides` win over it. Raises ConfigError.
+
+        With `return_unused_kwargs`, the overrides that name no attribute come back beside the configuration.
+        """
+        if not return_unused_kwargs:
+            return cls(**{**config_dict, **overrides})
+        config = cls(**config_dict)
+        return config, override(config, overrides)
 
     @classmethod
     def from_json_file(cls: type[Config], json_file: str | os.PathLike[str]) -> Config:
@@ -143,18 +152,20 @@ class PretrainedConfig:
         token: str | bool | None = None,
         local_files_only: bool = False,
         force_download: bool = False,
-        trust_remote_code: bool | None = None,
         return_unused_kwargs: bool = False,
         **overrides: Any,
     ) -> Any:
         """The configuration of a model on the hub, of a folder, or of one JSON file.
 
         `overrides` replace attributes; with `return_unused_kwargs` the ones that name no attribute come back
-        beside the configuration, otherwise they are a TypeError. No code of the repository is ever run:
-        `trust_remote_code` has no effect. Raises ConfigError, InputError and OSError.
+        beside the configuration, otherwise they are a TypeError. Keywords of transformers' `from_pretrained` that
+        change nothing here are taken (`trust_remote_code`: no code of the repository is ever run).
+        Raises ConfigError, InputError and OSError.
         """
         from .hub import Source
 
+        overrides = own_keywords({"token": token, **overrides})
+        token = overrides.pop("token")
         if os.path.isfile(pretrained_model_name_or_path):
             path = os.fspath(pretrained_model_name_or_path)
         else:
@@ -211,8 +222,12 @@ class PretrainedConfig:
 
         write_text(json_file_path, self.to_json_string(use_diff))
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Writes config.json into the folder, which is created if need be. Raises OSError; an old file survives."""
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **others: Any) -> None:
+        """Writes config.json into the folder, which is created if need be. Raises OSError; an old file survives.
+
+        others: keywords of transformers that change nothing here (`push_to_hub=False`).
+        """
+        check_saving_keywords(others)
         os.makedirs(save_directory, exist_ok=True)
         self.to_json_file(os.path.join(save_directory, "config.json"))
 

@@ -15,11 +15,11 @@ from .configuration import PretrainedConfig, override
 from .errors import DeviceError, InputError
 from .habits import ModuleHabits
 from .hub import Source
-from .interop import places_of, prepare
+from .interop import places_of, prepare, refuse_types
 from .libraries import like
-from .loading_keywords import own_keywords
+from .loading_keywords import check_saving_keywords, own_keywords
 from .loading_report import loading_info, warn_about_tensors
-from .model_settings import load_config, refuse_adapter
+from .model_settings import load_config, refuse_adapter, warn_about_settings
 from .outputs import ModelOutput
 from .pickling import Referable
 from .weights import Entry, as_array, digest, open_weights, random_weights, remove_stale_weights, save_weights
@@ -121,7 +121,7 @@ class EncoderModel(Referable, ModuleHabits):
         others: replace attributes of the configuration (`output_hidden_states=True`). Those of transformers that change
             nothing here are taken (`low_cpu_mem_usage`, `attn_implementation`, `trust_remote_code`: code of a
             repository is never run), and those that would change results are an InputError.
-        Tensors of the file that the model does not use give one warning.
+        Settings that filbert does not know give one warning, and tensors of the file that the model does not use.
         Raises ConfigError, WeightsError, InputError, DeviceError, OSError and MemoryError.
         """
         others = own_keywords({"dtype": dtype, "device": device, "token": token, **others})
@@ -143,6 +143,7 @@ class EncoderModel(Referable, ModuleHabits):
             config = copy.deepcopy(config)
         else:
             raise TypeError(f"{cls.__name__} takes a {cls.config_class.__name__}, found {type(config).__name__}")
+        warn_about_settings(config, subfolder, cls.auto_class)
         config.name_or_path = source.name
         if task is not None:
             if not vars(config).get("lora_adaptations"):
@@ -208,6 +209,8 @@ class EncoderModel(Referable, ModuleHabits):
         self._config_json = config.to_json_string()
         self._weights = weights
         self._match = _core.match_tensors(self._config_json, weights, self._task, self._require_head)
+        # Of a family without them, the key may still stand in the file.
+        self._has_types = hasattr(type(config), "type_vocab_size") and bool(config.type_vocab_size)
         stored = self._stored_dtype()
         try:
             self._start(_dtype_name(dtype, stored), str(device))
@@ -248,7 +251,8 @@ class EncoderModel(Referable, ModuleHabits):
 
         input_ids: [batch, seq] integers: nested lists (rows may differ in length), NumPy, PyTorch, CuPy or DLPack.
         attention_mask: [batch, seq], zero at tokens to leave out; None: every token of every row counts.
-        token_type_ids, position_ids: [batch, seq] or [1, seq]; None: zeros, and 0, 1, 2... (in the column's order).
+        token_type_ids, position_ids: [batch, seq] or [1, seq]; None: zeros, and 0, 1, 2... (in the column's order). The
+            types of a model that has none are 0 and 1, and ignored.
         output_hidden_states, output_attentions, return_dict: None takes what the configuration says.
 
         Returns the outputs of the task (`filbert.outputs`), or the tuple of what they hold if `return_dict` is false:
@@ -288,6 +292,8 @@ class EncoderModel(Referable, ModuleHabits):
         with_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         with_attentions = config.output_attentions if output_attentions is None else output_attentions
         inputs = prepare(*arguments)
+        if not self._has_types:
+            refuse_types(inputs, type(self).__name__)
         head_tokens = None if positions is None else places_of(positions, inputs)
         pattern = next(filter(None, map(like, arguments)), None)
         allocate = None
@@ -308,16 +314,16 @@ class EncoderModel(Referable, ModuleHabits):
         raise NotImplementedError
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike[str], *, max_shard_size: int | str = "50GB", **unsupported: Any
+        self, save_directory: str | os.PathLike[str], *, max_shard_size: int | str = "50GB", **others: Any
     ) -> None:
         """Writes config.json and model.safetensors (above `max_shard_size`: shards and an index) for transformers.
 
         Tensors keep the dtype and the bytes that they were loaded with. Everything is written beside the old files
         and then renamed over them: after a failure, such as a full disk, the old ones are intact. The folder may be
-        the one the model was loaded from. Raises OSError and InputError.
+        the one the model was loaded from. others: keywords of transformers that change nothing here
+        (`safe_serialization=True`, `push_to_hub=False`). Raises OSError and InputError.
         """
-        if unsupported:
-            raise TypeError(f"save_pretrained() got unexpected keyword arguments: {', '.join(sorted(unsupported))}")
+        check_saving_keywords(others)
         folder = os.fspath(save_directory)
         os.makedirs(folder, exist_ok=True)
         config = copy.deepcopy(self.config)
@@ -351,9 +357,14 @@ class EncoderModel(Referable, ModuleHabits):
             if not (exclude_embeddings and name.endswith(_EMBEDDINGS))
         )
 
-    def to(self: Model, *args: Any, device: Any = None, dtype: Any = None) -> Model:
-        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError and InputError."""
+    def to(self: Model, *args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Model:
+        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError and InputError.
+
+        non_blocking: also by place; changes nothing: the model is there when this returns.
+        """
         for argument in args:
+            if isinstance(argument, bool):
+                continue
             name = str(argument)
             if isinstance(argument, type) or name.startswith("torch.") or name in (*_DTYPES.values(), "int8"):
                 dtype = argument

@@ -12,7 +12,7 @@ from .configuration import PretrainedConfig
 from .errors import FilbertError, WeightsError
 from .hub import Source
 from .jsonfile import read_json, read_object
-from .model_settings import load_config, refuse_adapter
+from .model_settings import load_config, refuse_adapter, warn_about_settings
 from .models import HEADS, class_of, head_named
 from .models.model2vec import Model2VecConfig
 from .sentence.modules import SentenceModules, read_modules, unsaved_config
@@ -93,6 +93,7 @@ def _model(source: Source, modules: TransformerModule) -> Iterator[Row]:
     yield from _architecture(values)
     if config is None:
         raise failure
+    warn_about_settings(config, source.subfolder, "AutoModel")
     refuse_adapter(source)
     path = source.weights()
     weights = open_weights(path)

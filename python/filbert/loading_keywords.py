@@ -1,4 +1,4 @@
-"""Keywords of transformers' `from_pretrained` that programs pass: what they mean here, or why they are refused."""
+"""Keywords of transformers' `from_pretrained` and `save_pretrained`: what they mean here, or why they are refused."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,6 +41,15 @@ _REFUSED = {
 # Older names of keywords. Where both are given the newer one counts, as in transformers.
 _OLDER = {"torch_dtype": "dtype", "use_auth_token": "token"}
 
+# Those of save_pretrained: the value that changes nothing, as None does, and why no other is taken.
+_SAVING = {
+    "safe_serialization": (True, "weights are written as safetensors"),
+    "push_to_hub": (False, "upload the folder with huggingface_hub"),
+    "is_main_process": (True, "every call writes the files: call it in one process"),
+    "state_dict": (None, "the weights that are written are the model's"),
+    "variant": (None, "files have the usual names: rename them"),
+}
+
 # Values of device_map that leave the choice to the library; it has one device to choose.
 _CHOOSING = ("auto", "balanced", "balanced_low_0", "sequential")
 
@@ -65,6 +74,17 @@ def own_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(f"device_map: found {device_map!r:.100} beside device={own['device']!r}, expected one")
         own["device"] = _only_device(device_map)
     return own
+
+
+def check_saving_keywords(keywords: Mapping[str, Any]) -> None:
+    """Raises InputError for what saving cannot honour, and TypeError for what no `save_pretrained` takes."""
+    unknown = sorted(keywords.keys() - _SAVING.keys() - {"token", "use_auth_token"})
+    if unknown:
+        raise TypeError(f"save_pretrained() got unexpected keyword arguments: {', '.join(unknown)}")
+    for key in keywords.keys() & _SAVING.keys():
+        usual, reason = _SAVING[key]
+        if keywords[key] is not None and keywords[key] != usual:
+            raise InputError(f"{key}: found {keywords[key]!r:.100}; {reason}")
 
 
 def _only_device(device_map: Any) -> str:

@@ -9,7 +9,7 @@ from .configuration import PretrainedConfig
 from .errors import ConfigError
 from .hub import Source
 from .jsonfile import read_object
-from .settings import warn_about_unknown
+from .settings import outside, warn_about_unknown
 
 Config = TypeVar("Config", bound=PretrainedConfig)
 
@@ -46,18 +46,20 @@ _HARMLESS = frozenset().union(
         "num_labels",
         "_num_labels",
     },
-    {"sentence_transformers", "sbert_ce_default_activation_function", "emb_pooler"},
+    {"sentence_transformers", "sbert_ce_default_activation_function", "emb_pooler", "next_token_ids"},
     # BERT's first release wrote sizes of a pooler that has only ever had one form.
     {"directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers"},
     {"pooler_size_per_head", "pooler_type"},
 )
 
+# What a class is called in auto_map, where transformers has another name for it.
+_AUTO_CLASSES = {"AutoModelForNextToken": "AutoModelForCausalLM"}
+
 
 def load_config(config_class: type[Config] | Any, source: Source, task: str = "AutoModel") -> Config:
-    """The configuration of a model that is about to be loaded; `config_class` reads it.
+    """The configuration of a model; `config_class` reads it. Loading the model warns of it: `warn_about_settings`.
 
-    Warns of keys that are not known, of code of the repository that would run for `task`, and of an architecture of
-    another name. Raises ConfigError for what would make the numbers wrong, and OSError.
+    Raises ConfigError for what would make the numbers wrong, and OSError.
     """
     if source.find("config.json") is None:
         refuse_adapter(source)  # which may well be all that the folder holds
@@ -67,11 +69,19 @@ def load_config(config_class: type[Config] | Any, source: Source, task: str = "A
     except ConfigError as error:
         raise ConfigError(f"{error}{_reason(path, task)}") from None
     config.name_or_path = source.name
-    own = {field.name for field in dataclasses.fields(config)} | config.checked_by_engine | config.unused_keys
-    known = own | _HARMLESS | {"auto_map"}
-    warn_about_unknown(path, vars(config), known)
-    _warn_about_code(path, config, task)
     return config
+
+
+def warn_about_settings(config: PretrainedConfig, subfolder: str | os.PathLike[str], task: str) -> None:
+    """Warns of keys that are not known, of code of the repository that would run for `task`, and of an architecture of
+    another name. `subfolder`: where in its folder the configuration lies.
+    """
+    name = config.name_or_path
+    path = os.path.join(name, subfolder or "", "config.json")
+    where = path if name and os.path.isfile(path) else name or type(config).__name__
+    own = {field.name for field in dataclasses.fields(config)} | config.checked_by_engine | config.unused_keys
+    warn_about_unknown(where, vars(config), own | _HARMLESS | {"auto_map"})
+    _warn_about_code(where, config, task)
 
 
 def refuse_adapter(source: Source) -> None:
@@ -113,6 +123,7 @@ def _code(config: dict[str, Any], task: str, any_task: bool = False) -> str | No
     code = config.get("auto_map")
     if not isinstance(code, dict):
         return None
+    task = _AUTO_CLASSES.get(task, task)
     if task not in code:
         if not any_task or not code:
             return None
@@ -122,7 +133,7 @@ def _code(config: dict[str, Any], task: str, any_task: bool = False) -> str | No
     return f"auto_map names code of the repository for {task}, {file:.100}.py: {code[task]!r:.100}, which is never run"
 
 
-def _warn_about_code(path: str, config: PretrainedConfig, task: str) -> None:
+def _warn_about_code(where: str, config: PretrainedConfig, task: str) -> None:
     told = _code(vars(config), task)
     if told is None:
         names = config.architectures if isinstance(config.architectures, list) else []
@@ -133,7 +144,7 @@ def _warn_about_code(path: str, config: PretrainedConfig, task: str) -> None:
             return
         told = f"architectures names {', '.join(map(str, names)):.100}"
     warnings.warn(
-        f"{os.fspath(path)}: {told}; the model is computed as transformers computes model_type "
+        f"{where}: {told}; the model is computed as transformers computes model_type "
         f"{config.model_type!r}, and if that is not what was trained, results are meaningless",
-        stacklevel=4,
+        stacklevel=outside(),
     )

@@ -22,7 +22,7 @@ _FORMATS = (
 )
 # What names of weights end in that may be of any format.
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
-_VARIANT = re.compile(r"(?:model|pytorch_model)\.([^./]+)\.(?:safetensors|bin)")
+_VARIANT = re.compile(r"(?:model|pytorch_model)\.([^./]+?)(?:-\d{5}-of-\d{5})?\.(?:safetensors|bin)")
 _SHOWN = 5
 
 

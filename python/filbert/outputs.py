@@ -36,7 +36,7 @@ class ModelOutput(dict[str, Any]):
     def _no_removal(self, *args: object, **kwargs: object) -> NoReturn:
         raise TypeError(f"the fields of {type(self).__name__} are fixed; set one to None to drop it")
 
-    __delitem__ = pop = popitem = setdefault = update = clear = _no_removal
+    __delitem__ = __delattr__ = __ior__ = pop = popitem = setdefault = update = clear = _no_removal
 
     def map(self, convert: Callable[[Any], Any]) -> "ModelOutput":
         """The same outputs with every array, those in tuples too, as `convert` gives it."""

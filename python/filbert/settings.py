@@ -1,5 +1,6 @@
 """Settings in the files of a model: every key is honoured, harmless or refused, and an unknown one is not silent."""
 
+import sys
 import warnings
 from collections.abc import Callable, Container, Mapping
 from typing import Any
@@ -15,5 +16,13 @@ def warn_about_unknown(path: str, config: Mapping[str, Any], known: Container[st
         warnings.warn(
             f"{path}: filbert does not know {listed}{more}, and leaves {'them' if unknown[1:] else 'it'} out; if a "
             "setting changes what the model computes, results will differ",
-            stacklevel=4,
+            stacklevel=outside(),
         )
+
+
+def outside() -> int:
+    """The `stacklevel` of a warning that points at the program, however deep in this package its caller is."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == __package__:
+        frame, level = frame.f_back, level + 1
+    return level

@@ -7,7 +7,7 @@ from checkpoints import TINY
 from families import FAMILIES, REFERENCED
 
 import filbert
-from filbert import AutoConfig, BertConfig, ConfigError
+from filbert import AutoConfig, BertConfig, ConfigError, InputError
 
 VARIANTS = [
     {},
@@ -130,6 +130,37 @@ def test_overrides(tmp_path):
         with pytest.raises(TypeError, match=f"unexpected keyword arguments: {wrong}"):
             BertConfig.from_pretrained(tmp_path, **{wrong: 1})
     assert AutoConfig.from_pretrained(tmp_path, trust_remote_code=True) == AutoConfig.from_pretrained(tmp_path)
+    harmless = {"use_auth_token": None, "code_revision": None, "resume_download": True, "attn_implementation": "eager"}
+    assert AutoConfig.from_pretrained(tmp_path, **harmless) == AutoConfig.from_pretrained(tmp_path)
+
+
+def test_overrides_of_a_dictionary():
+    values = {"hidden_size": 64, "shiny": 1}
+    config, unused = BertConfig.from_dict(values, return_unused_kwargs=True, hidden_size=32, num_labels=3, colour=1)
+    assert (config.hidden_size, config.num_labels, config.shiny, unused) == (32, 3, 1, {"colour": 1})
+    assert values == {"hidden_size": 64, "shiny": 1}
+    assert "colour" not in config.to_dict()
+    plain = BertConfig.from_dict(values, return_unused_kwargs=False)
+    assert plain == BertConfig(hidden_size=64, shiny=1)
+
+
+def test_unused_overrides_of_a_dictionary_beside_transformers(transformers):
+    overrides = {"hidden_size": 32, "num_labels": 3, "colour": 1, "torch_dtype": "float16"}
+    found = [
+        each.BertConfig.from_dict({"hidden_size": 64}, return_unused_kwargs=True, **overrides)
+        for each in (filbert, transformers)
+    ]
+    assert found[0][1] == found[1][1] == {"colour": 1}
+    for config, _ in found:
+        assert (config.hidden_size, config.num_labels, str(config.dtype)[-7:]) == (32, 3, "float16")
+
+
+def test_saving_takes_what_changes_nothing(tmp_path):
+    BertConfig(**TINY).save_pretrained(tmp_path, push_to_hub=False)
+    assert BertConfig.from_pretrained(tmp_path).hidden_size == TINY["hidden_size"]
+    with pytest.raises(InputError, match="push_to_hub: found True; upload the folder with huggingface_hub"):
+        BertConfig(**TINY).save_pretrained(tmp_path / "pushed", push_to_hub=True)
+    assert not (tmp_path / "pushed").exists()
 
 
 def test_auto_config():

@@ -336,6 +336,16 @@ def test_jina_v3(tmp_path, seed, says_its_type):
         name: tensor.tobytes() for name, tensor in tensors.items()
     }
     same(chosen, tmp_path / "again")
+    assert "model_type" not in json.loads((tmp_path / "again" / "config.json").read_text())
+
+
+def test_a_copy_of_jina_v3_is_no_xlm_roberta_of_transformers(transformers, tmp_path):
+    """Which would have random weights: that it cannot open the authors' files either is told."""
+    _, config, tensors = jina_v3(tmp_path, 0)
+    AutoModel.from_pretrained(write(tmp_path / "hub", config, tensors)).save_pretrained(tmp_path / "again")
+    for name in ("hub", "again"):
+        with pytest.raises(ValueError, match="model_type"):
+            transformers.AutoModel.from_pretrained(tmp_path / name)
 
 
 def test_tasks_that_there_are_not(tmp_path):

@@ -53,6 +53,10 @@ CASES = {
         with_weights("model.fp16.safetensors"),
         NO_WEIGHTS + "it has model.fp16.safetensors, which variant='fp16' opens",
     ),
+    "variant in shards": (
+        with_weights("model.fp16-00001-of-00015.safetensors"),
+        NO_WEIGHTS + "it has model.fp16-00001-of-00015.safetensors, which variant='fp16' opens",
+    ),
     "onnx": (with_weights("model.onnx"), NO_WEIGHTS + f"it has model.onnx (ONNX), {NOT_READ}"),
     "onnx inside": (with_weights("onnx/model_O4.onnx"), NO_WEIGHTS + f"it has onnx/model_O4.onnx (ONNX), {NOT_READ}"),
     "gguf": ({"tiny-q4_0.gguf": b"GGUF"}, NO_CONFIG + f"it has tiny-q4_0.gguf (GGUF), {NOT_READ}"),

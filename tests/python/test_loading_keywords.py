@@ -164,6 +164,31 @@ def test_a_new_model_takes_them_too():
     assert (model.dtype, model.device) == ("bfloat16", "cpu")
 
 
+def test_keywords_of_saving(tiny_folder, tmp_path):
+    model = AutoModel.from_pretrained(tiny_folder)
+    usual = {"safe_serialization": True, "push_to_hub": False, "is_main_process": True, "state_dict": None}
+    model.save_pretrained(tmp_path / "saved", **usual, variant=None, token="x", use_auth_token=None)
+    np.testing.assert_array_equal(AutoModel.from_pretrained(tmp_path / "saved")(IDS)[0], model(IDS)[0])
+    for keyword, value, reason in (
+        ("safe_serialization", False, "found False; weights are written as safetensors"),
+        ("push_to_hub", True, "found True; upload the folder with huggingface_hub"),
+        ("is_main_process", False, "call it in one process"),
+        ("state_dict", model.state_dict(), "the weights that are written are the model's"),
+        ("variant", "fp16", "found 'fp16'; files have the usual names"),
+    ):
+        with pytest.raises(InputError, match=rf"^{keyword}: .*{reason}"):
+            model.save_pretrained(tmp_path / "refused", **{keyword: value})
+    with pytest.raises(TypeError, match=r"save_pretrained\(\) got unexpected keyword arguments: colour"):
+        model.save_pretrained(tmp_path / "refused", colour=1)
+    assert not (tmp_path / "refused").exists()
+
+
+def test_moving_does_not_ask_whether_to_wait(tiny_folder):
+    model = AutoModel.from_pretrained(tiny_folder)
+    assert model.to("cpu", non_blocking=True) is model.to("cpu", "bfloat16", True) is model
+    assert (model.dtype, model.device) == ("bfloat16", "cpu")
+
+
 def test_a_token_is_no_setting_of_a_tokenizer(tmp_path):
     from text_models import vocabulary_folder
 

@@ -242,8 +242,8 @@ def test_wrong_arguments_of_constructors(tiny_folder):
         BertModel.from_pretrained(tiny_folder, colour=1)
     with pytest.raises(TypeError, match="takes a BertConfig, found dict"):
         BertModel.from_pretrained(tiny_folder, config=TINY)
-    with pytest.raises(TypeError, match="unexpected keyword arguments: push_to_hub"):
-        BertModel(BertConfig(**TINY)).save_pretrained(tiny_folder, push_to_hub=True)
+    with pytest.raises(TypeError, match="unexpected keyword arguments: colour"):
+        BertModel(BertConfig(**TINY)).save_pretrained(tiny_folder, colour=1)
 
 
 def test_a_config_that_does_not_fit_the_weights(tiny_folder):

@@ -63,10 +63,13 @@ def test_unknown_fields_and_removal_are_refused(output):
         lambda: output.__delitem__("pooler_output"),
         lambda: output.clear(),
         lambda: output.setdefault("attentions", ()),
+        lambda: output.__delattr__("pooler_output"),
+        lambda: output.__ior__({"pooler_output": LAST}),
     ):
         with pytest.raises(TypeError, match="fixed"):
             remove()
     assert len(output) == 2
+    assert output.pooler_output is output["pooler_output"] is POOLED
 
 
 def test_copies_and_pickles(output):

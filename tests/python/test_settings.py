@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from text_models import VOCABULARY, sentence_folder, vocabulary_folder, write_json
 
-from filbert import AutoModel, AutoTokenizer, BertModel, ConfigError, SentenceEncoder
+from filbert import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    ConfigError,
+    Qwen3Config,
+    SentenceEncoder,
+)
+from filbert.auto import AutoModelForNextToken
 
 LONG = "the cat runs . " * 12
 
@@ -233,6 +243,48 @@ def test_an_architecture_of_another_name_is_told(tmp_path, keys, message):
             face.from_pretrained(folder)
         assert len(caught) == 1
         assert caught[0].filename == __file__
+
+
+def test_a_configuration_that_is_given_is_told_of_too(tmp_path):
+    keys = {"logit_soft_clamp": 3.0, "auto_map": {"AutoModel": "modeling_x.XModel"}}
+    folder = checkpoints.write_folder(tmp_path / "model", {**checkpoints.TINY, **keys})
+    config = AutoConfig.from_pretrained(folder)
+    for face in (AutoModel, BertModel):
+        for keywords in ({}, {"config": config}):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                face.from_pretrained(folder, **keywords)
+            unknown, code = (str(warning.message) for warning in caught)
+            assert unknown.startswith(f"{folder}/config.json: filbert does not know logit_soft_clamp=3.0, and")
+            assert "auto_map names code of the repository for AutoModel" in code
+            assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_a_configuration_of_the_program_is_not_the_file(tmp_path):
+    keys = {"logit_soft_clamp": 3.0, "auto_map": {"AutoModel": "modeling_x.XModel"}, "architectures": ["XModel"]}
+    folder = checkpoints.write_folder(tmp_path / "model", {**checkpoints.TINY, **keys})
+    own = {key: value for key, value in checkpoints.TINY.items() if key != "architectures"}
+    for face in (AutoModel, BertModel):
+        assert warned(lambda face=face: face.from_pretrained(folder, config=BertConfig(**own)))[1] == []
+    (message,) = warned(lambda: BertModel.from_pretrained(folder, config=BertConfig(**own, colour="red")))[1]
+    assert message.startswith("BertConfig: filbert does not know colour='red'")
+
+
+def test_a_configuration_is_told_of_once_where_a_module_changes_it(folder):
+    edit(folder / "config.json", shiny_new_setting=3)
+    edit(folder / "sentence_bert_config.json", config_kwargs={"hidden_act": "relu"})
+    (message,) = warned(lambda: SentenceEncoder.from_pretrained(folder))[1]
+    assert "shiny_new_setting=3" in message
+
+
+def test_code_that_predicts_tokens_is_told_of_by_its_name(tmp_path):
+    sizes = {"vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}
+    config = Qwen3Config(**sizes, **heads, next_token_ids=[1, 2], auto_map={"AutoModelForCausalLM": "a.B"})
+    AutoModelForNextToken.from_config(config, seed=0).save_pretrained(tmp_path)
+    for keywords in ({}, {"config": AutoConfig.from_pretrained(tmp_path)}):
+        (message,) = warned(lambda: AutoModelForNextToken.from_pretrained(tmp_path, next_token_ids=[1], **keywords))[1]  # noqa: B023
+        assert "auto_map names code of the repository for AutoModelForCausalLM, a.py: 'a.B'" in message
 
 
 def test_a_copy_instead_of_a_map_for_sentences_too(folder):

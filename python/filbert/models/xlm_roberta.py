@@ -37,6 +37,13 @@ class XLMRobertaConfig(RobertaConfig):
         defaults = _JINA if kwargs.get("position_embedding_type") == "rotary" else {}
         super().__init__(**{**defaults, **kwargs})
 
+    def to_dict(self) -> dict[str, Any]:
+        """Every attribute. Jina's files say no model_type; by this one, transformers would draw random weights."""
+        values = super().to_dict()
+        if vars(self).get("position_embedding_type") == "rotary":
+            del values["model_type"]
+        return values
+
 
 class XLMRobertaModel(BaseModel):
     """XLM-RoBERTa without a head of a task (https://arxiv.org/abs/1911.02116)."""
