@@ -646,6 +646,24 @@ def test_from_the_hub(hub, tmp_path, monkeypatch):
     assert again.predict(PAIRS, prompt_name="query").tobytes() != expected.tobytes()
 
 
+@pytest.mark.parametrize("labels", [1, 3])
+def test_evaluators(tmp_path, reference, labels):
+    """They leave their results in model_card_data."""
+    evaluation = pytest.importorskip("sentence_transformers.cross_encoder.evaluation")
+    folder, pairs = model_folder(tmp_path, labels=labels), [("a cat", "the dog"), ("sun", "day"), ("hello", "long day")]
+    evaluators = [evaluation.CrossEncoderClassificationEvaluator(pairs, [0, 1, 1 if labels == 1 else 2])]
+    if labels == 1:
+        rows = [{"query": "a cat", "positive": ["the dog"], "negative": ["sun", "long day"]}]
+        evaluators.append(evaluation.CrossEncoderRerankingEvaluator(rows))
+        evaluators.append(evaluation.CrossEncoderCorrelationEvaluator(pairs, [0.1, 0.9, 0.5]))
+    ours, theirs = CrossEncoder(folder), reference(folder)
+    for evaluator in evaluators:
+        evaluator.write_csv = False
+        assert evaluator(ours) == pytest.approx(evaluator(theirs), abs=1e-3)
+    assert [each[0] for each in ours.model_card_data.evaluations] == evaluators
+    assert CrossEncoder(folder, model_card_data="mine").model_card_data == "mine"
+
+
 def test_keywords_by_their_older_names(tmp_path):
     folder = model_folder(tmp_path)
     pairs = [("a cat", "the dog"), ("sun", "day")]

@@ -114,6 +114,23 @@ def test_from_parts(encoder):
         assert encode("a cat.") == pytest.approx(expected, abs=1e-6)
 
 
+def test_by_name(tmp_path, encoder):
+    folder = own_folder(tmp_path)
+    expected = MultiVectorEncoder.from_pretrained(folder).encode_query(TEXTS[:5])
+    for name in (folder, str(folder)):
+        found = MultiVectorEncoder(name, device="cpu", model_kwargs={"num_threads": 1}).encode_query(TEXTS[:5])
+        assert all(ours.tobytes() == other.tobytes() for ours, other in zip(found, expected, strict=True))
+    assert MultiVectorEncoder(folder, model_card_data="mine").model_card_data == "mine"
+    message = "expected a name and keywords for it, or a model and its tokenizer"
+    for arguments, options in (
+        ((folder, encoder.tokenizer), {}),
+        ((encoder.model,), {}),
+        ((encoder.model, encoder.tokenizer), {"device": "cpu"}),
+    ):
+        with pytest.raises(TypeError, match=message):
+            MultiVectorEncoder(*arguments, **options)
+
+
 def test_a_document_by_formula(encoder):
     ids = ids_of("[CLS] [unused1] the cat , a dog . . . . [SEP]")
     hidden = encoder.model([ids]).last_hidden_state[0]

@@ -62,7 +62,7 @@ def test_beside_sentence_transformers(encoder, library, name):
         np.testing.assert_allclose(np.asarray(ours), np.asarray(other), rtol=1e-6, atol=tolerance(name))
         assert np.asarray(ours).shape == np.asarray(other).shape
     # The types are theirs too, but for tensors that nobody asked for.
-    if name in NEED_TORCH[:3] or not type(expected).__module__.startswith("torch"):
+    if name in NEED_TORCH[:4] or not type(expected).__module__.startswith("torch"):
         assert type(found) is type(expected)
 
 
@@ -97,6 +97,32 @@ def test_an_evaluator(encoder, library):
     assert found == pytest.approx(expected, abs=1e-5)
     assert evaluator(encoder)
     assert encoder.model_card_data.evaluations[0][1].keys() == found.keys()
+
+
+def test_an_evaluator_of_retrieval(library):
+    """It takes the largest of `similarity` with PyTorch."""
+    evaluation = pytest.importorskip("sentence_transformers.evaluation")
+    evaluator = evaluation.InformationRetrievalEvaluator(
+        {"q": TEXTS[0]}, dict(zip("abc", TEXTS[1:], strict=True)), {"q": {"b"}}, write_csv=False
+    )
+    theirs = library.SentenceTransformer(str(minilm_folder()), device="cpu")
+    assert evaluator(SentenceEncoder(minilm_folder())) == pytest.approx(evaluator(theirs), abs=1e-5)
+
+
+def test_similarities_of_tensors(tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    encoder = SentenceEncoder(sentence_folder(tmp_path / "dense"))
+    sparse = SparseEncoder(splade_folder(tmp_path / "sparse"))
+    several = MultiVectorEncoder.from_pretrained(own_folder(tmp_path / "several"))
+    for model in (encoder, sparse, several):
+        arrays, tensors = model.encode(TEXTS), model.encode(TEXTS, convert_to_tensor=True)
+        for score in (model.similarity, model.similarity_pairwise):
+            expected = score(arrays, arrays)
+            assert type(expected) is np.ndarray
+            for pair in ((tensors, tensors), (arrays, tensors), (list(tensors), arrays)):
+                assert torch.equal(score(*pair), torch.from_numpy(expected))
+    vector = encoder.encode(TEXTS[0], convert_to_tensor=True)
+    assert encoder.similarity_pairwise(vector, vector).shape == torch.Size([])
 
 
 def test_prompts(tmp_path):

@@ -1,5 +1,6 @@
 """SparseEncoder by itself, without torch: beside sentence-transformers it is in test_sparse_parity.py."""
 
+import pickle
 import random
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from sparse_models import write_modules as modules_of
 from text_models import SENTENCES, VOCABULARY
 
 import filbert
-from filbert import InputError, SparseEncoder
+from filbert import ConfigError, InputError, SparseEncoder
 from filbert.sentence import sparse_routes
 from filbert.sentence.sparse import SparseVector, SparseVectors
 
@@ -182,7 +183,7 @@ def test_sums_in_parts_of_a_text(tmp_path, monkeypatch):
         ({"inputs": "a", "prompt_name": "other"}, "prompt_name: found 'other', the model has query, document"),
         ({"inputs": "a", "prompt": 3}, r"prompt 0: found 3 \(int\)"),
         ({"inputs": "a", "prompt": "\udfff"}, "prompt 0: character 0 is a lone surrogate"),
-        ({"inputs": "a", "device": ["cpu", "cpu"]}, "device: found .* expected one"),
+        ({"inputs": "a", "device": ["cpu", "cuda:9"]}, "device: found 'cuda:9', the model is on 'cpu'; load one for"),
     ],
 )
 def test_bad_arguments(encoder, arguments, message):
@@ -201,8 +202,55 @@ def test_other_bad_arguments(encoder, folder):
     for options in ({"similarity_fn_name": "l2"}, {"max_active_dims": -1}, {"default_prompt_name": "none"}):
         with pytest.raises(InputError, match=next(iter(options)).replace("default_", "")):
             SparseEncoder(folder, **options)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'pool'"):
-        encoder.encode("a", pool={})
+    with pytest.raises(NotImplementedError, match="writes no sparse models: copy the folder"):
+        encoder.save_pretrained("folder")
+    with pytest.raises(NotImplementedError, match="does not train"):
+        encoder.train()
+
+
+def test_habits_of_sentence_transformers(encoder, folder):
+    texts = ["hello cats", "a long day"]
+    expected = encoder.encode(texts).toarray()
+    pool = encoder.start_multi_process_pool(["cpu", "cpu"])
+    for options in ({"pool": pool, "chunk_size": 3}, {"pool": None, "chunk_size": None}, {"device": ["cpu"]}):
+        assert encoder.encode(texts, **options).toarray().tobytes() == expected.tobytes()
+    encoder.stop_multi_process_pool(pool)
+    assert encoder.get_max_seq_length() == encoder.max_seq_length == 24
+    assert (encoder.get_backend(), encoder.eval(), encoder.cpu()) == ("filbert", encoder, encoder)
+    features = encoder.preprocess(texts, prompt="the ")
+    assert encoder.tokenizer.batch_decode(features["input_ids"]) == [
+        "[CLS] the hello cats [SEP]",
+        "[CLS] the a long day [SEP]",
+    ]
+    assert encoder.tokenize(["hello " * 40])["input_ids"].shape == (1, 24)
+
+
+def test_keywords_of_sentence_transformers(folder, tmp_path):
+    names = {"model_card_data": "mine", "backend": "torch", "config_kwargs": {}, "processor_kwargs": None}
+    encoder = SparseEncoder(folder, model_kwargs={"torch_dtype": "bfloat16", "num_threads": 1}, **names)
+    model = encoder._models()[0]
+    assert (model.dtype, model.num_threads, encoder.model_card_data) == ("bfloat16", 1, "mine")
+    cut = SparseEncoder(folder, processor_kwargs={"model_max_length": 8})
+    assert cut.max_seq_length == 8
+    with pytest.warns(DeprecationWarning, match="'tokenizer_kwargs' is the older name of 'processor_kwargs'"):
+        assert SparseEncoder(folder, tokenizer_kwargs={"model_max_length": 8}).max_seq_length == 8
+    other = SparseEncoder(folder, config_kwargs={"layer_norm_eps": 0.5})
+    expected = SparseEncoder(folder).encode("a cat").toarray()
+    assert not np.allclose(other.encode("a cat").toarray(), expected)
+    for each in (encoder, cut, other):
+        twin = pickle.loads(pickle.dumps(each))
+        assert twin.encode("a cat " * 6).toarray().tobytes() == each.encode("a cat " * 6).toarray().tobytes()
+    assert pickle.loads(pickle.dumps(SparseEncoder(folder).to("bfloat16")))._models()[0].dtype == "bfloat16"
+    with pytest.raises(InputError, match="backend: found 'onnx', expected 'torch'"):
+        SparseEncoder(folder, backend="onnx")
+    with pytest.raises(ConfigError, match="config_kwargs of the Transformer module: found no_such_key"):
+        SparseEncoder(folder, config_kwargs={"no_such_key": 1})
+    table_folder(tmp_path / "table", table_weights(30))
+    modules_of(tmp_path / "table", ("SparseStaticEmbedding", ""))
+    with pytest.raises(InputError, match="found model_max_length: a table of weights is taken as its files say"):
+        SparseEncoder(tmp_path / "table", processor_kwargs={"model_max_length": 8})
+    table = SparseEncoder(tmp_path / "table", model_kwargs={"torch_dtype": "float32"})
+    assert table.tokenizer.batch_decode(table.preprocess(["the cat"])["input_ids"]) == ["the cat"]
 
 
 def test_a_token_beyond_the_model(tmp_path):

@@ -168,3 +168,25 @@ def test_prompts(tmp_path, reference, settings, given):
     for name in ("encode", "encode_query", "encode_document"):
         for options in ({}, {"prompt": "a dog "}, {"prompt": ""}, {"prompt_name": "document"}):
             check(getattr(ours, name)(FEW[:25], **options), getattr(theirs, name)(FEW[:25], **options))
+
+
+def test_evaluators(tmp_path, reference):
+    """Those of sentence-transformers, which ask for tensors by save_to_cpu alone."""
+    evaluation = pytest.importorskip("sentence_transformers.sparse_encoder.evaluation")
+    folder = splade_folder(tmp_path)
+    ours, theirs = SparseEncoder(folder), reference(folder)
+    first, second, labels = ["a cat", "the dog", "long day"], ["cats", "the sun", "hello"], [1, 1, 0]
+    evaluators = [
+        evaluation.SparseInformationRetrievalEvaluator(
+            dict(zip("pqr", first, strict=True)), dict(zip("abc", second, strict=True)), {"p": {"a"}, "q": {"c"}}
+        ),
+        evaluation.SparseEmbeddingSimilarityEvaluator(first, second, [1.0, 0.7, 0.1]),
+        evaluation.SparseBinaryClassificationEvaluator(first, second, labels),
+        evaluation.SparseTripletEvaluator(first, second, first[::-1]),
+        evaluation.SparseRerankingEvaluator([{"query": "a cat", "positive": ["cats"], "negative": ["sun", "day"]}]),
+    ]
+    for evaluator in evaluators:
+        evaluator.write_csv = False
+        assert evaluator(ours) == pytest.approx(evaluator(theirs), abs=1e-4)
+    # Some of them leave their results a second time, with those of sparsity.
+    assert list(dict.fromkeys(each[0] for each in ours.model_card_data.evaluations)) == evaluators

@@ -21,10 +21,11 @@ from ..texts import Pair, as_pairs, as_texts, check_text
 from ..tokenization import AutoTokenizer, Tokenizer
 from ..tokenizer_files import lowercase_first
 from .activations import Activation, activate
+from .encoder_habits import ModelCardData
 from .older_names import older_names
 from .pair_tokens import PairTokens
 from .reranker import RerankerModules, activation_of, chat_template, next_tokens, read_reranker
-from .transformer import choose_prompt, meaningful, merged_prompts
+from .transformer import choose_prompt, meaningful, merged_prompts, refuse_backend
 from .vectors import Floats
 
 # Pairs tokenised at a time.
@@ -65,6 +66,7 @@ class CrossEncoder(Referable):
         processor_kwargs: Mapping[str, Any] | None = None,
         tokenizer_kwargs: Mapping[str, Any] | None = None,
         config_kwargs: Mapping[str, Any] | None = None,
+        model_card_data: Any = None,
         backend: str = "torch",
     ) -> None:
         """A cross-encoder of a folder or of the hub, as sentence-transformers loads it.
@@ -85,6 +87,7 @@ class CrossEncoder(Referable):
                 variant and mmap. Those that choose kernels or a library change nothing here.
             processor_kwargs, tokenizer_kwargs: replace keys of tokenizer_config.json. They are two names for one.
             config_kwargs: replace attributes of the configuration.
+            model_card_data: what evaluators leave their results in; None: a list of them.
             backend: "torch", which here means filbert's engine: its numbers are those of PyTorch.
 
         Raises:
@@ -92,8 +95,7 @@ class CrossEncoder(Referable):
             WeightsError: the weights have no such head, or one with another number of labels.
             InputError, DeviceError, OSError, MemoryError: see `AutoModel.from_pretrained`.
         """
-        if backend != "torch":
-            raise InputError(f"backend: found {backend!r}, expected 'torch': filbert has an engine of its own")
+        refuse_backend(backend)
         options: dict[str, Any] = {"cache_dir": cache_folder, "token": token, "local_files_only": local_files_only}
         chosen = meaningful(model_kwargs, keep=("dtype", "torch_dtype", "use_safetensors"))
         if "force_download" in chosen:
@@ -129,6 +131,7 @@ class CrossEncoder(Referable):
                 f"{source.name}: default_prompt_name: found {self.default_prompt_name!r}, which is none of the "
                 f"prompts: {', '.join(self.prompts) or 'there are none'}"
             )
+        self.model_card_data = ModelCardData() if model_card_data is None else model_card_data
         reference = {
             "num_labels": num_labels,
             "revision": source.revision,

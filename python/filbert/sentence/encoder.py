@@ -16,6 +16,7 @@ from ..pickling import Referable
 from ..texts import Pair, as_inputs
 from ..tokenization import NO_LIMIT, Tokenizer
 from . import saving
+from .alike import alike
 from .chain import Asked, Chain, prefixed
 from .cuts import CHOICES, Cuts
 from .encoder_habits import ModelCardData, SentenceHabits
@@ -24,8 +25,8 @@ from .loading import load_chains
 from .modules import SIMILARITIES, read_modules
 from .older_names import older_names
 from .token_values import everything, token_vectors
-from .transformer import choose_prompt, meaningful, merged_prompts, prompt_for
-from .vectors import Floats, normalize, quantize, similarity, similarity_pairwise
+from .transformer import choose_prompt, meaningful, merged_prompts, prompt_for, refuse_backend
+from .vectors import normalize, quantize, similarity, similarity_pairwise
 
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 
@@ -88,8 +89,7 @@ class SentenceEncoder(Referable, SentenceHabits):
             ConfigError: a setting or a module of the files that filbert does not have.
             WeightsError, InputError, DeviceError, OSError, MemoryError: see `AutoModel.from_pretrained`.
         """
-        if backend != "torch":
-            raise InputError(f"backend: found {backend!r}, expected 'torch': filbert has an engine of its own")
+        refuse_backend(backend)
         keywords = {**meaningful(model_kwargs, keep=("dtype", "torch_dtype", "use_safetensors"))}
         where: dict[str, Any] = {"cache_dir": cache_folder, "token": token, "local_files_only": local_files_only}
         where["force_download"] = keywords.pop("force_download", False)
@@ -279,16 +279,19 @@ class SentenceEncoder(Referable, SentenceHabits):
         method.__signature__ = inspect.signature(encode)  # type: ignore[attr-defined]
     del method
 
-    def similarity(self, embeddings1: Any, embeddings2: Any) -> Floats:
-        """Scores [n, m] of vectors [n, hidden] against vectors [m, hidden], by `similarity_fn_name`.
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """Scores float32 [n, m] of vectors [n, hidden] against vectors [m, hidden], by `similarity_fn_name`.
 
-        "cosine", "dot", or the negative distances "euclidean" and "manhattan". Raises InputError.
+        "cosine", "dot", or the negative distances "euclidean" and "manhattan". Tensors give a tensor on their device,
+        anything else NumPy. Raises InputError.
         """
-        return similarity(self.similarity_fn_name, embeddings1, embeddings2)
+        scores = similarity(self.similarity_fn_name, embeddings1, embeddings2)
+        return alike(scores, embeddings1, embeddings2)
 
-    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Floats:
-        """Scores [n] of each of the vectors [n, hidden] with that of [n, hidden]. Raises InputError."""
-        return similarity_pairwise(self.similarity_fn_name, embeddings1, embeddings2)
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """Scores float32 [n] of each of the vectors [n, hidden] with that of [n, hidden], as in `similarity`."""
+        scores = similarity_pairwise(self.similarity_fn_name, embeddings1, embeddings2)
+        return alike(scores, embeddings1, embeddings2)
 
     def tokenize(self, texts: Any, **options: Any) -> BatchEncoding:
         """The older name of `preprocess`."""
@@ -452,12 +455,6 @@ class SentenceEncoder(Referable, SentenceHabits):
     def _tell(self, chain: Chain, asked: Asked, texts: int) -> None:
         if asked.on_truncate == "warn":
             self._cuts.tell(len(asked.cut), texts, chain.tokenizer.model_max_length)
-
-    def _move(self, device: Any) -> None:
-        if isinstance(device, list | tuple):
-            self._check_devices(list(device))
-        else:
-            self.to(device=device)
 
     def _encode_for(
         self,

@@ -23,11 +23,8 @@ class ModelCardData:
         self.evaluations.append((evaluator, metrics, epoch, steps))
 
 
-class SentenceHabits(ModuleHabits):
-    """Of a class with `encode`, `device`, `max_seq_length` and `truncate_dim`."""
-
-    encode: Any
-    truncate_dim: int | None
+class EncoderHabits(ModuleHabits):
+    """Of a class with `device` and `max_seq_length`."""
 
     @property
     def device(self) -> str:
@@ -45,17 +42,6 @@ class SentenceHabits(ModuleHabits):
         """The library that runs the model, for programs that ask whether that is PyTorch: "filbert"."""
         return "filbert"
 
-    @contextmanager
-    def truncate_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
-        """Within it, vectors keep their first `truncate_dim` numbers."""
-        before, self.truncate_dim = self.truncate_dim, optional_count("truncate_dim", truncate_dim)
-        try:
-            yield
-        finally:
-            self.truncate_dim = before
-
-    truncate_sentence_embeddings = truncate_embeddings  # the older name
-
     def start_multi_process_pool(self, target_devices: list[str] | None = None) -> dict[str, Any]:
         """Something to pass as `pool`, for programs that do. No process starts: one uses all cores.
 
@@ -67,6 +53,36 @@ class SentenceHabits(ModuleHabits):
     @staticmethod
     def stop_multi_process_pool(pool: dict[str, Any]) -> None:
         """Does nothing."""
+
+    def _move(self, device: Any) -> None:
+        """To a device; of a list of devices checks that the model is there already. Raises DeviceError, InputError."""
+        if isinstance(device, list | tuple):
+            self._check_devices(list(device))
+        else:
+            self.to(device=device)
+
+    def _check_devices(self, devices: list[Any]) -> None:
+        for device in devices:
+            if str(device) not in (self.device, self.device.split(":")[0]):
+                raise InputError(f"device: found {device!r}, the model is on {self.device!r}; load one for each device")
+
+
+class SentenceHabits(EncoderHabits):
+    """Of a class with `encode` and `truncate_dim`, too."""
+
+    encode: Any
+    truncate_dim: int | None
+
+    @contextmanager
+    def truncate_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
+        """Within it, vectors keep their first `truncate_dim` numbers."""
+        before, self.truncate_dim = self.truncate_dim, optional_count("truncate_dim", truncate_dim)
+        try:
+            yield
+        finally:
+            self.truncate_dim = before
+
+    truncate_sentence_embeddings = truncate_embeddings  # the older name
 
     def encode_multi_process(
         self,
@@ -95,8 +111,3 @@ class SentenceHabits(ModuleHabits):
             pool=pool,
             chunk_size=chunk_size,
         )
-
-    def _check_devices(self, devices: list[Any]) -> None:
-        for device in devices:
-            if str(device) not in (self.device, self.device.split(":")[0]):
-                raise InputError(f"device: found {device!r}, the model is on {self.device!r}; load one for each device")

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,19 +10,21 @@ import numpy as np
 from ..batching import packed
 from ..checks import count, optional_count
 from ..encoder import EncoderModel
-from ..errors import InputError
+from ..errors import ConfigError, InputError
 from ..hub import Source
 from ..pickling import LoadedByName
 from ..progress import Bar
 from ..texts import as_texts
 from ..tokenization import Tokenizer
+from .alike import alike
+from .encoder_habits import ModelCardData
 from .forwards import forwards
 from .loading import load_parts
 from .maxsim import SCORES, pair_scores, scores
 from .multi_vector_modules import read_multi_vector
 from .multi_vector_settings import MultiVectorModules, normalized
 from .multi_vector_tokens import TASKS, MultiVectorTokens, Row
-from .transformer import choose_prompt, prompt_for
+from .transformer import choose_prompt, meaningful, merged_prompts, prompt_for, refuse_backend
 from .vectors import Floats, normalize
 
 
@@ -35,20 +37,40 @@ class MultiVectorEncoder(LoadedByName):
 
     _settings: ClassVar[tuple[str, ...]] = ("prompts", "default_prompt_name", "similarity_fn_name")
 
-    def __init__(self, model: EncoderModel, tokenizer: Tokenizer, modules: MultiVectorModules | None = None) -> None:
-        """From parts; without `modules` the vectors are the model's token vectors, of length 1.
+    def __init__(
+        self,
+        model: EncoderModel | str | os.PathLike[str],
+        tokenizer: Tokenizer | None = None,
+        modules: MultiVectorModules | None = None,
+        **options: Any,
+    ) -> None:
+        """By name, or from parts.
 
-        Raises ConfigError for parts that do not fit.
+        Args:
+            model: the name of a folder or of the hub; or an encoder.
+            tokenizer, modules: of an encoder; without `modules` the vectors are its token vectors, of length 1.
+            options: of a name, those of the other encoders' classes:
+                device: None is the CPU.
+                prompts, default_prompt_name, similarity_fn_name: over those of the files.
+                cache_folder: the cache_dir of `from_pretrained`. revision, token, local_files_only,
+                    trust_remote_code: its own.
+                model_kwargs: its dtype, num_threads, variant, mmap and force_download.
+                processor_kwargs, config_kwargs: nothing that changes what the files say.
+                model_card_data: what evaluators leave their results in; None: a list of them.
+                backend: "torch", which here means filbert's engine.
+
+        Raises:
+            InputError: a keyword that filbert cannot honour.
+            ConfigError: parts that do not fit.
+            ConfigError, WeightsError, DeviceError, OSError, MemoryError: see `from_pretrained`.
+            TypeError: a name together with parts, or a part that is missing.
         """
-        self.model = model
-        self.tokenizer = tokenizer
-        self._modules = modules or MultiVectorModules(steps=[normalized])
-        self._vocabulary = model.vocabulary
-        self._dimension = self._modules.dimension(model.hidden_size)
-        self._tokens = MultiVectorTokens(tokenizer, self._modules, model)
-        self.prompts = self._modules.prompts
-        self.default_prompt_name = self._modules.default_prompt_name
-        self.similarity_fn_name = self._modules.similarity
+        if isinstance(model, str | os.PathLike) and tokenizer is None and modules is None:
+            self._open(model, **options)
+        elif isinstance(model, str | os.PathLike) or tokenizer is None or options:
+            raise TypeError("MultiVectorEncoder: expected a name and keywords for it, or a model and its tokenizer")
+        else:
+            self._assemble(model, tokenizer, modules)
 
     @classmethod
     def from_pretrained(
@@ -94,7 +116,8 @@ class MultiVectorEncoder(LoadedByName):
             # Stanford's projection, which is among the tensors of the encoder, has been read.
             warnings.filterwarnings("ignore", r".* does not use these tensors of .*: linear\.weight\. ")
             model, tokenizer = load_parts(source, modules, hub, **running)
-        encoder = cls(model, tokenizer, modules)
+        encoder = cls.__new__(cls)
+        encoder._assemble(model, tokenizer, modules)
         encoder._refer_to(source.name, {**hub, **running, "revision": source.revision})
         return encoder
 
@@ -188,7 +211,7 @@ class MultiVectorEncoder(LoadedByName):
         name = prompt_for("document", self.prompts, prompt_name, prompt)
         return self.encode(inputs, name, prompt, batch_size, show_progress_bar, task="document", **options)
 
-    def similarity(self, embeddings1: Any, embeddings2: Any) -> Floats:
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Scores [n, m] of n queries against m documents, by `similarity_fn_name`.
 
         Args:
@@ -198,16 +221,18 @@ class MultiVectorEncoder(LoadedByName):
 
         Returns:
             For each vector of the query the largest product with one of the document, added up ("maxsim") or their
-            mean ("meanmaxsim"). A document without vectors gets about -1e9.
+            mean ("meanmaxsim"). A document without vectors gets about -1e9. float32: a tensor on their device for
+            tensors or a list of them, else a NumPy array.
 
         Raises:
             InputError: shapes that do not fit.
         """
-        return scores(self.similarity_fn_name, embeddings1, embeddings2, self.model.num_threads)
+        found = scores(self.similarity_fn_name, embeddings1, embeddings2, self.model.num_threads)
+        return alike(found, embeddings1, embeddings2)
 
-    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Floats:
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Scores [n] of each query with the document of the same number; see `similarity`."""
-        return pair_scores(self.similarity_fn_name, embeddings1, embeddings2)
+        return alike(pair_scores(self.similarity_fn_name, embeddings1, embeddings2), embeddings1, embeddings2)
 
     @property
     def similarity_fn_name(self) -> str:
@@ -252,6 +277,60 @@ class MultiVectorEncoder(LoadedByName):
             f"MultiVectorEncoder({self.model!r}, vectors of {self._dimension}, query_length={self.query_length}, "
             f"document_length={self.document_length})"
         )
+
+    def _assemble(self, model: EncoderModel, tokenizer: Tokenizer, modules: MultiVectorModules | None) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self._modules = modules or MultiVectorModules(steps=[normalized])
+        self._vocabulary = model.vocabulary
+        self._dimension = self._modules.dimension(model.hidden_size)
+        self._tokens = MultiVectorTokens(tokenizer, self._modules, model)
+        self.prompts = self._modules.prompts
+        self.default_prompt_name = self._modules.default_prompt_name
+        self.similarity_fn_name = self._modules.similarity
+        self.model_card_data: Any = ModelCardData()
+
+    def _open(
+        self,
+        name: str | os.PathLike[str],
+        *,
+        device: Any = None,
+        prompts: Mapping[str, str | None] | None = None,
+        default_prompt_name: str | None = None,
+        cache_folder: str | os.PathLike[str] | None = None,
+        model_kwargs: Mapping[str, Any] | None = None,
+        processor_kwargs: Mapping[str, Any] | None = None,
+        config_kwargs: Mapping[str, Any] | None = None,
+        model_card_data: Any = None,
+        backend: str = "torch",
+        similarity_fn_name: Any = None,
+        **where: Any,
+    ) -> None:
+        """Becomes what `from_pretrained` gives, with what a caller sets over it."""
+        refuse_backend(backend)
+        for argument, keywords in (("processor_kwargs", processor_kwargs), ("config_kwargs", config_kwargs)):
+            if unknown := meaningful(keywords):
+                raise InputError(
+                    f"{argument}: found {', '.join(unknown)}: of these models filbert takes what the files say"
+                )
+        running = meaningful(model_kwargs, keep=("dtype", "torch_dtype"))
+        if "torch_dtype" in running:
+            running.setdefault("dtype", running.pop("torch_dtype"))
+        device = "cpu" if device is None else device
+        loaded = self.from_pretrained(name, device=device, cache_dir=cache_folder, **where, **running)
+        self.__dict__.update(vars(loaded))
+        self.prompts = merged_prompts(self.prompts, prompts)
+        if default_prompt_name is not None:
+            if default_prompt_name not in self.prompts:
+                raise ConfigError(
+                    f"{name}: default_prompt_name: found {default_prompt_name!r}, which is none of the prompts: "
+                    f"{', '.join(self.prompts)}"
+                )
+            self.default_prompt_name = default_prompt_name
+        if similarity_fn_name is not None:
+            self.similarity_fn_name = similarity_fn_name
+        if model_card_data is not None:
+            self.model_card_data = model_card_data
 
     def _refuse(self, output_value: str, device: Any, absent: dict[str, Any]) -> None:
         if output_value != "token_embeddings":

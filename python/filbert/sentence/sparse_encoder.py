@@ -4,27 +4,31 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
 from ..checks import count, optional_count
+from ..encoding import BatchEncoding
 from ..errors import InputError
 from ..hub import Source
 from ..pickling import Referable
 from ..progress import Bar
 from ..tasks import ForMaskedLM
 from ..texts import as_texts
-from ..tokenization import Tokenizer
+from ..tokenization import NO_LIMIT, Tokenizer
 from . import sparse_similarity
+from .alike import alike
+from .encoder_habits import EncoderHabits, ModelCardData
 from .modules import SIMILARITIES
-from .sparse import Floats, SparseVector, SparseVectors, as_tensors, as_vectors
+from .older_names import older_names
+from .sparse import SparseVector, SparseVectors, as_tensors, as_vectors
 from .sparse_modules import read_sparse_modules
-from .sparse_routes import load_routes
-from .transformer import merged_prompts, prompt_for
+from .sparse_routes import Route, load_routes
+from .transformer import meaningful, merged_prompts, prompt_for, refuse_backend
 
 
-class SparseEncoder(Referable):
+class SparseEncoder(Referable, EncoderHabits):
     """Text to vectors over a vocabulary, in which few words have a weight; many threads may call one.
 
     prompts, default_prompt_name: texts put before every input. max_active_dims: how many weights a vector keeps at
@@ -35,6 +39,7 @@ class SparseEncoder(Referable):
         *("prompts", "default_prompt_name", "similarity_fn_name", "max_active_dims"),
     )
 
+    @older_names(tokenizer_kwargs="processor_kwargs", use_auth_token="token")
     def __init__(
         self,
         model_name_or_path: str | os.PathLike[str],
@@ -55,6 +60,11 @@ class SparseEncoder(Referable):
         variant: str | None = None,
         mmap: bool = True,
         trust_remote_code: bool | None = None,
+        model_kwargs: Mapping[str, Any] | None = None,
+        processor_kwargs: Mapping[str, Any] | None = None,
+        config_kwargs: Mapping[str, Any] | None = None,
+        model_card_data: Any = None,
+        backend: str = "torch",
     ) -> None:
         """Loads a sparse sentence-transformers model of a folder or of the hub.
 
@@ -67,27 +77,39 @@ class SparseEncoder(Referable):
                 prompts, those that are given.
             trust_remote_code: ignored; code of a repository is never run.
             revision, cache_dir or cache_folder, token, local_files_only, force_download, variant: where files are.
+            model_kwargs: other keywords for the model's `from_pretrained`, or these under its names. Those that choose
+                kernels or a library change nothing here.
+            processor_kwargs: replace keys of the tokenizer_config.json of a Transformer. config_kwargs: replace
+                attributes of its configuration.
+            model_card_data: what evaluators leave their results in; None: a list of them.
+            backend: "torch", which here means filbert's engine.
 
         Raises:
             ConfigError (for modules filbert does not have, too), WeightsError (for a model that cannot tell masked
             words, too), InputError, DeviceError, OSError.
         """
+        refuse_backend(backend)
+        running: dict[str, Any] = {"num_threads": num_threads, "dtype": dtype, "variant": variant, "mmap": mmap}
+        running |= meaningful(model_kwargs, keep=("dtype", "torch_dtype", "use_safetensors"))
         where: dict[str, Any] = {"cache_dir": cache_folder if cache_dir is None else cache_dir, "token": token}
-        where |= {"local_files_only": local_files_only, "force_download": force_download}
+        where["local_files_only"] = local_files_only
+        where["force_download"] = running.pop("force_download", force_download)
         source = Source(model_name_or_path, revision=revision, **where)
         self._modules = read_sparse_modules(source)
+        replaced = {"processor_kwargs": meaningful(processor_kwargs), "config_kwargs": meaningful(config_kwargs)}
+        self._modules.override(*replaced.values())
         settings = self._modules.settings
         self.prompts = merged_prompts(settings.prompts, prompts)
         self.default_prompt_name = settings.default_prompt_name if default_prompt_name is None else default_prompt_name
         self._prompt(None, self.default_prompt_name)  # is one of them
         self.similarity_fn_name = settings.similarity if similarity_fn_name is None else similarity_fn_name
         self.max_active_dims = optional_count("max_active_dims", max_active_dims) or settings.max_active_dims
-        device = "cpu" if device is None else device
-        options = {"device": device, "num_threads": num_threads, "dtype": dtype, "variant": variant, "mmap": mmap}
         where["revision"] = source.revision
-        self._routes = load_routes(source, self._modules, where, **options)
+        device = "cpu" if device is None else device
+        self._routes = load_routes(source, self._modules, where, device=device, **running)
         self._size = max(route.size for route in self._routes.values())
-        self._refer_to(source.name, {**where, **options})
+        self.model_card_data = ModelCardData() if model_card_data is None else model_card_data
+        self._refer_to(source.name, {**where, "device": device, "model_kwargs": running, **replaced})
 
     @classmethod
     def from_pretrained(cls, model_name_or_path: str | os.PathLike[str], **options: Any) -> "SparseEncoder":
@@ -106,6 +128,8 @@ class SparseEncoder(Referable):
         save_to_cpu: bool = False,
         device: Any = None,
         max_active_dims: int | None = None,
+        pool: dict[str, Any] | None = None,
+        chunk_size: int | None = None,
         *,
         task: str | None = None,
         sentences: str | Iterable[str] | None = None,
@@ -122,9 +146,11 @@ class SparseEncoder(Referable):
             convert_to_tensor: None gives filbert's own vectors, without PyTorch. What sentence-transformers gives
                 comes with True, one tensor for all, and with False, a list of tensors.
             convert_to_sparse_tensor: False gives dense arrays or tensors.
-            save_to_cpu: Whether tensors are in the memory of the CPU even if the model is not.
-            device: None, or where the model is moved to first.
+            save_to_cpu: True gives tensors in the memory of the CPU even if the model is not there: without
+                convert_to_tensor one tensor, as evaluators of sentence-transformers expect.
+            device: None, or where the model is moved to first; a list of its own device changes nothing.
             max_active_dims: Keep so many of the largest weights of each vector; None: as the model says.
+            pool, chunk_size: Change nothing; see `start_multi_process_pool`.
             task: Which route a Router takes ("query", "document"); without one it changes nothing.
 
         Returns:
@@ -140,19 +166,19 @@ class SparseEncoder(Referable):
             warnings.warn("prompt and prompt_name are both given: prompt is used", stacklevel=2)
         batch_size = optional_count("batch_size", batch_size)
         most = optional_count("max_active_dims", max_active_dims) or self.max_active_dims
-        route = self._routes[self._modules.route_name(task)]
+        route = self._route(task)
         if device is not None:
-            self.to(device)
+            self._move(device)
         found: list[Any] = [None] * len(listed)
         with Bar(len(listed), show_progress_bar, "Encoding") as bar:
             for index, vector in route.vectors([prefix + text for text in listed], batch_size):
                 found[index] = replace(vector.largest(most), size=self._size)  # another route may have more
                 bar.update(1)
         vectors = found[0] if single else SparseVectors.from_rows(found, self._size)
-        if convert_to_tensor is None:
+        if convert_to_tensor is None and not save_to_cpu:
             return vectors if convert_to_sparse_tensor else vectors.toarray()
         place = "cpu" if save_to_cpu else self.device
-        return as_tensors(vectors, convert_to_tensor, convert_to_sparse_tensor, place)
+        return as_tensors(vectors, convert_to_tensor is not False, convert_to_sparse_tensor, place)
 
     def encode_query(
         self,
@@ -178,16 +204,53 @@ class SparseEncoder(Referable):
         name = prompt_for("document", self.prompts, prompt_name, prompt)
         return self.encode(inputs, name, prompt, *others, **named, task="document")
 
-    def similarity(self, embeddings1: Any, embeddings2: Any) -> Floats:
+    def preprocess(
+        self, inputs: Any, prompt: str | None = None, task: str | None = None, **options: Any
+    ) -> BatchEncoding:
+        """The ids and the mask of texts as the model gets them: int64 [n, tokens], filled up to the longest.
+
+        Args:
+            inputs: As for `encode`. prompt: A text put before each.
+            task: Which route a Router takes.
+            options: Of the tokenizer's call, such as return_tensors="pt".
+
+        Raises:
+            InputError.
+        """
+        route = self._route(task)
+        cuts = route.tokenizer.model_max_length < NO_LIMIT
+        given = {"padding": True, "truncation": cuts, "return_tensors": "np"}
+        given["add_special_tokens"] = route.model is not None  # a table has no weights for them
+        if prompt:
+            inputs = [prompt + text for text in as_texts("text", inputs)[1]]
+        return route.tokenizer(inputs, **{**given, **options})
+
+    def tokenize(self, texts: Any, **options: Any) -> BatchEncoding:
+        """The older name of `preprocess`."""
+        return self.preprocess(texts, **options)
+
+    def save_pretrained(self, *args: Any, **options: Any) -> NoReturn:
+        """Raises NotImplementedError: sparse models are not written."""
+        raise NotImplementedError(
+            "filbert writes no sparse models: copy the folder that this one was loaded from, or save it with "
+            "sentence-transformers"
+        )
+
+    save = save_pretrained
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Scores float32 [n, m] of n vectors with m others, by `similarity_fn_name`.
 
-        Vectors are what `encode` returns in any form, dense or SciPy's arrays, or lists of vectors. Raises InputError.
+        Vectors are what `encode` returns in any form, dense or SciPy's arrays, or lists of vectors. Tensors give a
+        dense tensor on their device, anything else NumPy. Raises InputError.
         """
-        return sparse_similarity.similarity(self.similarity_fn_name, embeddings1, embeddings2)
+        scores = sparse_similarity.similarity(self.similarity_fn_name, embeddings1, embeddings2)
+        return alike(scores, embeddings1, embeddings2)
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """Scores float32 [n] of n vectors, each with the one at its place among n others. Raises InputError."""
-        return sparse_similarity.similarity_pairwise(self.similarity_fn_name, embeddings1, embeddings2)
+        """Scores float32 [n] of n vectors, each with the one at its place among n others; see `similarity`."""
+        scores = sparse_similarity.similarity_pairwise(self.similarity_fn_name, embeddings1, embeddings2)
+        return alike(scores, embeddings1, embeddings2)
 
     @staticmethod
     def intersection(embeddings_1: Any, embeddings_2: Any) -> SparseVector | SparseVectors:
@@ -233,12 +296,10 @@ class SparseEncoder(Referable):
 
     get_sentence_embedding_dimension = get_embedding_dimension
 
-    def to(self, device: Any) -> "SparseEncoder":
-        """Moves the model to a device. Raises DeviceError."""
-        if isinstance(device, list | tuple):
-            raise InputError(f"device: found {device!r:.100}, expected one: threads use all cores of a CPU already")
+    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> "SparseEncoder":
+        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError and InputError."""
         for model in self._models():
-            model.to(device=device)
+            model.to(*args, device=device, dtype=dtype)
         return self
 
     @property
@@ -281,6 +342,15 @@ class SparseEncoder(Referable):
 
     def _tokenizers(self) -> dict[str, Tokenizer]:
         return {name: route.tokenizer for name, route in self._routes.items()}
+
+    def _now(self) -> dict[str, Any]:
+        options = {**(self._reference or {}).get("model_kwargs", {})}
+        if models := self._models():
+            options["dtype"] = models[0].dtype
+        return {"device": self.device, "model_kwargs": options}
+
+    def _route(self, task: str | None) -> Route:
+        return self._routes[self._modules.route_name(task)]
 
     def _models(self) -> list[ForMaskedLM]:
         return [route.model for route in self._routes.values() if route.model is not None]

@@ -1,8 +1,10 @@
 """What the files of a sparse sentence-transformers model ask for: modules.json, a Router's settings and the rest."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, InputError
 from ..hub import Source
 from ..jsonfile import read_object
 from ..settings import warn_about_unknown
@@ -55,6 +57,18 @@ class SparseModules:
     def route_name(self, task: str | None) -> str:
         """The name of the route of a task. Raises InputError if there is none."""
         return "" if self.router is None else self.router.route_name(task)
+
+    def override(self, tokenizer_settings: Mapping[str, Any], config_settings: Mapping[str, Any]) -> None:
+        """Sets these over what the files of each Transformer say. Raises InputError if there is none."""
+        transformers = [files.transformer for files in self.routes.values() if isinstance(files, SpladeFiles)]
+        found = ", ".join([*tokenizer_settings, *config_settings])
+        if found and not transformers:
+            raise InputError(
+                f"processor_kwargs, config_kwargs: found {found}: a table of weights is taken as its files say"
+            )
+        for module in transformers:
+            module.tokenizer_settings.update(tokenizer_settings)
+            module.config_settings.update(config_settings)
 
 
 def read_sparse_modules(source: Source) -> SparseModules:

@@ -193,6 +193,12 @@ def meaningful(keywords: Mapping[str, Any] | None, keep: tuple[str, ...] = ()) -
     return {key: value for key, value in keywords.items() if key not in HARMLESS_KEYWORDS or key in keep}
 
 
+def refuse_backend(backend: str) -> None:
+    """Raises InputError for any of sentence-transformers' but the usual one."""
+    if backend != "torch":
+        raise InputError(f"backend: found {backend!r}, expected 'torch': filbert has an engine of its own")
+
+
 def optional(path: str, config: dict[str, Any], key: str, kind: type[Any]) -> Any:
     """config[key], checked; integers are positive. None if it is absent or null."""
     value = config.get(key)

@@ -5,14 +5,13 @@ model in silence where they do not find it. And it is where a pickle finds them 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from .. import sentence
 from ..errors import ConfigError, InputError
 from ..sentence import multi_vector_encoder
 from ..sentence.chain import Chain
-from ..sentence.transformer import meaningful, merged_prompts
 from .organizations import full_name
 
 
@@ -88,69 +87,8 @@ class SparseEncoder(sentence.SparseEncoder):
 
 
 class MultiVectorEncoder(multi_vector_encoder.MultiVectorEncoder):
-    """A MultiVectorEncoder that is made by its name, as in sentence-transformers."""
+    """A MultiVectorEncoder that is made by its name alone, as in sentence-transformers."""
 
-    def __init__(
-        self,
-        model_name_or_path: str | os.PathLike[str],
-        *,
-        device: Any = None,
-        prompts: Mapping[str, str | None] | None = None,
-        default_prompt_name: str | None = None,
-        cache_folder: str | os.PathLike[str] | None = None,
-        model_kwargs: Mapping[str, Any] | None = None,
-        processor_kwargs: Mapping[str, Any] | None = None,
-        config_kwargs: Mapping[str, Any] | None = None,
-        backend: str = "torch",
-        similarity_fn_name: Any = None,
-        **where: Any,
-    ) -> None:
-        """As filbert's `from_pretrained`. The name is as it is: these models have no organisation of their own.
-
-        Args:
-            device: None is the CPU.
-            prompts, default_prompt_name, similarity_fn_name: over those of the files.
-            cache_folder: its cache_dir. where: its revision, token, local_files_only and trust_remote_code.
-            model_kwargs: its dtype, num_threads, variant, mmap and force_download.
-            processor_kwargs, config_kwargs: nothing that changes what the files say.
-            backend: "torch", which here means filbert's engine.
-
-        Raises:
-            InputError: a keyword that filbert cannot honour.
-            ConfigError, WeightsError, DeviceError, OSError, MemoryError: see `from_pretrained`.
-        """
-        if backend != "torch":
-            raise InputError(f"backend: found {backend!r}, expected 'torch': filbert has an engine of its own")
-        for name, keywords in (("processor_kwargs", processor_kwargs), ("config_kwargs", config_kwargs)):
-            if unknown := meaningful(keywords):
-                raise InputError(
-                    f"{name}: found {', '.join(unknown)}: of these models filbert takes what the files say"
-                )
-        running = meaningful(model_kwargs, keep=("dtype", "torch_dtype"))
-        if "torch_dtype" in running:
-            running.setdefault("dtype", running.pop("torch_dtype"))
-        device = "cpu" if device is None else device
-        self._take(model_name_or_path, device=device, cache_dir=cache_folder, **where, **running)
-        self.prompts = merged_prompts(self.prompts, prompts)
-        if default_prompt_name is not None:
-            if default_prompt_name not in self.prompts:
-                raise ConfigError(
-                    f"{model_name_or_path}: default_prompt_name: found {default_prompt_name!r}, which is none of the "
-                    f"prompts: {', '.join(self.prompts)}"
-                )
-            self.default_prompt_name = default_prompt_name
-        if similarity_fn_name is not None:
-            self.similarity_fn_name = getattr(similarity_fn_name, "value", similarity_fn_name)
-
-    @classmethod
-    def from_pretrained(
-        cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any
-    ) -> "MultiVectorEncoder":
-        """As filbert's."""
-        encoder = cls.__new__(cls)
-        encoder._take(pretrained_model_name_or_path, **options)
-        return encoder
-
-    def _take(self, name_or_path: str | os.PathLike[str], **options: Any) -> None:
-        """Becomes what filbert's `from_pretrained` gives."""
-        self.__dict__.update(vars(multi_vector_encoder.MultiVectorEncoder.from_pretrained(name_or_path, **options)))
+    def __init__(self, model_name_or_path: str | os.PathLike[str], **options: Any) -> None:
+        """As filbert's. The name is as it is: these models have no organisation of their own."""
+        super().__init__(model_name_or_path, **options)
