@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from .stamps import Stamp, refuse_changed, stamp_of, this_machine
+from .stamps import Stamp, stamp_of
 
 if TYPE_CHECKING:
     from .encoder import EncoderModel
@@ -30,21 +30,18 @@ class Referable:
     Copies are its own, but for the weights.
 
     A pickle holds the name (of a folder its whole path), the commit on the hub and the keywords, but no token. Reading
-    one in a process that has read one before, and has the model still, loads nothing. Raises TypeError where nothing
-    was loaded, as with random weights; reading one raises what loading it raises, such as FileNotFoundError with the
-    path. Both raise InputError where the folder's files were written again since the model was loaded: another model
-    would come out. On another machine only their sizes are compared, as the folder may be a copy.
+    one in a process that has read one before, and has the model still, loads nothing; of a folder that was written
+    again since, it loads the model that lies there now. Raises TypeError where nothing was loaded, as with random
+    weights; reading one raises what loading it raises, such as FileNotFoundError with the path.
     """
 
     # What may be set on it, and travels too.
     _settings: ClassVar[tuple[str, ...]] = ()
     _reference: dict[str, Any] | None = None
-    _origin: tuple[str, Stamp] | None = None  # the machine, and the stamp of the folder when it was loaded
 
     def _refer_to(self, name: str, keywords: Mapping[str, Any]) -> None:
         """name: the first argument of `_load`. keywords: the others."""
         self._reference = {"name": _whole(name), **_without_secrets(keywords)}
-        self._origin = this_machine(), stamp_of(_folder(**self._reference))
 
     @classmethod
     def _load(cls, name: str, **keywords: Any) -> Any:
@@ -62,13 +59,10 @@ class Referable:
     def __reduce__(self) -> tuple[Any, ...]:
         if self._reference is None:
             _refuse(self)
-        reference = {**self._reference, **self._now()}
-        if self._origin is not None:
-            refuse_changed(_folder(**reference), *self._origin)
         state = {name: getattr(self, name) for name in self._settings}
         for key, tokenizer in self._tokenizers().items():
             state |= {f"{name} of {key}": getattr(tokenizer, name) for name in _OF_TOKENIZERS}
-        return _copy_of, (type(self), reference, self._origin), state
+        return _copy_of, (type(self), {**self._reference, **self._now()}), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name in self._settings:
@@ -115,7 +109,7 @@ def load_once(kind: type[Referable], name: str, **keywords: Any) -> Any:
         own = _loading.setdefault(key, threading.Lock())
     with own:
         # Before loading: of a folder that is written meanwhile it will be an old one.
-        stamp = stamp_of(_folder(name, **keywords))
+        stamp = stamp_of(os.path.join(name, keywords.get("subfolder") or ""))
         with _lock:
             known, model = _loaded.get(key, (None, None))
             if known == stamp:
@@ -131,20 +125,12 @@ def load_once(kind: type[Referable], name: str, **keywords: Any) -> Any:
         return model
 
 
-def _copy_of(kind: type[Referable], reference: dict[str, Any], origin: tuple[str, Stamp] | None = None) -> Any:
-    """origin: None in the pickles of before there were stamps."""
-    if origin is not None:
-        refuse_changed(_folder(**reference), *origin)
+def _copy_of(kind: type[Referable], reference: dict[str, Any]) -> Any:
     return copy.deepcopy(load_once(kind, **reference))
 
 
 def _whole(name: str) -> str:
     return os.path.abspath(name) if os.path.isdir(name) else name
-
-
-def _folder(name: str, subfolder: str | os.PathLike[str] | None = None, **others: Any) -> str:
-    """Where the files of a model are that is loaded with these keywords, if they are here."""
-    return os.path.join(name, subfolder or "")
 
 
 def _without_secrets(keywords: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,8 @@ class TextEncoder:
             # The package raises bare exceptions, and panics outside of Exception.
             if isinstance(error, Exception) or type(error).__name__ == "PanicException":
                 message = str(error)
-                if cut is not None and cut.stride:  # of a pair, each text is cut by its own length
+                if cut is not None and cut.stride and not isinstance(error, Exception):
+                    # Of a pair, each text is cut by its own length.
                     message = f"stride: found {cut.stride}, expected less than a part has of a text's tokens ({error})"
                 raise InputError(message) from None
             raise

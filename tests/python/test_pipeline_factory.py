@@ -50,6 +50,15 @@ def test_the_tokenizer_lies_where_a_loaded_model_was(tmp_path, folder):
     assert made(TEXT) == expected(TEXT)
 
 
+def test_a_tokenizer_beside_the_folders_of_models(folder):
+    inner = folder / "inner"
+    inner.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).rename(inner / name)
+    made = pipeline(TASK, load(folder, subfolder="inner"))
+    assert made.tokenizer(TEXT) == AutoTokenizer.from_pretrained(folder)(TEXT)
+
+
 def test_the_tokenizer_is_of_the_revision_of_a_loaded_model(cache):
     usual, other = (AutoTokenizer.from_pretrained(path)(TEXT) for path in sorted(cache.glob("*/snapshots/*")))
     where = {"cache_dir": cache, "local_files_only": True}

@@ -181,7 +181,12 @@ def _tokenizer(name: Any, model: Any, keywords: dict[str, Any]) -> Tokenizer:
     if not name:
         raise ConfigError("tokenizer: found None, expected one: the model does not say where it comes from")
     where.pop("variant", None)  # of weights alone
-    return AutoTokenizer.from_pretrained(name, **where)
+    try:
+        return AutoTokenizer.from_pretrained(name, **where)
+    except FileNotFoundError:
+        if not where.get("subfolder") or "subfolder" in keywords:
+            raise
+    return AutoTokenizer.from_pretrained(name, **{**where, "subfolder": ""})  # beside several models
 
 
 def _hub(keywords: dict[str, Any]) -> dict[str, Any]:
