@@ -213,7 +213,7 @@ class EncoderModel(Referable, ModuleHabits):
         self._has_types = hasattr(type(config), "type_vocab_size") and bool(config.type_vocab_size)
         stored = self._stored_dtype()
         try:
-            self._start(_dtype_name(dtype, stored), str(device))
+            self._start(dtype_name(dtype, stored), str(device))
         except DeviceError as error:
             if str(dtype) != "auto":
                 raise
@@ -370,7 +370,7 @@ class EncoderModel(Referable, ModuleHabits):
                 dtype = argument
             elif argument is not None:
                 device = argument
-        new_dtype = self._dtype if dtype is None else _dtype_name(dtype, self._stored_dtype())
+        new_dtype = self._dtype if dtype is None else dtype_name(dtype, self._stored_dtype())
         new_device = self.device if device is None else "cuda:0" if str(device) == "cuda" else str(device)
         if (new_dtype, new_device) != (self._dtype, self.device):
             self._start(new_dtype, new_device)
@@ -467,7 +467,7 @@ class EncoderModel(Referable, ModuleHabits):
         )
 
 
-def _dtype_name(dtype: Any, stored: str) -> str:
+def dtype_name(dtype: Any, stored: str) -> str:
     """float32 for None, the stored one for "auto", else the name of a torch or NumPy dtype, or of a string."""
     if dtype is None:
         return "float32"

@@ -143,6 +143,19 @@ def test_columns_keep_their_types(encoder, tmp_path, format):
             assert table.schema.metadata[b"filbert.shard"] == str(number).encode()
 
 
+def check_later_rows(encoder, tmp_path, first, later, found):
+    """The first row that is not as the 1,003 before it ends a job to Arrow, and JSON lines keep it."""
+    pytest.importorskip("pyarrow", reason="the arrow extra is not installed")
+    rows = [{"text": "", "deep": first if index < 1003 else later} for index in range(1005)]
+    source = write_jsonl(tmp_path / "a.jsonl", rows)
+    message = rf"a.jsonl: column 'deep': row 1003 \(from 0\): found {found}"
+    with pytest.raises(InputError, match=message):
+        bulk.encode(encoder, source, tmp_path / "out", keep=["deep"])
+    manifest = bulk.encode(encoder, source, tmp_path / "kept", keep=["deep"], format="jsonl")
+    lines = Path(manifest.parts[0]).read_text().splitlines()
+    assert [json.loads(line)["deep"] for line in lines] == [row["deep"] for row in rows]
+
+
 @pytest.mark.parametrize(
     ("first", "later", "found", "expected"),
     [
@@ -164,15 +177,7 @@ def test_columns_keep_their_types(encoder, tmp_path, format):
 )
 def test_a_value_of_another_type_than_the_first_rows(encoder, tmp_path, first, later, found, expected):
     """Of most of these pyarrow would make another value in silence: 9 of 9.99, 0.0 of false, two texts of "ab"."""
-    pytest.importorskip("pyarrow", reason="the arrow extra is not installed")
-    rows = [{"text": "", "n": later if index in (1003, 1004) else first} for index in range(1005)]
-    source = write_jsonl(tmp_path / "a.jsonl", rows)
-    message = rf"a.jsonl: column 'n': row 1003 \(from 0\): found {found}, expected type {expected} as in the first rows"
-    with pytest.raises(InputError, match=message):
-        bulk.encode(encoder, source, tmp_path / "out", keep=["n"])
-    manifest = bulk.encode(encoder, source, tmp_path / "kept", keep=["n"], format="jsonl")
-    lines = Path(manifest.parts[0]).read_text().splitlines()
-    assert [json.loads(line)["n"] for line in lines] == [row["n"] for row in rows]
+    check_later_rows(encoder, tmp_path, first, later, f"{found}, expected type {expected} as in the first rows")
 
 
 def test_a_value_of_another_type_than_the_first_file(encoder, tmp_path):
@@ -209,15 +214,7 @@ def test_integers_among_numbers_with_decimals(encoder, tmp_path):
 )
 def test_a_key_that_the_first_rows_have_not(encoder, tmp_path, first, later, key):
     """Arrow would leave it out in silence; JSON lines keep it."""
-    pytest.importorskip("pyarrow", reason="the arrow extra is not installed")
-    rows = [{"text": "", "deep": first if index < 1003 else later} for index in range(1005)]
-    source = write_jsonl(tmp_path / "a.jsonl", rows)
-    message = rf"a.jsonl: column 'deep': row 1003 \(from 0\): found the key '{key}', expected type .*; format='jsonl'"
-    with pytest.raises(InputError, match=message):
-        bulk.encode(encoder, source, tmp_path / "out", keep=["deep"])
-    manifest = bulk.encode(encoder, source, tmp_path / "kept", keep=["deep"], format="jsonl")
-    lines = Path(manifest.parts[0]).read_text().splitlines()
-    assert [json.loads(line)["deep"] for line in lines[1002:1004]] == [first, later]
+    check_later_rows(encoder, tmp_path, first, later, f"the key '{key}', expected type .*; format='jsonl'")
 
 
 def test_tables_of_different_types(encoder, tmp_path):

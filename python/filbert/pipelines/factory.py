@@ -8,7 +8,7 @@ from typing import Any
 from .. import auto
 from ..checks import integer
 from ..configuration import PretrainedConfig
-from ..encoder import EncoderModel, _dtype_name
+from ..encoder import EncoderModel, dtype_name
 from ..errors import ConfigError, InputError
 from ..hub import HUB_KEYWORDS, Source
 from ..loading_keywords import own_keywords
@@ -157,7 +157,7 @@ def _merged(named: dict[str, Any], model_kwargs: dict[str, Any]) -> dict[str, An
 
 def _as_asked(model: EncoderModel, keywords: dict[str, Any]) -> EncoderModel:
     """A loaded model, moved to the device that is asked for. Raises InputError for what would make it another one."""
-    dtype = model.dtype if "dtype" not in keywords else _dtype_name(keywords["dtype"], model._stored_dtype())
+    dtype = model.dtype if "dtype" not in keywords else dtype_name(keywords["dtype"], model._stored_dtype())
     for name, asked, found in (
         ("dtype", dtype, model.dtype),
         ("num_threads", keywords.get("num_threads", model.num_threads), model.num_threads),

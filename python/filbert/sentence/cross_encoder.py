@@ -25,7 +25,7 @@ from .encoder_habits import ModelCardData
 from .older_names import older_names
 from .pair_tokens import PairTokens
 from .reranker import RerankerModules, activation_of, chat_template, next_tokens, read_reranker
-from .transformer import choose_prompt, meaningful, merged_prompts, refuse_backend
+from .transformer import check_default_prompt, choose_prompt, meaningful, merged_prompts, refuse_backend
 from .vectors import Floats
 
 # Pairs tokenised at a time.
@@ -126,11 +126,7 @@ class CrossEncoder(Referable):
         self.activation_fn = activation_of(modules, config, self.num_labels) if activation_fn is None else activation_fn
         self.prompts = merged_prompts(modules.prompts, prompts)
         self.default_prompt_name = modules.default_prompt_name if default_prompt_name is None else default_prompt_name
-        if self.default_prompt_name not in (None, *self.prompts):
-            raise ConfigError(
-                f"{source.name}: default_prompt_name: found {self.default_prompt_name!r}, which is none of the "
-                f"prompts: {', '.join(self.prompts) or 'there are none'}"
-            )
+        check_default_prompt(source.name, self.default_prompt_name, self.prompts)
         self.model_card_data = ModelCardData() if model_card_data is None else model_card_data
         reference = {
             "num_labels": num_labels,

@@ -10,7 +10,7 @@ import numpy as np
 from ..checks import count, optional_count
 from ..encoder import EncoderModel
 from ..encoding import BatchEncoding
-from ..errors import ConfigError, InputError
+from ..errors import InputError
 from ..hub import Source
 from ..pickling import Referable
 from ..texts import Pair, as_inputs
@@ -25,7 +25,7 @@ from .loading import load_chains
 from .modules import SIMILARITIES, read_modules
 from .older_names import older_names
 from .token_values import everything, token_vectors
-from .transformer import choose_prompt, meaningful, merged_prompts, prompt_for, refuse_backend
+from .transformer import check_default_prompt, choose_prompt, meaningful, merged_prompts, prompt_for, refuse_backend
 from .vectors import normalize, quantize, similarity, similarity_pairwise
 
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
@@ -104,11 +104,7 @@ class SentenceEncoder(Referable, SentenceHabits):
         self._first = self._chains.get(None) or next(iter(self._chains.values()))
         self.prompts = merged_prompts(modules.prompts, prompts)
         self.default_prompt_name = modules.default_prompt_name if default_prompt_name is None else default_prompt_name
-        if self.default_prompt_name not in (None, *self.prompts):
-            raise ConfigError(
-                f"{source.name}: default_prompt_name: found {self.default_prompt_name!r}, which is none of the "
-                f"prompts: {', '.join(self.prompts)}"
-            )
+        check_default_prompt(source.name, self.default_prompt_name, self.prompts)
         self.similarity_fn_name = modules.similarity if similarity_fn_name is None else similarity_fn_name
         self.truncate_dim = optional_count("truncate_dim", truncate_dim) or modules.truncate_dim
         self.model_card_data = ModelCardData() if model_card_data is None else model_card_data

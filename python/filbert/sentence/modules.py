@@ -16,7 +16,15 @@ from .pooling import Pooling, read_pooling
 from .router import KINDS as ROUTERS
 from .router import Entry, Router, read_router
 from .steps import KINDS as STEPS
-from .transformer import TransformerModule, check_modality, optional, read_entries, read_prompts, read_transformer
+from .transformer import (
+    TransformerModule,
+    check_default_prompt,
+    check_modality,
+    optional,
+    read_entries,
+    read_prompts,
+    read_transformer,
+)
 
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
@@ -177,8 +185,4 @@ def read_settings(source: Source, modules: SentenceModules, model_type: str = "S
     modules.similarity = optional(path, config, "similarity_fn_name", str) or modules.similarity
     if modules.similarity not in SIMILARITIES:
         raise ConfigError(f"{path}: similarity_fn_name: found {modules.similarity!r}, supported: {SIMILARITIES}")
-    if modules.default_prompt_name is not None and modules.default_prompt_name not in modules.prompts:
-        raise ConfigError(
-            f"{path}: default_prompt_name: found {modules.default_prompt_name!r}, which is none of the prompts: "
-            f"{', '.join(modules.prompts) or 'there are none'}"
-        )
+    check_default_prompt(path, modules.default_prompt_name, modules.prompts)

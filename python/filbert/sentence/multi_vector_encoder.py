@@ -10,7 +10,7 @@ import numpy as np
 from ..batching import packed
 from ..checks import count, optional_count
 from ..encoder import EncoderModel
-from ..errors import ConfigError, InputError
+from ..errors import InputError
 from ..hub import Source
 from ..pickling import LoadedByName
 from ..progress import Bar
@@ -24,7 +24,7 @@ from .maxsim import SCORES, pair_scores, scores
 from .multi_vector_modules import read_multi_vector
 from .multi_vector_settings import MultiVectorModules, normalized
 from .multi_vector_tokens import TASKS, MultiVectorTokens, Row
-from .transformer import choose_prompt, meaningful, merged_prompts, prompt_for, refuse_backend
+from .transformer import check_default_prompt, choose_prompt, meaningful, merged_prompts, prompt_for, refuse_backend
 from .vectors import Floats, normalize
 
 
@@ -321,11 +321,7 @@ class MultiVectorEncoder(LoadedByName):
         self.__dict__.update(vars(loaded))
         self.prompts = merged_prompts(self.prompts, prompts)
         if default_prompt_name is not None:
-            if default_prompt_name not in self.prompts:
-                raise ConfigError(
-                    f"{name}: default_prompt_name: found {default_prompt_name!r}, which is none of the prompts: "
-                    f"{', '.join(self.prompts)}"
-                )
+            check_default_prompt(os.fspath(name), default_prompt_name, self.prompts)
             self.default_prompt_name = default_prompt_name
         if similarity_fn_name is not None:
             self.similarity_fn_name = similarity_fn_name

@@ -11,7 +11,7 @@ from .maxsim import SCORES
 from .modules import read_encoder
 from .multi_vector_legacy import PUNCTUATION, PYLATE_KEYS, read_pylate, read_stanford
 from .multi_vector_settings import LENGTHS, MultiVectorModules, normalized, texts_of
-from .transformer import read_entries, read_prompts, within
+from .transformer import check_default_prompt, read_entries, read_prompts, within
 
 _KINDS = ("Transformer", "Dense", "MultiVectorMask", "Normalize")
 _PACKAGES = ("sentence_transformers.", "pylate.")
@@ -96,11 +96,7 @@ def _read_settings(source: Source, usual: str, modules: MultiVectorModules) -> t
         modules.skiplist_words = []  # MultiVectorMask has them
     if settings.get("similarity_fn_name") in SCORES:
         modules.similarity = settings["similarity_fn_name"]
-    if modules.default_prompt_name not in (None, *modules.prompts):
-        raise ConfigError(
-            f"{path}: default_prompt_name: found {modules.default_prompt_name!r}, which is none of the prompts: "
-            f"{', '.join(modules.prompts)}"
-        )
+    check_default_prompt(path, modules.default_prompt_name, modules.prompts)
     return model_type, lengths
 
 

@@ -153,6 +153,15 @@ def read_prompts(path: str, config: dict[str, Any], module: TransformerModule) -
     module.default_prompt_name = optional(path, config, "default_prompt_name", str)
 
 
+def check_default_prompt(where: str, name: str | None, prompts: Mapping[str, str]) -> None:
+    """Raises ConfigError unless the prompt that is used where none is asked for is one of `prompts`, or None."""
+    if name not in (None, *prompts):
+        raise ConfigError(
+            f"{where}: default_prompt_name: found {name!r}, which is none of the prompts: "
+            f"{', '.join(prompts) or 'there are none'}"
+        )
+
+
 def merged_prompts(saved: Mapping[str, str], given: Mapping[str, str | None] | None) -> dict[str, str]:
     """The prompts of the files, under those that a caller gives; None is the files' own, or none."""
     texts = {name: text for name, text in (given or {}).items() if text is not None}
