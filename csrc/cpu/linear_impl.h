@@ -271,7 +271,7 @@ constexpr LinearKernel linear_kernel() {
   return {
       .format = Rows::kFormat,
       .share_rows = 96,
-      .thread_rows = Rows::kIntegers ? 16 : 32,
+      .thread_rows = Rows::kIntegers ? kThreadRows / 2 : kThreadRows,
       .row_grain = kTileRows,
       .gives_operands = Rows::kGivesOperands,
       .operand = Rows::operand,

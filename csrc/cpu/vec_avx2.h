@@ -15,6 +15,7 @@ struct Vec {
 inline constexpr std::size_t kWidth = 8;
 inline constexpr std::size_t kTileRows = 6;
 inline constexpr std::size_t kVectorsPerPanel = 2;  // 6 x 2 accumulators, 2 columns, 1 broadcast: 15 of 16 registers
+inline constexpr std::size_t kThreadRows = 64;      // with fewer of a thread, columns are split over threads
 
 alignas(32) constexpr std::int32_t kMasks[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 inline __m256i first(std::size_t n) {

@@ -15,6 +15,7 @@ struct Vec {
 inline constexpr std::size_t kWidth = 16;
 inline constexpr std::size_t kTileRows = 6;
 inline constexpr std::size_t kVectorsPerPanel = 4;  // 6 x 4 accumulators, 4 columns, 1 broadcast: 29 of 32 registers
+inline constexpr std::size_t kThreadRows = 32;      // with fewer of a thread, columns are split over threads
 
 inline __mmask16 first(std::size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 

@@ -15,6 +15,7 @@ struct Vec {
 inline constexpr std::size_t kWidth = 4;
 inline constexpr std::size_t kTileRows = 6;
 inline constexpr std::size_t kVectorsPerPanel = 4;  // 6 x 4 accumulators, 4 columns, 1 broadcast: 29 of 32 registers
+inline constexpr std::size_t kThreadRows = 32;      // with fewer of a thread, columns are split over threads
 
 // Into L2.
 inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }

@@ -28,9 +28,14 @@ std::int32_t checked(std::int64_t value, std::size_t limit, const char* what, co
                    std::to_string(static_cast<std::int64_t>(limit) - 1));
 }
 
+// Tokenizers give 0 and 1 to models that have no types, which ignore them as transformers does. Others are a mistake.
+constexpr std::size_t kIgnoredTypes = 2;
+
 std::int32_t checked_type(std::int64_t value, std::size_t limit, const Place& place) {
-  if (limit == 0) return 0;  // tokenizers give types to models that have none; transformers ignores them, too
-  return checked(value, limit, "token type", place);
+  if (limit > 0) return checked(value, limit, "token type", place);
+  if (value >= 0 && static_cast<std::uint64_t>(value) < kIgnoredTypes) return 0;
+  throw InputError("token type " + std::to_string(value) + place.text() +
+                   ", but the model has no token types (0 and 1 are ignored); positions are given as position_ids");
 }
 
 // Of tokens at the end of a sequence, which has others.
@@ -158,10 +163,10 @@ void PackedTokens::pack(const TokenBatch& batch, const InputRules& rules) {
   const std::size_t tokens = count_tokens(batch);
   begin(tokens);
   bool valid = copy_within(batch.ids, tokens, rules.vocabulary, ids.data());
-  if (batch.token_type_ids && rules.token_types > 0)
-    valid &= copy_within(batch.token_type_ids, tokens, rules.token_types, types.data());
-  else
-    std::fill(types.begin(), types.end(), 0);
+  if (batch.token_type_ids)
+    valid &=
+        copy_within(batch.token_type_ids, tokens, rules.token_types ? rules.token_types : kIgnoredTypes, types.data());
+  if (!batch.token_type_ids || rules.token_types == 0) std::fill(types.begin(), types.end(), 0);
   if (batch.position_ids) valid &= copy_within(batch.position_ids, tokens, rules.positions, positions.data());
   for (std::size_t s = 0; s < batch.sequences; ++s) {
     const auto first = static_cast<std::size_t>(batch.cu_seqlens[s]);

@@ -15,6 +15,69 @@ std::size_t recorded_size(std::size_t n, std::size_t step) {
   return (n + step - 1) / step * step;
 }
 
+// Where the sequences of a pass begin and end.
+std::span<const std::size_t> bounds_of(const PackedTokens& packed, const Pass& pass) {
+  return {&packed.cu_seqlens[pass.begin], pass.end - pass.begin + 1};
+}
+
+// How many tokens and sequences a pass has, or is filled up to, and its tiles of queries; no index yet.
+Batch measure(const filbert_device_description& device, const PackedTokens& packed, const Pass& pass) {
+  Batch batch = {};
+  batch.tokens = packed.cu_seqlens[pass.end] - packed.cu_seqlens[pass.begin];
+  batch.sequences = pass.end - pass.begin;
+  for (std::size_t s = pass.begin; s < pass.end; ++s) batch.max_length = std::max(batch.max_length, packed.length(s));
+  const bool recorded = batch.tokens <= device.tokens_to_record;
+  if (recorded) {
+    batch.sequences = std::bit_ceil(batch.sequences);
+    batch.tokens = std::max(recorded_size(batch.tokens, 16), batch.sequences);  // rows of one a sequence have room, too
+    batch.max_length = recorded_size(batch.max_length, batch.max_length <= 32 ? 32 : 64);
+  }
+  if (const std::size_t queries = device.query_tile) {
+    const std::size_t tiles = recorded ? most_query_tiles(batch.tokens, batch.sequences, queries)
+                                       : count_query_tiles(bounds_of(packed, pass), queries);
+    const std::size_t of_longest = (batch.max_length + queries - 1) / queries;
+    if (tiles < batch.sequences * of_longest) batch.tiles = {nullptr, tiles, queries};
+  }
+  return batch;
+}
+
+// Writes lists of indices one behind another into memory of the host, and tells where the device will find each.
+class IndexLists {
+ public:
+  IndexLists(std::int32_t* host, const std::int32_t* device) : to_(host), host_(host), device_(device) {}
+
+  // Numbers, then zeros up to `size`.
+  const std::int32_t* add(std::span<const std::int32_t> numbers, std::size_t size) {
+    const std::int32_t* const list = here();
+    to_ = std::copy(numbers.begin(), numbers.end(), to_);
+    to_ = std::fill_n(to_, size - numbers.size(), 0);
+    return list;
+  }
+  // number(0) to number(size - 1).
+  template <typename Number>
+  const std::int32_t* add(std::size_t size, const Number& number) {
+    const std::int32_t* const list = here();
+    for (std::size_t i = 0; i < size; ++i) *to_++ = static_cast<std::int32_t>(number(i));
+    return list;
+  }
+  // The tiles of the sequences within `bounds`, then tiles of `none`, the sequence behind the last.
+  const filbert_query_tile* add(const filbert_query_tiles& tiles, std::span<const std::size_t> bounds,
+                                std::size_t none) {
+    const std::int32_t* const list = here();
+    std::int32_t* const end = to_ + 2 * tiles.count;
+    std::fill(write_query_tiles(bounds, tiles.queries, to_), end, static_cast<std::int32_t>(none));
+    to_ = end;
+    return reinterpret_cast<const filbert_query_tile*>(list);
+  }
+
+ private:
+  const std::int32_t* here() const { return device_ + (to_ - host_); }
+
+  std::int32_t* to_;
+  std::int32_t* const host_;
+  const std::int32_t* const device_;
+};
+
 }  // namespace
 
 Pass next_pass(const PackedTokens& packed, const Pass& last, std::size_t tokens) {
@@ -27,74 +90,44 @@ Pass next_pass(const PackedTokens& packed, const Pass& last, std::size_t tokens)
 
 Batch upload(const Ops& ops, const Pass& pass, Session& session, Exchange& exchange) {
   const PackedTokens& packed = session.packed;
-  const std::size_t first = packed.cu_seqlens[pass.begin];
-  const std::size_t tokens = packed.cu_seqlens[pass.end] - first;
-  Batch batch = {};
-  batch.tokens = tokens;
-  batch.sequences = pass.end - pass.begin;
-  for (std::size_t s = pass.begin; s < pass.end; ++s) batch.max_length = std::max(batch.max_length, packed.length(s));
-  const bool recorded = tokens <= ops.device().tokens_to_record;
-  if (recorded) {
-    batch.sequences = std::bit_ceil(batch.sequences);
-    batch.tokens = std::max(recorded_size(tokens, 16), batch.sequences);  // rows of one a sequence have room, too
-    batch.max_length = recorded_size(batch.max_length, batch.max_length <= 32 ? 32 : 64);
-  }
+  const std::span<const std::size_t> bounds = bounds_of(packed, pass);
+  const std::size_t first = bounds.front();
+  const std::size_t tokens = bounds.back() - first;
+  const bool has_key_end = !packed.key_end.empty();
+  Batch batch = measure(ops.device(), packed, pass);
 
-  const std::span<const std::size_t> bounds_of_pass(&packed.cu_seqlens[pass.begin], pass.end - pass.begin + 1);
-  if (const std::size_t queries = ops.device().query_tile) {
-    const std::size_t tiles = recorded ? most_query_tiles(batch.tokens, batch.sequences, queries)
-                                       : count_query_tiles(bounds_of_pass, queries);
-    const std::size_t of_longest = (batch.max_length + queries - 1) / queries;
-    if (tiles < batch.sequences * of_longest) batch.tiles = {nullptr, tiles, queries};
-  }
-
-  const std::size_t of_tokens = 4 * batch.tokens;
-  const std::size_t of_sequences = (5 + !packed.key_end.empty()) * batch.sequences + 1;
-  const std::size_t count = of_tokens + of_sequences + 2 * batch.tiles.count;
-  std::int32_t* const numbers = exchange.indices(count);
-  std::int32_t* to = numbers;
-  for (const auto* list : {&packed.ids, &packed.types, &packed.positions, &packed.columns}) {
-    to = std::copy_n(list->data() + first, tokens, to);
-    to = std::fill_n(to, batch.tokens - tokens, 0);
-  }
-  const auto add_sequences = [&](std::size_t length, std::size_t of_empty, const auto& token_of) {
-    for (std::size_t i = 0; i < length; ++i) {
-      const std::size_t s = pass.begin + i;
-      *to++ = static_cast<std::int32_t>(s < pass.end ? token_of(s) - first : of_empty);
-    }
+  const std::size_t count = 4 * batch.tokens + (5 + has_key_end) * batch.sequences + 1 + 2 * batch.tiles.count;
+  const bool on_host = ops.device().activations_on_host;
+  std::int32_t* const host = exchange.indices(count);
+  std::int32_t* const device = on_host ? host : session.arena.take<std::int32_t>(count);
+  IndexLists lists(host, device);
+  const auto add_tokens = [&](const std::vector<std::int32_t>& all) {
+    return lists.add(std::span(all).subspan(first, tokens), batch.tokens);
   };
-  const std::vector<std::size_t>& bounds = packed.cu_seqlens;
-  add_sequences(batch.sequences + 1, tokens, [&](std::size_t s) { return bounds[s]; });
-  add_sequences(batch.sequences, 0, [&](std::size_t s) { return bounds[s]; });
-  add_sequences(batch.sequences, 0, [&](std::size_t s) { return bounds[s + 1] - 1; });
-  add_sequences(batch.sequences, 0, [&](std::size_t s) { return packed.last_word[s]; });
-  add_sequences(batch.sequences, tokens, [&](std::size_t s) { return bounds[s] + packed.query_only[s]; });
-  if (!packed.key_end.empty()) add_sequences(batch.sequences, tokens, [&](std::size_t s) { return packed.key_end[s]; });
-  const std::uint8_t* flags = packed.query_only.data();
-  const bool some_query_only = std::find(flags + pass.begin, flags + pass.end, 1) != flags + pass.end;
-
-  if (batch.tiles.count > 0) {
-    to = write_query_tiles(bounds_of_pass, batch.tiles.queries, to);
-    std::fill(to, numbers + count, static_cast<std::int32_t>(batch.sequences));
-  }
-
-  batch.ids = numbers;
-  if (!ops.device().activations_on_host) {
-    auto* device = session.arena.take<std::int32_t>(count);
-    ops.fetch(device, numbers, count * sizeof(std::int32_t));
-    batch.ids = device;
-  }
-  batch.types = batch.ids + batch.tokens;
-  batch.positions = batch.types + batch.tokens;
-  batch.columns = batch.positions + batch.tokens;
-  batch.cu_seqlens = batch.columns + batch.tokens;
-  batch.first = batch.cu_seqlens + batch.sequences + 1;
-  batch.last = batch.first + batch.sequences;
-  batch.last_word = batch.last + batch.sequences;
-  if (some_query_only) batch.key_begin = batch.last_word + batch.sequences;
-  if (!packed.key_end.empty()) batch.key_end = batch.last_word + 2 * batch.sequences;
-  if (batch.tiles.count > 0)
-    batch.tiles.list = reinterpret_cast<const filbert_query_tile*>(batch.ids + of_tokens + of_sequences);
+  // Of each sequence a token; `of_empty` of those that fill up.
+  const auto add_sequences = [&](std::size_t size, std::size_t of_empty, const auto& token) {
+    return lists.add(size, [&](std::size_t i) {
+      const std::size_t s = pass.begin + i;
+      return s < pass.end ? token(s) - first : of_empty;
+    });
+  };
+  batch.ids = add_tokens(packed.ids);
+  batch.types = add_tokens(packed.types);
+  batch.positions = add_tokens(packed.positions);
+  batch.columns = add_tokens(packed.columns);
+  const std::vector<std::size_t>& begin = packed.cu_seqlens;
+  batch.cu_seqlens = add_sequences(batch.sequences + 1, tokens, [&](std::size_t s) { return begin[s]; });
+  batch.first = add_sequences(batch.sequences, 0, [&](std::size_t s) { return begin[s]; });
+  batch.last = add_sequences(batch.sequences, 0, [&](std::size_t s) { return begin[s + 1] - 1; });
+  batch.last_word = add_sequences(batch.sequences, 0, [&](std::size_t s) { return packed.last_word[s]; });
+  batch.key_begin =
+      add_sequences(batch.sequences, tokens, [&](std::size_t s) { return begin[s] + packed.query_only[s]; });
+  const auto flags = std::span(packed.query_only).subspan(pass.begin, pass.end - pass.begin);
+  if (std::find(flags.begin(), flags.end(), 1) == flags.end()) batch.key_begin = nullptr;
+  if (has_key_end)
+    batch.key_end = add_sequences(batch.sequences, tokens, [&](std::size_t s) { return packed.key_end[s]; });
+  if (batch.tiles.count > 0) batch.tiles.list = lists.add(batch.tiles, bounds, batch.sequences);
+  if (!on_host) ops.fetch(device, host, count * sizeof(std::int32_t));
   return batch;
 }
 

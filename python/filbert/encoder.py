@@ -15,7 +15,7 @@ from .configuration import PretrainedConfig, override
 from .errors import DeviceError, InputError
 from .habits import ModuleHabits
 from .hub import Source
-from .interop import places_of, prepare, refuse_types
+from .interop import places_of, prepare
 from .libraries import like
 from .loading_keywords import check_saving_keywords, own_keywords
 from .loading_report import loading_info, warn_about_tensors
@@ -209,8 +209,6 @@ class EncoderModel(Referable, ModuleHabits):
         self._config_json = config.to_json_string()
         self._weights = weights
         self._match = _core.match_tensors(self._config_json, weights, self._task, self._require_head)
-        # Of a family without them, the key may still stand in the file.
-        self._has_types = hasattr(type(config), "type_vocab_size") and bool(config.type_vocab_size)
         stored = self._stored_dtype()
         try:
             self._start(dtype_name(dtype, stored), str(device))
@@ -292,8 +290,6 @@ class EncoderModel(Referable, ModuleHabits):
         with_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         with_attentions = config.output_attentions if output_attentions is None else output_attentions
         inputs = prepare(*arguments)
-        if not self._has_types:
-            refuse_types(inputs, type(self).__name__)
         head_tokens = None if positions is None else places_of(positions, inputs)
         pattern = next(filter(None, map(like, arguments)), None)
         allocate = None

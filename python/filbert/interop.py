@@ -34,23 +34,6 @@ def prepare(input_ids: Any, attention_mask: Any, token_type_ids: Any, position_i
     return Inputs(_as_int64("input_ids", ids), mask, types, positions)
 
 
-def refuse_types(inputs: Inputs, kind: str) -> None:
-    """Raises InputError for token types that a model without any was hardly meant to be given: positions, most likely.
-
-    Zeros and ones mean nothing: tokenizers write them for any model. `kind`: the class of the model.
-    """
-    types, mask = inputs.token_type_ids, inputs.attention_mask
-    if types is None or types.size == 0 or (types.min() >= 0 and types.max() <= 1):
-        return
-    wrong = (types < 0) | (types > 1)
-    wrong &= True if mask is None else mask != 0
-    for row, column in np.argwhere(wrong)[:1].tolist():
-        raise InputError(
-            f"token_type_ids: found {types[row, column]} at row {row}, column {column}, but this {kind} has no token "
-            "types (0 and 1 are ignored); position_ids go by keyword"
-        )
-
-
 def places_of(positions: Any, inputs: Inputs) -> npt.NDArray[np.int64]:
     """Where in a batch tokens stand, counted row by row: of rows and columns [n, 2]. Raises InputError."""
     shape, mask = inputs.input_ids.shape, inputs.attention_mask

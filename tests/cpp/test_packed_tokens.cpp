@@ -146,6 +146,11 @@ TEST_CASE("packing: of several faults of a ragged batch the first is told") {
         "token id 100 at sequence 1, position 0 is out of range; expected 0 to 99");
   CHECK(Ragged{{5, 5, 5}, {0, 1, 3}, {0, 0, 2}}.fault(of_row) ==
         "token type 2 at sequence 1, position 1 is out of range; expected 0 to 1");
+  InputRules without_types = of_row;
+  without_types.token_types = 0;
+  CHECK(Ragged{{5, 5, 5}, {0, 1, 3}, {1, 0, 2}}.fault(without_types) ==
+        "token type 2 at sequence 1, position 1, but the model has no token types (0 and 1 are ignored); positions are "
+        "given as position_ids");
   CHECK(Ragged{{5, 5}, {0, 2}, {}, {0, 10}}.fault(of_row) ==
         "position id 10 at sequence 0, position 1 is out of range; expected 0 to 9");
   CHECK(Ragged{{5, 5, 100}, {0, 2, 3}, {}, {}, {2, 0}}.fault(of_row) ==

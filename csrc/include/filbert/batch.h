@@ -14,7 +14,7 @@ struct TokenBatch {
   const std::int64_t* ids = nullptr;         // [tokens]
   const std::int64_t* cu_seqlens = nullptr;  // [sequences + 1], starts at 0, never decreases
   std::size_t sequences = 0;
-  const std::int64_t* token_type_ids = nullptr;  // [tokens], or null for zeros
+  const std::int64_t* token_type_ids = nullptr;  // [tokens], or null for zeros; of a model without types 0 or 1
   const std::int64_t* position_ids = nullptr;    // [tokens], or null for the model's own
   const std::int64_t* query_only = nullptr;      // [sequences] how many of its last tokens no token attends to, or null
 };
