@@ -13,8 +13,8 @@ static inline void rotate_row(float* x, std::size_t k) {
   for (std::size_t begin = 0; begin + kRotation <= k; begin += kRotation, x += kRotation) {
     for (std::size_t i = 0; i < kRotation; ++i) x[i] *= kRotationScale;
     for (std::size_t stride = 1; stride < kRotation; stride *= 2)
-      for (std::size_t i = 0; i < kRotation; ++i)
-        if ((i & stride) == 0) {
+      for (std::size_t pair = 0; pair < kRotation; pair += 2 * stride)
+        for (std::size_t i = pair; i < pair + stride; ++i) {
           const float a = x[i];
           const float b = x[i + stride];
           x[i] = a + b;

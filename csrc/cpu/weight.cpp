@@ -1,8 +1,10 @@
 #include "cpu/weight.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 
 #include "cpu/convert.h"
@@ -86,6 +88,7 @@ struct Bfloat16 {
 
 struct Int8 {
   using Number = std::int8_t;
+  static constexpr float kRounds = 0x1.8p23f;  // its neighbours are 1 apart: a sum with it is rounded to an integer
   std::int32_t zero_point;
 
   // A NaN or an infinity makes the whole row NaN or infinite.
@@ -93,16 +96,40 @@ struct Int8 {
     if (!weight.factors.empty())
       for (std::size_t i = 0; i < k; ++i) row[i] /= weight.factors[i];
     rotate_row(row, k);
-    float top = 0;
-    for (std::size_t i = 0; i < k && !std::isnan(top); ++i)
-      top = std::abs(row[i]) > top ? std::abs(row[i]) : top + 0 * row[i];
-    const float inverse = top > 1e-36f && std::isfinite(top) ? 127.0f / top : 0.0f;  // 127 / 1e-37 is infinite
+    // As integers, magnitudes are in order, and infinity and NaN above all of them.
+    std::int32_t largest = 0;
     for (std::size_t i = 0; i < k; ++i)
-      out[i] = inverse > 0 ? static_cast<Number>(std::nearbyint(row[i] * inverse)) : Number{0};
+      largest = std::max(largest, std::bit_cast<std::int32_t>(row[i]) & std::numeric_limits<std::int32_t>::max());
+    const auto top = std::bit_cast<float>(largest);
+    const float inverse = top > 1e-36f && std::isfinite(top) ? 127.0f / top : 0.0f;  // 127 / 1e-37 is infinite
+    if (inverse > 0)
+      for (std::size_t i = 0; i < k; ++i) out[i] = static_cast<Number>(row[i] * inverse + kRounds - kRounds);
+    else
+      std::fill_n(out, k, Number{0});
     weight.scales[index] = top / 127.0f;
     weight.offsets[index] = zero_point * std::accumulate(out, out + k, std::int32_t{0});
   }
 };
+
+// Puts the numbers of a row into a column of a panel, `Group` at a time.
+template <std::size_t Group, typename Number>
+void put_column(const Number* numbers, std::size_t count, std::size_t stride, Number* out) {
+  for (std::size_t i = 0; i < count; i += Group, out += stride) std::copy_n(numbers + i, Group, out);
+}
+
+template <typename Number>
+void put_column(std::size_t group, const Number* numbers, std::size_t count, std::size_t width, Number* out) {
+  switch (group) {
+    case 1:
+      return put_column<1>(numbers, count, width, out);
+    case 2:
+      return put_column<2>(numbers, count, 2 * width, out);
+    case 4:
+      return put_column<4>(numbers, count, 4 * width, out);
+    default:
+      return put_column<8>(numbers, count, 8 * width, out);
+  }
+}
 
 template <typename Type>
 void pack_matrix(const Type& type, filbert_weight& weight, const Rows& rows, const MatrixFormat& format,
@@ -127,8 +154,7 @@ void pack_matrix(const Type& type, filbert_weight& weight, const Rows& rows, con
       } else {
         std::fill_n(numbers, padded, Number{});
       }
-      for (std::size_t i = 0; i < padded; i += format.group)
-        std::copy_n(numbers + i, format.group, out + i * width + j * format.group);
+      put_column(format.group, numbers, padded, width, out + j * format.group);
     }
   });
 }

@@ -47,11 +47,11 @@ if TYPE_CHECKING:
     from .models.roberta import *  # noqa: F403
     from .models.xlm_roberta import *  # noqa: F403
     from .pipelines import pipeline as pipeline
-    from .sentence import CrossEncoder as CrossEncoder
-    from .sentence import SentenceEncoder as SentenceEncoder
-    from .sentence import SparseEncoder as SparseEncoder
     from .sentence.bge_m3 import BGEM3Encoder as BGEM3Encoder
+    from .sentence.cross_encoder import CrossEncoder as CrossEncoder
+    from .sentence.encoder import SentenceEncoder as SentenceEncoder
     from .sentence.multi_vector_encoder import MultiVectorEncoder as MultiVectorEncoder
+    from .sentence.sparse_encoder import SparseEncoder as SparseEncoder
     from .stand_in import install_as_sentence_transformers as install_as_sentence_transformers
     from .text_classifier import TextClassifier as TextClassifier
     from .tokenization import AutoTokenizer as AutoTokenizer
@@ -66,13 +66,13 @@ _MODULE_OF = {
     "AutoTokenizer": "tokenization",
     "BGEM3Encoder": "sentence.bge_m3",
     "ConfigError": "errors",
-    "CrossEncoder": "sentence",
+    "CrossEncoder": "sentence.cross_encoder",
     "DeviceError": "errors",
     "FilbertError": "errors",
     "InputError": "errors",
     "MultiVectorEncoder": "sentence.multi_vector_encoder",
-    "SentenceEncoder": "sentence",
-    "SparseEncoder": "sentence",
+    "SentenceEncoder": "sentence.encoder",
+    "SparseEncoder": "sentence.sparse_encoder",
     "TextClassifier": "text_classifier",
     "UnsafePickleError": "errors",
     "WeightsError": "errors",

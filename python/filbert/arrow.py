@@ -9,7 +9,7 @@ from .encode_options import check_options, check_precision
 from .errors import InputError
 from .optional_packages import need
 from .pickling import load_once
-from .sentence import SentenceEncoder
+from .sentence.encoder import SentenceEncoder
 
 
 def encode(encoder: "SentenceEncoder | str | os.PathLike[str]", array: Any, **encode_options: Any) -> Any:

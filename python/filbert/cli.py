@@ -154,7 +154,7 @@ def _info(options: argparse.Namespace) -> None:
 
 def _rerank(options: argparse.Namespace) -> None:
     from .result_files import rerank_file
-    from .sentence import CrossEncoder
+    from .sentence.cross_encoder import CrossEncoder
 
     def load() -> CrossEncoder:
         return CrossEncoder.from_pretrained(options.model, **loading(options))

@@ -4,7 +4,7 @@ import itertools
 import time
 
 from .errors import FilbertError
-from .sentence import SentenceEncoder
+from .sentence.encoder import SentenceEncoder
 
 SENTENCES = ("The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium.")
 

@@ -12,9 +12,9 @@ from .checks import optional_count
 from .errors import ConfigError, InputError
 from .hub import Source
 from .progress import Bar
-from .sentence import SentenceEncoder
 from .sentence.chain import Chain
 from .sentence.cuts import Cuts
+from .sentence.encoder import SentenceEncoder
 from .sentence.loading import load_chains
 from .sentence.modules import read_modules
 from .static_files import StaticFiles

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .atomic import Output
-from .sentence import SentenceEncoder
+from .sentence.encoder import SentenceEncoder
 from .text_lines import read_lines, refuse_same
 
 

@@ -1,7 +1,6 @@
 """Finding the files of a model: in a folder, or on the hub through `huggingface_hub` and its cache."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 from .errors import InputError
@@ -239,7 +238,7 @@ class Source:
             raise OSError(f"{self.name}: {path} cannot be fetched: {error}") from error
         if self._commit is None:
             # <cache>/models--org--name/snapshots/<commit>/<path>
-            snapshot = Path(found).parents[path.count("/")].name
+            snapshot = found.split(os.sep)[-2 - path.count("/")]
             self._commit = snapshot if _is_commit(snapshot) else None
         return found
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .arrow import encode
-from .sentence import SentenceEncoder
+from .sentence.encoder import SentenceEncoder
 
 
 class Encoder:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .atomic import Output
 from .pipelines.base import Pipeline
-from .sentence import CrossEncoder
+from .sentence.cross_encoder import CrossEncoder
 from .text_classifier import TextClassifier
 from .text_lines import read_lines, refuse_same
 

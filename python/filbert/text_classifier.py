@@ -12,8 +12,8 @@ from .hub import Source
 from .labels import as_labels, encoded
 from .logistic import check_installed, fit_logistic
 from .scores import softmax
-from .sentence import SentenceEncoder
 from .sentence.dense import Dense
+from .sentence.encoder import SentenceEncoder
 from .sentence.given import encoder_of
 from .texts import as_texts
 

@@ -21,7 +21,7 @@ from .hub import Source
 from .model_settings import load_config
 from .models import class_of, head_named
 from .reference import Outputs
-from .sentence import SentenceEncoder
+from .sentence.encoder import SentenceEncoder
 from .sentence.modules import SentenceModules, read_modules
 from .tokenization import AutoTokenizer
 

@@ -1,6 +1,5 @@
 """Weights on the way in (files, random numbers) and out (arrays, safetensors files)."""
 
-import hashlib
 import json
 import os
 import re
@@ -64,6 +63,8 @@ def open_weights(path: str | os.PathLike[str], mmap: bool = True) -> _core.Weigh
 
 def digest(weights: _core.Weights, names: Iterable[tuple[str, str]]) -> str:
     """SHA-256, in hex, over names, dtypes, shapes and bytes. names: of each tensor, here and in the weights."""
+    import hashlib  # 3 ms, and few programs want it
+
     total = hashlib.sha256()
     for name, source in sorted(names):
         total.update(f"{name} {weights.dtype(source)} {weights.shape(source)}".encode())

@@ -173,7 +173,7 @@ def test_positions_in_the_place_of_types_are_refused(name):
     """In transformers they are the third argument of most of these families."""
     for task in FAMILIES[name].tasks:
         _, model = own_model(name, task, 0)
-        told = "token type 2 at row 0, column 1, but the model has no token types .*; positions are given as position_"
+        told = "type 2 at row 0, column 1, but the model has no token types .*; positions are given as position_ids$"
         with pytest.raises(InputError, match=told):
             model([[5, 6, 7]], None, [[0, 2, 4]])
         for types in ([[9, 0, -5]], [[0, 0, 10**9]], [[-1, 0, 0]]):

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from .._core import __version__
-from ..sentence import SentenceEncoder
+from ..sentence.encoder import SentenceEncoder
 from ..sentence.transformer import choose_prompt
 from ..tokenization import Tokenizer
 from .settings import Settings

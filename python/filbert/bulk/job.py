@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from ..errors import InputError
 from ..progress import Bar
-from ..sentence import SentenceEncoder
+from ..sentence.encoder import SentenceEncoder
 from .fingerprint import Fingerprint
 from .folder import begin, check_same, find_job
 from .local import LocalEngine, Model

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..sentence import SentenceEncoder
+from ..sentence.encoder import SentenceEncoder
 from .fingerprint import Fingerprint
 from .manifest import Done, Manifest
 from .settings import Settings

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from ..sentence import SentenceEncoder
+from ..sentence.encoder import SentenceEncoder
 from .rows import Rows
 from .settings import Settings
 

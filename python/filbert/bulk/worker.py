@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ..sentence import SentenceEncoder
+from ..sentence.encoder import SentenceEncoder
 from .arrow_writers import kept_types
 from .fingerprint import fingerprint
 from .manifest import Done, Manifest

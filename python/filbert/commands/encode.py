@@ -95,7 +95,7 @@ def _is_file(output: str) -> bool:
 
 def _run_one(options: argparse.Namespace) -> None:
     from ..encode_file import encode_file
-    from ..sentence import SentenceEncoder
+    from ..sentence.encoder import SentenceEncoder
 
     def load() -> SentenceEncoder:
         return SentenceEncoder.from_pretrained(options.model, **_loading(options))

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..scores import Floats
-from ..sentence import SentenceEncoder
+from ..sentence.encoder import SentenceEncoder
 
 try:
     from sklearn.base import BaseEstimator, TransformerMixin
