@@ -57,7 +57,10 @@ class Matcher {
   }
 
   // The name under which the weights hold it, or nullptr.
-  const std::string* find(const TensorSpec& spec) const { return sources_.at(spec.name); }
+  const std::string* find(const TensorSpec& spec) const {
+    const std::string* const own = sources_.at(spec.name);
+    return own || spec.tied.empty() ? own : sources_.at(spec.tied);
+  }
 
   void take(const TensorSpec& spec, TensorMatch& result) {
     const std::string* const name = find(spec);

@@ -89,6 +89,9 @@ class Tensors {
 
   virtual bool loads() const = 0;  // or lists them
 
+  // A tensor of the base model that is the same as one of the head, of which the file has only the head's.
+  virtual void tie(const std::string&, const std::string&) {}
+
   // Said before any tensor is asked for.
   void change(const LowRank& changes) { changes_ = changes; }
 
@@ -191,8 +194,10 @@ class DeclaredTensors : public Tensors {
   }
 
   bool loads() const override { return false; }
+  void tie(const std::string& base, const std::string& head) override { ties.emplace_back(base, head); }
 
   std::vector<TensorSpec> list;
+  std::vector<std::pair<std::string, std::string>> ties;
 
  private:
   Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm&, Gate) override {

@@ -30,8 +30,9 @@ Size read(const ConfigReader& config) {
   const std::int64_t kv_heads = config.positive_int("num_key_value_heads", 4, kHeads);
   config.require_divisible("num_attention_heads", heads, "num_key_value_heads", kv_heads);
   const std::size_t layers = size(config.positive_int("num_hidden_layers", 26, kLayers));
-  const char* const pattern_name = config.one_name("sliding_window_pattern", "_sliding_window_pattern");
-  const std::size_t every = size(config.positive_int(pattern_name, 6, kLayers));
+  const std::size_t every = size(config.positive_int("sliding_window_pattern", 6, kLayers));
+  if (config.is_null("is_causal") || !config.boolean("is_causal", true))
+    config.fail("is_causal", "true: use_bidirectional_attention says who sees whom");
   const bool causal = !config.boolean("use_bidirectional_attention", false);
   // Both sides together, or of a causal layer those before the token that asks and itself. Below 2 a token would see
   // itself alone, and a window of 0 is none.

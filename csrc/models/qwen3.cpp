@@ -31,7 +31,7 @@ Size read_qwen3(const ConfigReader& config) {
   config.require_divisible("num_attention_heads", heads, "num_key_value_heads", kv_heads);
   if (config.is_null("head_dim")) config.fail("head_dim", "an even integer: heads turn in pairs");
   const std::size_t layers = size(config.positive_int("num_hidden_layers", 32, kLayers));
-  const bool causal = config.boolean("is_causal", true);
+  const bool causal = !config.is_null("is_causal") && config.boolean("is_causal", true);  // null is false
   // Of a causal layer it counts the token that asks, too. At 1 that one would see itself alone, and a window of 0 is
   // none.
   std::size_t window = 0;

@@ -98,6 +98,9 @@ Specs declare(const Family& family, const ConfigReader& config, Task task, const
   const bool has_head = family.head(task, config, head) != nullptr;
   if (!has_head && task != Task::encoder && task != Task::model)
     config.fail_with("model_type " + std::string(family.model_type) + " has no head for " + name_of(task));
+  for (const auto& [name, tied] : head.ties)
+    for (TensorSpec& spec : base.list)
+      if (spec.name == name) spec.tied = tied;
   return {std::move(base.list), std::move(head.list)};
 }
 

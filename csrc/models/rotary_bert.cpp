@@ -147,6 +147,12 @@ void refuse(const ConfigReader& config, const char* field) {
   if (config.boolean(field, false)) config.fail(field, "false");
 }
 
+// Some files tell what follows from others.
+void check_head_size(const ConfigReader& config, std::size_t head_size, const std::string& hidden_name) {
+  if (const auto own = config.optional_int("head_dim", 1, kHiddenSize); own && size(*own) != head_size)
+    config.fail("head_dim", std::to_string(head_size) + ", as follows from " + hidden_name);
+}
+
 // nomic. Its files have GPT-2's names of settings, transformers BERT's.
 Size read_nomic(const ConfigReader& config) {
   for (const char* field : {"num_experts", "moe_every_n_layers"})
@@ -170,8 +176,7 @@ Size read_nomic(const ConfigReader& config) {
   const std::int64_t hidden = config.positive_int(hidden_name, 768, kHiddenSize);
   const std::int64_t heads = config.positive_int(heads_name, 12, kHeads);
   const std::size_t head_size = rotary_head_size(config, hidden_name, hidden, heads_name, heads);
-  if (const auto own = config.optional_int("head_dim", 1, kHiddenSize); own && size(*own) != head_size)
-    config.fail("head_dim", std::to_string(head_size) + ", as follows from " + hidden_name);
+  check_head_size(config, head_size, hidden_name);
   // Some files have both, of which the first is how long the texts were that it learned from.
   const char* const positions_name = config.has("max_position_embeddings") ? "max_position_embeddings" : "n_positions";
   // As n_inner is called, its default is GPT-2's.
@@ -236,6 +241,7 @@ Size read(const ConfigReader& config, const Defaults& defaults) {
   const std::int64_t hidden = config.positive_int("hidden_size", defaults.hidden, kHiddenSize);
   const std::int64_t heads = config.positive_int("num_attention_heads", defaults.heads, kHeads);
   const std::size_t head_size = rotary_head_size(config, "hidden_size", hidden, "num_attention_heads", heads);
+  check_head_size(config, head_size, "hidden_size");
   return {
       .vocabulary = size(config.positive_int("vocab_size", defaults.vocabulary, kVocabulary)),
       .hidden = size(hidden),

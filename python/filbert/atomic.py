@@ -133,7 +133,7 @@ class Output:
 
 
 class FileSet:
-    """New versions of some files of one folder, each an Output.
+    """New versions of some files of one folder and those within it, each an Output.
 
         with FileSet(folder) as files:
             with files.create("config.json") as file:
@@ -156,6 +156,13 @@ class FileSet:
     ) -> None:
         for output in self._outputs:
             output.__exit__(kind, error, traceback)
+
+    def within(self, folder: str) -> "FileSet":
+        """The part of the set for a folder within this one, which is created if need be. Raises OSError."""
+        part = FileSet(os.path.join(self._folder, folder))
+        part._outputs = self._outputs
+        os.makedirs(part._folder, exist_ok=True)
+        return part
 
     def create(self, name: str) -> BinaryIO:
         """A new file that takes the place of `name` on commit. Raises OSError."""

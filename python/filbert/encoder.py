@@ -322,20 +322,31 @@ class EncoderModel(Referable, ModuleHabits):
         check_saving_keywords(others)
         folder = os.fspath(save_directory)
         os.makedirs(folder, exist_ok=True)
-        config = copy.deepcopy(self.config)
-        config.architectures = [type(self).__name__]
-        config.dtype = self._stored_dtype()
+        with FileSet(folder) as files:
+            written = self.write(files, max_shard_size)
+            files.commit()
+        remove_stale_weights(folder, written)
+
+    def write(self, files: FileSet, max_shard_size: int | str = "50GB") -> list[str]:
+        """Creates the files of `save_pretrained` in a set of them, and gives the names of those of the weights.
+
+        Raises OSError and InputError.
+        """
+        config = self._saved_config()
         weights = self._weights
         entries = [
             Entry(name, weights.dtype(source), weights.shape(source), weights.data(source))
             for name, source in self._match.tensors
         ]
-        with FileSet(folder) as files:
-            with files.create("config.json") as file:
-                file.write(config.to_json_string().encode())
-            written = save_weights(files, entries, max_shard_size)
-            files.commit()
-        remove_stale_weights(folder, written)
+        with files.create("config.json") as file:
+            file.write(config.to_json_string().encode())
+        return save_weights(files, entries, max_shard_size)
+
+    def _saved_config(self) -> PretrainedConfig:
+        config = copy.deepcopy(self.config)
+        config.architectures = [type(self).__name__]
+        config.dtype = self._stored_dtype()
+        return config
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """The weights by the names of transformers, as read-only NumPy views; BF16 as float32 copies."""

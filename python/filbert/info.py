@@ -164,7 +164,7 @@ def _some(labels: list[str]) -> str:
 
 
 def _tokenizer(source: Source, modules: TransformerModule, where: dict[str, Any]) -> Iterator[Row]:
-    if not any(source.find(file) for file in ("tokenizer.json", "vocab.txt")):
+    if not any(source.find(file) for file in FILES):
         if source.find("config.json") is not None:  # else nothing is known of the model at all
             yield "tokenizer", "none"
         return

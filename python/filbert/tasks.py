@@ -142,5 +142,11 @@ class ForNextToken(TaskModel):
     def _now(self) -> dict[str, Any]:
         return {**super()._now(), "next_token_ids": vars(self.config)["next_token_ids"]}
 
+    def _saved_config(self) -> PretrainedConfig:
+        config = super()._saved_config()
+        config.architectures = [type(self).__name__.replace("ForNextToken", "ForCausalLM")]
+        del vars(config)["next_token_ids"]
+        return config
+
     def _output(self, last: Any, head: Any, states: Any, attentions: Any) -> NextTokenOutput:
         return NextTokenOutput(head, states, attentions)

@@ -9,6 +9,7 @@ from tokenizers import Encoding as Tokens
 from tokenizers import Tokenizer as Backend
 
 from . import tokenizer_files
+from .atomic import FileSet
 from .checks import integer, optional_count
 from .encoding import BatchEncoding, Filling, as_tensors, columns_of, filled, pad_columns
 from .errors import ConfigError, InputError
@@ -17,16 +18,20 @@ from .loading_keywords import own_keywords
 from .text_encoder import MOST_TOKENS, Cut, TextEncoder
 from .texts import Pair, as_inputs, as_words
 from .tokenizer_files import TokenizerFiles
-from .tokenizer_settings import length_limit, save_tokenizer, side_of
+from .tokenizer_settings import length_limit, side_of, write_tokenizer
 from .vocabulary import Vocabulary
 
 # From here on a model_max_length is none, as in transformers, which writes 1e30 into tokenizer_config.json.
 NO_LIMIT = int(1e20)
-# Classes that make no token_type_ids unless model_input_names asks for them: most of these models have none.
-_WITHOUT_TYPES = frozenset(
+# Classes that make token_type_ids, whatever the model is, unless model_input_names says otherwise.
+_WITH_TYPES = frozenset(
     f"{name}Tokenizer"
-    for name in ("DistilBert", "Roberta", "XLMRoberta", "Camembert", "MPNet", "Albert", "Qwen2", "Gemma", "PreTrained")
-) | {"TokenizersBackend"}
+    for name in (
+        *("Bert", "ConvBert", "Electra", "LayoutLM", "Lxmert", "MobileBert", "SqueezeBert"),
+        *("DPRContextEncoder", "DPRQuestionEncoder", "DPRReader"),
+        *("Canine", "CodeGen", "Deberta", "DebertaV2", "FNet", "LayoutLMv2", "MarkupLM", "Tapas"),
+    )
+)
 _TRUNCATIONS = ("longest_first", "only_first", "only_second")
 
 
@@ -50,7 +55,7 @@ class Tokenizer(Vocabulary):
         if not isinstance(self.pad_token_type_id, int):
             raise ConfigError(f"tokenizer_config.json: pad_token_type_id: found {self.pad_token_type_id!r}")
         self.clean_up_tokenization_spaces = bool(self._config.get("clean_up_tokenization_spaces"))
-        typed = class_name not in _WITHOUT_TYPES
+        typed = class_name is None or class_name in _WITH_TYPES
         names = ["input_ids", *(["token_type_ids"] if typed else []), "attention_mask"]
         self.model_input_names: list[str] = self._config.get("model_input_names") or names
         self._texts = TextEncoder(self._backend)
@@ -240,6 +245,14 @@ class Tokenizer(Vocabulary):
 
         The folder is created if need be. Raises OSError; old files survive it.
         """
+        os.makedirs(save_directory, exist_ok=True)
+        with FileSet(save_directory) as files:
+            names = self.write(files)
+            files.commit()
+        return tuple(os.path.join(save_directory, name) for name in names)
+
+    def write(self, files: FileSet) -> tuple[str, ...]:
+        """Creates the files of `save_pretrained` in a set of them, and gives their names. Raises OSError."""
         over = {
             **self.special_tokens_map,
             "model_input_names": self.model_input_names,
@@ -247,7 +260,7 @@ class Tokenizer(Vocabulary):
             "padding_side": self.padding_side,
             "truncation_side": self.truncation_side,
         }
-        return save_tokenizer(save_directory, self._backend, self._config, over)
+        return write_tokenizer(files, self._backend, self._config, over)
 
     def __repr__(self) -> str:
         limit = "no limit" if self.model_max_length >= NO_LIMIT else f"model_max_length={self.model_max_length}"
@@ -348,7 +361,8 @@ class AutoTokenizer:
         use_fast: bool = True,
         **overrides: Any,
     ) -> Tokenizer:
-        """The tokenizer of a folder, or of a model on the hub: tokenizer.json, or BERT's vocab.txt.
+        """The tokenizer of a folder, or of a model on the hub: tokenizer.json, or the vocabulary of BERT,
+        RoBERTa, MPNet or Qwen2.
 
         Further keywords replace keys of tokenizer_config.json (`model_max_length=256`, `do_lower_case=False`,
         `padding_side="left"`); those that change nothing for models are left out (`trust_remote_code`), and so is

@@ -2,15 +2,15 @@
 
 from typing import Any, NamedTuple
 
-from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
-from tokenizers.models import WordPiece
+from tokenizers import AddedToken, Tokenizer, normalizers
 
 from .errors import ConfigError
 from .files import read_file
 from .hub import Source
 from .jsonfile import read_object
 from .settings import warn_about_unknown
-from .tokenizer_overrides import BERT_LIKE, add_special_tokens_around, flag, override_parts
+from .tokenizer_overrides import add_special_tokens_around, flag, override_parts
+from .tokenizer_vocabularies import from_vocabulary
 
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -97,7 +97,7 @@ class TokenizerFiles(NamedTuple):
 
 
 def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
-    """Reads tokenizer.json, or vocab.txt where there is none, and tokenizer_config.json.
+    """Reads tokenizer.json, or the vocabulary where there is none, and tokenizer_config.json.
 
     `overrides` replace keys of tokenizer_config.json. Raises ConfigError and OSError. A key that is not known gives
     a warning.
@@ -122,24 +122,23 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
         padding, truncation = backend.padding, backend.truncation
         if padding is not None:
             config.setdefault("padding_side", padding["direction"])
-            named.setdefault("pad_token", _token(padding["pad_token"]))
+            if "pad_token" not in config:
+                named["pad_token"] = _token(padding["pad_token"])
         if truncation is not None:
             config.setdefault("truncation_side", truncation["direction"])
         backend.no_padding()
         backend.no_truncation()
     else:
-        path = source.find("vocab.txt")
-        if path is None:
-            raise source.missing("tokenizer.json", "vocab.txt")
-        backend = _from_vocabulary(path, config, named, model_type)
+        backend, named = from_vocabulary(source, config, named, class_name(config) or of_model, model_type)
     for role, token in _usual_tokens(backend).items():
-        named.setdefault(role, _token(token))
+        if role not in config:
+            named.setdefault(role, _token(token))
     try:
         _add_tokens(backend, source, config, list(named.values()))
     except (TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{config_path or path}: added tokens: {error}") from None
+        raise ConfigError(f"{config_path or path or source.name}: added tokens: {error}") from None
     special = {role: token.content for role, token in named.items()}
-    add_special_tokens_around(backend, overrides, name, special)
+    add_special_tokens_around(backend, config if path is None else overrides, name, special)
     backend.encode_special_tokens = flag(config, "split_special_tokens", False)
     if name == "GemmaTokenizer" and config.get("padding_side") is None:
         config["padding_side"] = "left"
@@ -206,46 +205,6 @@ def _from_json(path: str) -> Tokenizer:
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise ConfigError(f"{path}: not a tokenizer that the tokenizers package can read: {error}") from None
         raise
-
-
-def _from_vocabulary(
-    path: str, config: dict[str, Any], named: dict[str, AddedToken], model_type: str | None
-) -> Tokenizer:
-    """BERT's tokenizer from one word piece a line (https://arxiv.org/abs/1810.04805, section 3.2)."""
-    name = class_name(config)
-    if name is not None and name not in BERT_LIKE:
-        raise ConfigError(
-            f"{path}: tokenizer_class {name} needs a tokenizer.json; from vocab.txt alone filbert builds "
-            f"{', '.join(sorted(BERT_LIKE))}"
-        )
-    if name is None and model_type is not None and _CLASS_OF.get(model_type) not in BERT_LIKE:
-        raise ConfigError(
-            f"{path}: a model of type {model_type!r} needs a tokenizer.json: only BERT's tokenizer is built from "
-            'vocab.txt alone (name it, if it is: "tokenizer_class": "BertTokenizer" in tokenizer_config.json)'
-        )
-    try:
-        text = read_file(path, _MAX_TOKENIZER_BYTES, ConfigError).decode()
-        # As Python reads text: line ends of any system, and no others.
-        lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
-        vocabulary = {line: index for index, line in enumerate(lines)}
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
-    for key, default in (("unk_token", "[UNK]"), ("cls_token", "[CLS]"), ("sep_token", "[SEP]")):
-        token = named.setdefault(key, _token(default)).content
-        if token not in vocabulary:
-            raise ConfigError(f"{path}: the vocabulary of {len(vocabulary)} word pieces has no {key} {token!r}")
-    backend = Tokenizer(WordPiece(vocabulary, unk_token=named["unk_token"].content))
-    backend.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=flag(config, "tokenize_chinese_chars", True),
-        strip_accents=flag(config, "strip_accents", None),
-        lowercase=flag(config, "do_lower_case", True),
-    )
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece(prefix="##")
-    cls, sep = (named[key].content for key in ("cls_token", "sep_token"))
-    backend.post_processor = processors.BertProcessing((sep, vocabulary[sep]), (cls, vocabulary[cls]))
-    return backend
 
 
 def _add_tokens(backend: Tokenizer, source: Source, config: dict[str, Any], named: list[AddedToken]) -> None:

@@ -15,6 +15,13 @@ _PARTS = {"normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "decode
 # Classes that say themselves which special tokens go around a text, whatever add_bos_token and add_eos_token say.
 BERT_LIKE = frozenset({"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer"})
 _ROBERTA_LIKE = frozenset({"RobertaTokenizer", "XLMRobertaTokenizer", "CamembertTokenizer", "MPNetTokenizer"})
+# Classes of word pieces, which say themselves what tokenizer_config.json does not say of their normalizer.
+WORD_PIECES = BERT_LIKE | {"MPNetTokenizer"}
+_NORMALIZER = {
+    "tokenize_chinese_chars": ("handle_chinese_chars", True),
+    "strip_accents": ("strip_accents", None),
+    "do_lower_case": ("lowercase", True),
+}
 _OWN_PROCESSOR = BERT_LIKE | _ROBERTA_LIKE | {"DebertaV2Tokenizer"}
 # Where a Metaspace puts its space without add_prefix_space; with it, always.
 _WITHOUT_PREFIX = {
@@ -38,21 +45,20 @@ def override_parts(backend: Tokenizer, config: dict[str, Any], name: str | None)
     after = json.loads(json.dumps(before))  # all of it is changed in place
     for step in after["normalizer"]:
         if step["type"] == "BertNormalizer":
-            step["handle_chinese_chars"] = flag(config, "tokenize_chinese_chars", step["handle_chinese_chars"])
-            step["strip_accents"] = flag(config, "strip_accents", step["strip_accents"])
-            step["lowercase"] = flag(config, "do_lower_case", step["lowercase"])
+            for key, (part, default) in _NORMALIZER.items():
+                step[part] = flag(config, key, default if name in WORD_PIECES else step[part])
     normalizer, pre_tokenizer = after["normalizer"], after["pre_tokenizer"]
     if name == "AlbertTokenizer":
-        kept = flag(config, "keep_accents", None)
+        kept = _null_is_false(config, "keep_accents")
         _switch(normalizer, ("NFKD", "StripAccents"), None if kept is None else not kept, ("Lowercase", "Precompiled"))
-        _switch(normalizer, ("Lowercase",), flag(config, "do_lower_case", None), ("Precompiled",))
+        _switch(normalizer, ("Lowercase",), _null_is_false(config, "do_lower_case"), ("Precompiled",))
     if name == "DebertaV2Tokenizer":
         first = {step["type"] for step in normalizer}
-        _switch(normalizer, ("Lowercase",), flag(config, "do_lower_case", None), first)
+        _switch(normalizer, ("Lowercase",), _null_is_false(config, "do_lower_case"), first)
         first = {step["type"] for step in pre_tokenizer}
-        split = flag(config, "split_by_punct", None)
+        split = _null_is_false(config, "split_by_punct")
         _switch(pre_tokenizer, ("Punctuation",), split, first, behavior="Isolated")
-    space = flag(config, "add_prefix_space", None)
+    space = flag(config, "add_prefix_space", None) if name is None else _null_is_false(config, "add_prefix_space")
     if space is not None:
         for step in [*pre_tokenizer, *after["decoder"]]:
             if step["type"] == "Metaspace" and name in _WITHOUT_PREFIX:
@@ -93,6 +99,12 @@ def flag(config: dict[str, Any], key: str, default: bool | None) -> Any:
         value = default
     if not isinstance(value, bool) and value is not None:
         raise ConfigError(f"tokenizer_config.json: {key}: found {value!r}, expected true or false")
+    return value
+
+
+def _null_is_false(config: dict[str, Any], key: str) -> bool | None:
+    """config[key], false for null as in transformers; None if it is not given. Raises ConfigError."""
+    value: bool | None = flag(config, key, False) if key in config else None
     return value
 
 

@@ -1,7 +1,6 @@
 """Settings of tokenizer_config.json on the way in, and the files of a tokenizer on the way out."""
 
 import json
-import os
 from typing import Any
 
 import numpy as np
@@ -32,13 +31,10 @@ def side_of(config: dict[str, Any], key: str) -> str:
     return str(side).lower()
 
 
-def save_tokenizer(
-    folder: str | os.PathLike[str], backend: Backend, config: dict[str, Any], over: dict[str, Any]
-) -> tuple[str, ...]:
-    """Writes tokenizer.json and tokenizer_config.json, and returns their paths.
+def write_tokenizer(files: FileSet, backend: Backend, config: dict[str, Any], over: dict[str, Any]) -> tuple[str, ...]:
+    """Creates tokenizer.json and tokenizer_config.json in a set of files, and returns their names.
 
-    The folder is created if need be. over: the settings that win over those of `config`. Raises OSError; old files
-    survive it.
+    over: the settings that win over those of `config`. Raises OSError.
     """
     added = {
         str(index): {field: getattr(token, field) for field in _FIELDS}
@@ -49,10 +45,7 @@ def save_tokenizer(
         "tokenizer.json": backend.to_str(pretty=True),
         "tokenizer_config.json": json.dumps(settings, indent=2, ensure_ascii=False) + "\n",
     }
-    os.makedirs(folder, exist_ok=True)
-    with FileSet(folder) as files:
-        for name, text in contents.items():
-            with files.create(name) as file:
-                file.write(text.encode())
-        files.commit()
-    return tuple(os.path.join(folder, name) for name in contents)
+    for name, text in contents.items():
+        with files.create(name) as file:
+            file.write(text.encode())
+    return tuple(contents)

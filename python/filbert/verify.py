@@ -191,7 +191,7 @@ def _with_head(source: Source, left_out: dict[str, str], **where: Any) -> Encode
 
 def _rows(source: Source, model: EncoderModel, where: dict[str, Any]) -> tuple[list[list[int]], TokenCounts | None]:
     """Ids of TEXTS, and how they compare; random ones without a tokenizer."""
-    if not any(source.find(file) for file in ("tokenizer.json", "vocab.txt")):
+    if not any(source.find(file) for file in FILES):
         return _random_rows(model), None
     tokenizer = AutoTokenizer.from_pretrained(source.name, **where)
     limit = min(_LONGEST, model.max_positions, tokenizer.model_max_length)

@@ -1,6 +1,7 @@
 """BGEM3Encoder: by formulas in NumPy, and beside transformers where that is installed."""
 
 import json
+import pickle
 import random
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from text_models import ODD_TEXTS, write_json
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from filbert import BGEM3Encoder, InputError, SentenceEncoder, WeightsError, XLMRobertaConfig, XLMRobertaModel
+from filbert.sentence.dense import Dense
 
 hub = test_hub.hub  # the fixture
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -105,6 +107,28 @@ def weights_by_formula(ids, hidden):
         if index not in (0, 1, 2, 3) and value > 0:
             largest[str(index)] = max(largest.get(str(index), 0), float(value))
     return largest
+
+
+def test_by_name_and_from_parts(folder, encoder):
+    texts = TEXTS[:20]
+    expected = encoder.encode(texts)["dense_vecs"].tobytes()
+    for name in (folder, str(folder)):
+        found = BGEM3Encoder(name, num_threads=1)
+        assert found.encode(texts)["dense_vecs"].tobytes() == expected
+        assert (found.device, found.model.num_threads) == ("cpu", 1)
+    assert pickle.loads(pickle.dumps(found)).encode(texts)["dense_vecs"].tobytes() == expected
+    model, tokenizer = encoder.model, encoder.tokenizer
+    parts = Dense(**SPARSE), Dense(**COLBERT)
+    found = BGEM3Encoder(model, tokenizer, *parts).encode(texts, return_sparse=True)
+    assert found["dense_vecs"].tobytes() == expected
+    assert found["lexical_weights"] == encoder.encode(texts, return_sparse=True)["lexical_weights"]
+    for arguments, options in (
+        ((folder, tokenizer), {}),
+        ((model, tokenizer, parts[0]), {}),
+        ((model, tokenizer, *parts), {"device": "cpu"}),
+    ):
+        with pytest.raises(TypeError, match="expected a name and keywords for it, or a model and its parts"):
+            BGEM3Encoder(*arguments, **options)
 
 
 def test_by_formula(encoder, everything):

@@ -314,14 +314,35 @@ REFUSED = [
     ),
     ("Qwen3", {"use_sliding_window": True, "sliding_window": 1}, r"sliding_window: found 1 .*from 2 to"),
     ("Qwen3", {"layer_types": ["sliding_attention"] * 2}, 'no "sliding_attention" without use_sliding_window'),
+    ("Gemma3Text", {"is_causal": False}, r"is_causal: found false .*expected true: use_bidirectional_attention says"),
+    ("Gemma3Text", {"is_causal": None, "use_bidirectional_attention": True}, "is_causal: found null, expected true"),
+    ("Gte", {"head_dim": 8}, "head_dim: found 8 .*expected 16, as follows from hidden_size"),
+    ("JinaEmbeddingsV3", {"head_dim": 8}, "head_dim: found 8 .*expected 16, as follows from hidden_size"),
 ]
 
 
 @pytest.mark.parametrize(("stem", "values", "message"), REFUSED)
 def test_settings_that_are_refused(stem, values, message):
-    small = {"MPNet": MPNET, "ModernBert": MODERNBERT, "Qwen3": QWEN3}[stem]
+    small = {"MPNet": MPNET, "Qwen3": QWEN3, "Gemma3Text": QWEN3}.get(stem, MODERNBERT)
     with pytest.raises(ConfigError, match=message):
         getattr(filbert, f"{stem}Model")(getattr(filbert, f"{stem}Config")(**{**small, **values}))
+
+
+@pytest.mark.parametrize(
+    ("stem", "values", "same"),
+    [
+        ("ModernBert", {"sliding_window": 2, "local_attention": 16}, {"local_attention": 4}),
+        ("Qwen3", {"is_causal": None}, {"is_causal": False}),
+        ("Gemma3Text", {"_sliding_window_pattern": 1}, {"sliding_window_pattern": 6}),
+    ],
+)
+def test_settings_as_transformers_takes_them(stem, values, same):
+    def run(settings):
+        config = getattr(filbert, f"{stem}Config")(**{**small, **settings})
+        return getattr(filbert, f"{stem}Model")(config, seed=0)(np.arange(1, 30)[None]).last_hidden_state.tobytes()
+
+    small = {"ModernBert": MODERNBERT, "Qwen3": QWEN3, "Gemma3Text": {**QWEN3, "sliding_window": 4}}[stem]
+    assert run(values) == run(same) != run({**same, "sliding_window_pattern": 1} if "pattern" in str(same) else {})
 
 
 def test_a_file_with_scaled_rotation_is_refused_by_its_own_name(tmp_path):

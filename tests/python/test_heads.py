@@ -191,6 +191,38 @@ def test_masked_language_models_under_older_names(tmp_path, names):
     np.testing.assert_allclose(again([[5, 6, 7]]).logits, expected, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "table", "decoder"),
+    [
+        ("albert", "albert.embeddings.word_embeddings.weight", "predictions.decoder.weight"),
+        ("bert", "bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"),
+        ("modernbert", "model.embeddings.tok_embeddings.weight", "decoder.weight"),
+        ("roberta", "roberta.embeddings.word_embeddings.weight", "lm_head.decoder.weight"),
+    ],
+)
+def test_a_table_that_is_stored_as_the_decoder_alone(tmp_path, name, table, decoder):
+    """safetensors.torch.save_model keeps one name of tensors that are the same: the first by the alphabet."""
+    from safetensors.numpy import load_file, save_file
+
+    def logits(folder):
+        return filbert.AutoModelForMaskedLM.from_pretrained(folder)([[5, 6, 7]]).logits.tobytes()
+
+    models = (own_model(name, "ForMaskedLM", seed)[1] for seed in range(9))
+    model = next(model for model in models if model.config.tie_word_embeddings)
+    model.save_pretrained(tmp_path)
+    expected = logits(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors[decoder] = tensors.pop(table)
+    save_file(tensors, tmp_path / "model.safetensors")
+    assert logits(tmp_path) == expected
+    filbert.AutoModelForMaskedLM.from_pretrained(tmp_path).save_pretrained(tmp_path / "again")
+    assert logits(tmp_path / "again") == expected
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**values, "tie_word_embeddings": False}))
+    with pytest.raises(WeightsError, match="embeddings.weight: missing"):
+        logits(tmp_path)
+
+
 def test_debertas_other_masked_language_model(torch, transformers, tmp_path):
     """The names of the files of version 3 are read whatever the configuration says."""
     config = {**FAMILIES["deberta-v2"].draw(np.random.default_rng(3)), "legacy": False}

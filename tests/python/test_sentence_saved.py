@@ -1,5 +1,6 @@
 """Sentence models that filbert saves: loaded by filbert and by sentence-transformers, with the same vectors."""
 
+import errno
 import json
 import os
 
@@ -10,6 +11,7 @@ from test_sentence_modules import STACKS, append, router_folder, texts
 from text_models import SENTENCES, minilm_folder, sentence_folder, vocabulary_folder, write_json
 
 from filbert import SentenceEncoder
+from filbert.atomic import FileSet
 
 METHODS = ("encode", "encode_query", "encode_document")
 
@@ -121,6 +123,26 @@ def test_into_the_folder_it_came_from(tmp_path):
     assert twin.prompts["query"] == "the "
     same(ours, twin)
     assert not [name for _, _, names in os.walk(folder) for name in names if name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize("failing", range(1, 9))
+def test_a_failing_save_leaves_the_old_files(tmp_path, monkeypatch, failing):
+    folder = sentence_folder(tmp_path / "model")
+    ours = SentenceEncoder(folder)
+    ours.max_seq_length = 9
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    calls, create = [], FileSet.create
+
+    def broken(files, name):
+        calls.append(name)
+        if len(calls) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return create(files, name)
+
+    monkeypatch.setattr(FileSet, "create", broken)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        ours.save_pretrained(folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_what_is_written(tmp_path):

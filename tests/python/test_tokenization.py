@@ -346,7 +346,7 @@ def test_threads_with_different_settings_do_not_disturb_each_other(tokenizer):
             '{"tokenizer_class": "BertJapaneseTokenizer"}',
             "BertJapaneseTokenizer needs a tokenizer",
         ),
-        ("vocab.txt", "hello\n", r"vocab.txt: the vocabulary of 1 word pieces has no unk_token '\[UNK\]'"),
+        ("vocab.txt", "hello\n", r"vocab.txt: the vocabulary of 1 tokens has no unk_token '\[UNK\]'"),
         ("vocab.txt", "", "vocab.txt: the file is empty"),
     ],
 )

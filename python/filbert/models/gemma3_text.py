@@ -21,6 +21,7 @@ class Gemma3TextConfig(PretrainedConfig):
     """
 
     model_type: ClassVar[str] = "gemma3_text"
+    checked_by_engine = PretrainedConfig.checked_by_engine | {"is_causal"}
     unused_keys = frozenset({"sliding_window_pattern", "_sliding_window_pattern", "cache_implementation"})
 
     vocab_size: int = 262208
@@ -54,7 +55,7 @@ class Gemma3TextConfig(PretrainedConfig):
         full_theta = kwargs.pop("rope_theta", 1000000.0)
         sliding_theta = kwargs.pop("rope_local_base_freq", 10000.0)
         super().__init__(**kwargs)
-        pattern = kwargs.get("sliding_window_pattern", kwargs.get("_sliding_window_pattern", 6))
+        pattern = kwargs.get("sliding_window_pattern", 6)
         every = integer(pattern)
         if self.layer_types is None:
             if not every:

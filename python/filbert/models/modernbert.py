@@ -20,6 +20,7 @@ class ModernBertConfig(PretrainedConfig):
     """
 
     model_type: ClassVar[str] = "modernbert"
+    checked_by_engine = PretrainedConfig.checked_by_engine | {"sliding_window"}
     # The last three are of BERT's configuration, from which this one once derived, and of ways to compute the same.
     unused_keys = frozenset(
         {"global_attn_every_n_layers", "layer_norm_eps", "position_embedding_type", "reference_compile"}

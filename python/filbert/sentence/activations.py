@@ -56,6 +56,21 @@ def named_activation(where: str, path: Any) -> Activation:
     return _BY_PATH[path]
 
 
+def path_of(function: Activation) -> str:
+    """The path that files have for a function, or for an object of the class at that path. Raises InputError."""
+    named = (path for path, known in _FUNCTIONS.items() if known is function)
+    path = next(
+        (f"torch.nn.modules.{path}" for path in named), f"{type(function).__module__}.{type(function).__name__}"
+    )
+    # A class alone says nothing of the axis of a softmax, which is the last.
+    if path not in _BY_PATH or getattr(function, "dim", None) not in (None, 1, -1):
+        names = ", ".join(sorted(path.partition(".")[2] for path in _FUNCTIONS))
+        raise InputError(
+            f"activation_fn: found {function!r:.100}, which files have no name for; they have torch.nn's: {names}"
+        )
+    return path
+
+
 def activate(function: Activation, logits: Floats) -> Floats:
     """The scores that a function makes of logits [n, labels]: it gets a tensor if it is one of PyTorch's own.
 

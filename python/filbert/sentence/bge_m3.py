@@ -36,21 +36,38 @@ class BGEM3Encoder(LoadedByName):
     model, tokenizer: the encoder and its tokenizer.
     """
 
-    def __init__(self, model: EncoderModel, tokenizer: Tokenizer, sparse: Dense, colbert: Dense) -> None:
-        """From parts. sparse, colbert: what makes weights and vectors of the encoder's vectors of tokens."""
-        self.model = model
-        self.tokenizer = tokenizer
-        self._sparse, self._colbert = sparse, colbert
-        self._vocabulary = model.vocabulary
-        roles = tokenizer.special_tokens_map
-        self._no_words = {tokenizer.convert_tokens_to_ids(roles[role]) for role in _NO_WORDS if role in roles}
+    def __init__(
+        self,
+        model: EncoderModel | str | os.PathLike[str],
+        tokenizer: Tokenizer | None = None,
+        sparse: Dense | None = None,
+        colbert: Dense | None = None,
+        **options: Any,
+    ) -> None:
+        """By name, or from parts.
+
+        Args:
+            model: the name of a folder or of the hub; or an encoder.
+            tokenizer: of an encoder. sparse, colbert: what makes weights and vectors of its vectors of tokens.
+            options: of a name, the keywords of `from_pretrained`.
+
+        Raises:
+            TypeError: a name together with parts, or a part that is missing; and what `from_pretrained` raises.
+        """
+        parts = (tokenizer, sparse, colbert)
+        if isinstance(model, str | os.PathLike) and parts == (None, None, None):
+            self.__dict__.update(vars(self.from_pretrained(model, **options)))
+        elif isinstance(model, str | os.PathLike) or options or tokenizer is None or sparse is None or colbert is None:
+            raise TypeError("BGEM3Encoder: expected a name and keywords for it, or a model and its parts")
+        else:
+            self._assemble(model, tokenizer, sparse, colbert)
 
     @classmethod
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
-        device: Any = "cpu",
+        device: Any = None,
         num_threads: int | None = None,
         dtype: Any = None,
         revision: str | None = None,
@@ -68,8 +85,8 @@ class BGEM3Encoder(LoadedByName):
         in them is run.
 
         Args:
-            device, num_threads, dtype, mmap and those of the hub: as for `AutoModel.from_pretrained`. What comes after
-                the encoder is float32 on the CPU.
+            device, num_threads, dtype, mmap and those of the hub: as for `AutoModel.from_pretrained`; no device is the
+                CPU. What comes after the encoder is float32 there.
             trust_remote_code: ignored; code of a repository is never run.
 
         Raises:
@@ -85,12 +102,14 @@ class BGEM3Encoder(LoadedByName):
         }
         source = Source(pretrained_model_name_or_path, revision=revision, **hub)
         source.find("config.json")  # fixes the commit
+        device = "cpu" if device is None else device
         running = {"device": device, "num_threads": num_threads, "dtype": dtype, "variant": variant, "mmap": mmap}
         model, tokenizer = load_parts(source, TransformerModule(), hub, **running)
         sparse, colbert = (_linear(source, f"{name}_linear.pt", model.hidden_size) for name in ("sparse", "colbert"))
         if sparse.out_features != 1:
             raise WeightsError(f"{source.name}: sparse_linear.pt: gives {sparse.out_features} numbers, expected 1")
-        encoder = cls(model, tokenizer, sparse, colbert)
+        encoder = cls.__new__(cls)
+        encoder._assemble(model, tokenizer, sparse, colbert)
         encoder._refer_to(source.name, {**hub, **running, "revision": source.revision})
         return encoder
 
@@ -183,6 +202,14 @@ class BGEM3Encoder(LoadedByName):
 
     def __repr__(self) -> str:
         return f"BGEM3Encoder({self.model!r}, max_length={self.tokenizer.model_max_length})"
+
+    def _assemble(self, model: EncoderModel, tokenizer: Tokenizer, sparse: Dense, colbert: Dense) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self._sparse, self._colbert = sparse, colbert
+        self._vocabulary = model.vocabulary
+        roles = tokenizer.special_tokens_map
+        self._no_words = {tokenizer.convert_tokens_to_ids(roles[role]) for role in _NO_WORDS if role in roles}
 
     def _run(self, indices: list[int], rows: list[list[int]], found: dict[str, Any]) -> None:
         """Writes what is wanted of the texts of these numbers into `found`."""

@@ -47,7 +47,7 @@ class ChatTemplate:
         does not appear.
         """
         self._where = where
-        self._structured = structured
+        self.text, self.structured = text, structured
         self._names = names
         self._parts = list(_Parser(where, text).parts())
         plain = self.render("alpha", "bravo", "")
@@ -66,7 +66,7 @@ class ChatTemplate:
         return "".join(part if isinstance(part, str) else self._text(part(scope)) for part in self._parts)
 
     def _message(self, role: str, text: str) -> Message:
-        return {"role": role, "content": [{"type": "text", "text": text}] if self._structured else text}
+        return {"role": role, "content": [{"type": "text", "text": text}] if self.structured else text}
 
     def _text(self, value: Any) -> str:
         if value is _UNDEFINED:

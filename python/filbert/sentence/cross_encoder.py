@@ -20,8 +20,9 @@ from ..scores import softmax
 from ..texts import Pair, as_pairs, as_texts, check_text
 from ..tokenization import AutoTokenizer, Tokenizer
 from ..tokenizer_files import lowercase_first
-from .activations import Activation, activate
-from .encoder_habits import ModelCardData
+from . import reranker_saving
+from .activations import Activation, activate, path_of
+from .encoder_habits import EncoderHabits, ModelCardData
 from .older_names import older_names
 from .pair_tokens import PairTokens
 from .reranker import RerankerModules, activation_of, chat_template, next_tokens, read_reranker
@@ -32,7 +33,7 @@ from .vectors import Floats
 _CHUNK = 4096
 
 
-class CrossEncoder(Referable):
+class CrossEncoder(Referable, EncoderHabits):
     """Pairs of texts to scores, or to logits of labels. Many threads may call one.
 
     model, tokenizer: the model and its tokenizer. activation_fn: what makes scores of logits (see `predict`).
@@ -101,7 +102,7 @@ class CrossEncoder(Referable):
         if "force_download" in chosen:
             options["force_download"] = chosen.pop("force_download")
         source = Source(model_name_or_path, revision=revision, **options)
-        modules = read_reranker(source)
+        self._modules = modules = read_reranker(source)
         modules.tokenizer_settings.update({**meaningful(processor_kwargs), **meaningful(tokenizer_kwargs)})
         modules.config_settings.update(meaningful(config_kwargs))
         if num_labels is not None:
@@ -115,14 +116,14 @@ class CrossEncoder(Referable):
         self._is_log_odds = False
         if modules.is_causal:
             auto_class, self.num_labels = "AutoModelForNextToken", 1
-            chosen["next_token_ids"] = next_tokens(modules, self.tokenizer)
-            self._is_log_odds = len(chosen["next_token_ids"]) == 2
+            chosen["next_token_ids"] = modules.next_tokens = next_tokens(modules, self.tokenizer)
+            self._is_log_odds = len(modules.next_tokens) == 2
         self.model: EncoderModel = getattr(auto, auto_class).from_pretrained(
             source.name, config=config, device="cpu" if device is None else device, **where, **chosen
         )
         self._prepare_tokenizer(modules, max_length)
-        template = chat_template(inner, modules, self.tokenizer)
-        self._pair_tokens = PairTokens(self.tokenizer, template, bool(getattr(config, "type_vocab_size", 0)))
+        self._template = chat_template(inner, modules, self.tokenizer)
+        self._pair_tokens = PairTokens(self.tokenizer, self._template, bool(getattr(config, "type_vocab_size", 0)))
         self.activation_fn = activation_of(modules, config, self.num_labels) if activation_fn is None else activation_fn
         self.prompts = merged_prompts(modules.prompts, prompts)
         self.default_prompt_name = modules.default_prompt_name if default_prompt_name is None else default_prompt_name
@@ -192,8 +193,8 @@ class CrossEncoder(Referable):
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
         device: Any = None,
-        pool: None = None,
-        chunk_size: None = None,
+        pool: dict[str, Any] | None = None,
+        chunk_size: int | None = None,
         *,
         sentences: Any = None,
         num_workers: int | None = None,
@@ -214,9 +215,8 @@ class CrossEncoder(Referable):
             apply_softmax: after that, scales the scores of each pair to a sum of 1, if there are several labels.
             convert_to_numpy, convert_to_tensor: False and False return a list of PyTorch tensors, a true
                 `convert_to_tensor` returns one tensor.
-            device: None, or the one that the model is on.
-            pool, chunk_size: None: one process uses every core.
-            num_workers: ignored.
+            device: None, or where the model is moved to first; a list of its own device changes nothing.
+            pool, chunk_size: change nothing; see `start_multi_process_pool`. num_workers: ignored.
 
         Returns:
             As above; for a single pair its score alone, or its labels'.
@@ -225,7 +225,8 @@ class CrossEncoder(Referable):
             InputError: naming the number of a pair that is none. MemoryError.
         """
         single, pairs = as_pairs(sentences if inputs is None else inputs)
-        self._refuse(device, pool, chunk_size)
+        if device is not None:
+            self._move(device)
         prefix = choose_prompt(self.prompts, self.default_prompt_name, prompt, prompt_name)
         scores = self._scores(pairs, prefix, batch_size, show_progress_bar, activation_fn)
         if apply_softmax and scores.ndim > 1 and len(scores):
@@ -252,8 +253,8 @@ class CrossEncoder(Referable):
         show_progress_bar: bool | None = None,
         activation_fn: Activation | None = None,
         device: Any = None,
-        pool: None = None,
-        chunk_size: None = None,
+        pool: dict[str, Any] | None = None,
+        chunk_size: int | None = None,
         *,
         num_workers: int | None = None,
     ) -> list[dict[str, Any]]:
@@ -282,7 +283,8 @@ class CrossEncoder(Referable):
         single, texts = as_texts("document", documents)
         if single:
             raise InputError(f"documents: found {documents!r:.100} (str), expected a list of strings")
-        self._refuse(device, pool, chunk_size)
+        if device is not None:
+            self._move(device)
         top_k = optional_count("top_k", top_k)
         prefix = choose_prompt(self.prompts, self.default_prompt_name, prompt, prompt_name)
         pairs: list[Pair] = [(query, text) for text in texts]
@@ -295,6 +297,33 @@ class CrossEncoder(Referable):
         ]
         order = np.argsort(-scores, kind="stable")
         return [results[index] for index in order[:top_k]]
+
+    def save_pretrained(
+        self,
+        path: str | os.PathLike[str],
+        model_name: str | None = None,
+        create_model_card: bool = True,
+        train_datasets: Any = None,
+        safe_serialization: bool = True,
+    ) -> None:
+        """Writes the model into a folder, for sentence-transformers too; see `SentenceEncoder.save_pretrained`.
+
+        Raises InputError for an `activation_fn` that files have no name for, before anything is written; and OSError.
+        """
+        settings = {
+            "prompts": self.prompts,
+            "default_prompt_name": self.default_prompt_name,
+            "activation_fn": path_of(self.activation_fn),
+        }
+        folder = os.fspath(path)
+        reranker_saving.save(folder, self._modules, self.model, self.tokenizer, self._template, settings)
+
+    save = save_pretrained
+
+    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> "CrossEncoder":
+        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError and InputError."""
+        self.model.to(*args, device=device, dtype=dtype)
+        return self
 
     @property
     def max_seq_length(self) -> int:
@@ -335,12 +364,6 @@ class CrossEncoder(Referable):
         if max_length is not None:
             tokenizer.model_max_length = count("max_length", max_length)
         tokenizer.model_max_length = min(tokenizer.model_max_length, self.model.max_positions)
-
-    def _refuse(self, device: Any, pool: Any, chunk_size: Any) -> None:
-        if device is not None and {"cuda": "cuda:0"}.get(str(device), str(device)) != self.device:
-            raise InputError(f"device: found {device!r}, and the model is on {self.device}; .model.to(...) moves it")
-        if pool is not None or chunk_size is not None:
-            raise InputError("pool, chunk_size: expected None: one process uses every core")
 
     def _scores(
         self,

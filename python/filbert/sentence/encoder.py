@@ -339,7 +339,7 @@ class SentenceEncoder(Referable, SentenceHabits):
         """Writes the model into a folder, for sentence-transformers too; see `EncoderModel.save_pretrained`.
 
         The other arguments are sentence-transformers' and change nothing: filbert writes no model card, and always
-        safetensors. Raises OSError; no file is left half-written.
+        safetensors. Raises OSError: until all files are written, the old ones are as they were.
         """
         settings = {
             "prompts": self.prompts,

@@ -16,8 +16,9 @@ from ..pickling import LoadedByName
 from ..progress import Bar
 from ..texts import as_texts
 from ..tokenization import Tokenizer
+from . import multi_vector_saving
 from .alike import alike
-from .encoder_habits import ModelCardData
+from .encoder_habits import EncoderHabits, ModelCardData
 from .forwards import forwards
 from .loading import load_parts
 from .maxsim import SCORES, pair_scores, scores
@@ -28,14 +29,18 @@ from .transformer import check_default_prompt, choose_prompt, meaningful, merged
 from .vectors import Floats, normalize
 
 
-class MultiVectorEncoder(LoadedByName):
+class MultiVectorEncoder(LoadedByName, EncoderHabits):
     """Text to a vector for each token, for scores of late interaction (ColBERT). Many threads may call one.
 
     model, tokenizer: the encoder and its tokenizer. prompts, default_prompt_name: texts put before every input.
-    similarity_fn_name: what `similarity` computes, "maxsim" or "meanmaxsim".
+    similarity_fn_name: what `similarity` computes, "maxsim" or "meanmaxsim". convert_to_tensor: whether `encode` gives
+    tensors of PyTorch where a call does not say, as evaluators of sentence-transformers expect; at first False.
     """
 
-    _settings: ClassVar[tuple[str, ...]] = ("prompts", "default_prompt_name", "similarity_fn_name")
+    convert_to_tensor = False
+    _settings: ClassVar[tuple[str, ...]] = (
+        *("prompts", "default_prompt_name", "similarity_fn_name", "convert_to_tensor"),
+    )
 
     def __init__(
         self,
@@ -129,15 +134,15 @@ class MultiVectorEncoder(LoadedByName):
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
         output_value: str = "token_embeddings",
-        convert_to_numpy: bool = True,
+        convert_to_numpy: bool | None = None,
         device: Any = None,
         normalize_embeddings: bool = False,
-        pool: None = None,
-        chunk_size: None = None,
+        pool: dict[str, Any] | None = None,
+        chunk_size: int | None = None,
         token_pooling: None = None,
         task: str | None = None,
         *,
-        convert_to_tensor: bool = False,
+        convert_to_tensor: bool | None = None,
     ) -> Any:
         """The token vectors of some texts: a list of float32 [tokens, width] in their order, or one for one string.
 
@@ -150,10 +155,12 @@ class MultiVectorEncoder(LoadedByName):
             batch_size: texts in one forward at most; None lets a budget of tokens alone decide.
             show_progress_bar: None shows one on a terminal if it takes over a second.
             output_value: "token_embeddings".
-            convert_to_numpy: False, or a true convert_to_tensor, gives PyTorch tensors.
-            device: None, or the one that the model is on.
+            convert_to_numpy, convert_to_tensor: False, or True, gives PyTorch tensors. None and None: as
+                `self.convert_to_tensor` says.
+            device: None, or where the model is moved to first; a list of its own device changes nothing.
             normalize_embeddings: scale each vector to length 1, where the model does not.
-            pool, chunk_size, token_pooling: None: one process uses every core, and no vectors are merged.
+            pool, chunk_size: change nothing; see `start_multi_process_pool`.
+            token_pooling: None: no vectors are merged.
             task: "query", "document", or None, which cuts neither to the length of queries nor of documents.
 
         Returns:
@@ -165,15 +172,22 @@ class MultiVectorEncoder(LoadedByName):
             MemoryError: as it says.
         """
         single, texts = as_texts("text", inputs)
-        self._refuse(output_value, device, {"pool": pool, "chunk_size": chunk_size, "token_pooling": token_pooling})
+        if output_value != "token_embeddings":
+            raise InputError(f"output_value: found {output_value!r}, expected 'token_embeddings'")
+        if token_pooling is not None:
+            raise InputError(f"token_pooling: found {token_pooling!r:.100}, expected None: filbert has no such thing")
         if task not in (None, *TASKS):
             raise InputError(f"task: found {task!r}, expected one of {', '.join(TASKS)} or None")
         prefix = choose_prompt(self.prompts, self.default_prompt_name, prompt, prompt_name)
         batch_size = optional_count("batch_size", batch_size)
+        if device is not None:
+            self._move(device)
         vectors: list[Any] = self._vectors([prefix + text for text in texts], task, batch_size, show_progress_bar)
         if normalize_embeddings:
             vectors = [normalize(rows) for rows in vectors]
-        if convert_to_tensor or not convert_to_numpy:
+        if convert_to_tensor is None:
+            convert_to_tensor = self.convert_to_tensor if convert_to_numpy is None else False
+        if convert_to_tensor or convert_to_numpy is False:
             import torch
 
             vectors = [torch.from_numpy(rows) for rows in vectors]
@@ -233,6 +247,33 @@ class MultiVectorEncoder(LoadedByName):
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Scores [n] of each query with the document of the same number; see `similarity`."""
         return alike(pair_scores(self.similarity_fn_name, embeddings1, embeddings2), embeddings1, embeddings2)
+
+    def save_pretrained(
+        self,
+        path: str | os.PathLike[str],
+        model_name: str | None = None,
+        create_model_card: bool = True,
+        train_datasets: Any = None,
+        safe_serialization: bool = True,
+    ) -> None:
+        """Writes the model into a folder, for sentence-transformers too; see `SentenceEncoder.save_pretrained`.
+
+        It is written as a MultiVectorEncoder of sentence-transformers 6, whatever format it was read from.
+        Raises InputError for steps of its own that are no module, before anything is written; and OSError.
+        """
+        settings = {
+            "prompts": self.prompts,
+            "default_prompt_name": self.default_prompt_name,
+            "similarity_fn_name": self.similarity_fn_name,
+        }
+        multi_vector_saving.save(os.fspath(path), self._modules, self.model, self.tokenizer, settings)
+
+    save = save_pretrained
+
+    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> "MultiVectorEncoder":
+        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError and InputError."""
+        self.model.to(*args, device=device, dtype=dtype)
+        return self
 
     @property
     def similarity_fn_name(self) -> str:
@@ -327,15 +368,6 @@ class MultiVectorEncoder(LoadedByName):
             self.similarity_fn_name = similarity_fn_name
         if model_card_data is not None:
             self.model_card_data = model_card_data
-
-    def _refuse(self, output_value: str, device: Any, absent: dict[str, Any]) -> None:
-        if output_value != "token_embeddings":
-            raise InputError(f"output_value: found {output_value!r}, expected 'token_embeddings'")
-        if device is not None and str(device) not in (self.device, self.device.split(":")[0]):
-            raise InputError(f"device: found {device!r}, the model is on {self.device!r}; model.to(...) moves it")
-        for name, value in absent.items():
-            if value is not None:
-                raise InputError(f"{name}: found {value!r:.100}, expected None: filbert has no such thing")
 
     def _vectors(self, texts: list[str], task: str | None, batch_size: int | None, show: bool | None) -> list[Floats]:
         vectors: list[Floats] = [np.empty((0, self._dimension), np.float32)] * len(texts)

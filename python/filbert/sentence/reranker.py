@@ -25,7 +25,7 @@ from .transformer import (
 
 _SUPPORTED = "Transformer, or Transformer and LogitScore"
 _CHAINS = (["Transformer"], ["Transformer", "LogitScore"])
-_LOGITS = {"method": "forward", "method_output_name": "logits"}
+LOGITS = {"method": "forward", "method_output_name": "logits"}
 # What sentence-transformers looks for in a template to tell what it takes for the content of a message.
 _PARTS = ("content[0]", ".type", "'type'", '"type"', "item.type", "message.content[")
 
@@ -40,6 +40,11 @@ class RerankerModules(TransformerModule):
     message_format: str | None = None
     activation: Any = None  # the path of a class
     settings_path: str = ""  # the file that has that path
+    full_precision: Any = None  # names of PyTorch's modules that sentence-transformers keeps in float32
+
+    def task(self) -> tuple[str, str]:
+        """What the Transformer module is for, and what it calls its output."""
+        return ("text-generation", "causal_logits") if self.is_causal else ("sequence-classification", "scores")
 
 
 def read_reranker(source: Source) -> RerankerModules:
@@ -126,7 +131,7 @@ def _read_modules(source: Source, path: str, modules: RerankerModules) -> None:
         raise ConfigError(f"{path}: found modules {', '.join(kinds) or 'none'}, supported: {_SUPPORTED}")
     modules.transformer = entries[0][1]
     modules.is_causal = kinds == _CHAINS[1]
-    task, output = ("text-generation", "causal_logits") if modules.is_causal else ("sequence-classification", "scores")
+    task, output = modules.task()
     expected: dict[str, tuple[Any, ...]] = {"transformer_task": (task,), "module_output_name": (output, None)}
     found = read_transformer(source, modules, expected)
     if found is None:
@@ -140,13 +145,13 @@ def _read_modality(path: str, config: dict[str, Any], modules: RerankerModules) 
     modality = config.get("modality_config")
     if modality is None:
         return
-    if not isinstance(modality, dict) or modality.get("text") != _LOGITS:
-        raise ConfigError(f"{path}: modality_config: found {modality!r}, supported for text: {_LOGITS}")
+    if not isinstance(modality, dict) or modality.get("text") != LOGITS:
+        raise ConfigError(f"{path}: modality_config: found {modality!r}, supported for text: {LOGITS}")
     message = modality.get("message")
     if message is not None:
         kind = message.get("format", "auto") if isinstance(message, dict) else None
-        if kind not in ("flat", "structured", "auto") or {**message, "format": None} != {**_LOGITS, "format": None}:
-            raise ConfigError(f"{path}: modality_config: found {message!r}, supported for message: {_LOGITS}")
+        if kind not in ("flat", "structured", "auto") or {**message, "format": None} != {**LOGITS, "format": None}:
+            raise ConfigError(f"{path}: modality_config: found {message!r}, supported for message: {LOGITS}")
         modules.message_format = kind
 
 
@@ -175,3 +180,4 @@ def _read_settings(path: str, modules: RerankerModules) -> None:
     read_prompts(path, config, modules)
     modules.activation = optional(path, config, "activation_fn", str)
     modules.settings_path = path
+    modules.full_precision = config.get("keep_in_fp32_modules")

@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..progress import Bar
 from ..tasks import ForMaskedLM
 from ..texts import as_texts
 from ..tokenization import NO_LIMIT, Tokenizer
-from . import sparse_similarity
+from . import sparse_saving, sparse_similarity
 from .alike import alike
 from .encoder_habits import EncoderHabits, ModelCardData
 from .modules import SIMILARITIES
@@ -229,12 +229,22 @@ class SparseEncoder(Referable, EncoderHabits):
         """The older name of `preprocess`."""
         return self.preprocess(texts, **options)
 
-    def save_pretrained(self, *args: Any, **options: Any) -> NoReturn:
-        """Raises NotImplementedError: sparse models are not written."""
-        raise NotImplementedError(
-            "filbert writes no sparse models: copy the folder that this one was loaded from, or save it with "
-            "sentence-transformers"
-        )
+    def save_pretrained(
+        self,
+        path: str | os.PathLike[str],
+        model_name: str | None = None,
+        create_model_card: bool = True,
+        train_datasets: Any = None,
+        safe_serialization: bool = True,
+    ) -> None:
+        """Writes the model into a folder, for sentence-transformers too; see `SentenceEncoder.save_pretrained`."""
+        settings = {
+            "prompts": self.prompts,
+            "default_prompt_name": self.default_prompt_name,
+            "similarity_fn_name": self.similarity_fn_name,
+            **({} if self.max_active_dims is None else {"max_active_dims": self.max_active_dims}),
+        }
+        sparse_saving.save(os.fspath(path), self._modules, self._routes, settings)
 
     save = save_pretrained
 

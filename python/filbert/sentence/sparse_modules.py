@@ -10,7 +10,7 @@ from ..jsonfile import read_object
 from ..settings import warn_about_unknown
 from .modules import SentenceModules, read_settings
 from .router import KINDS as ROUTERS
-from .router import Router, read_router
+from .router import Entry, Router, read_router
 from .steps import check_normalize
 from .transformer import check_modality, read_entries, read_transformer, within
 
@@ -41,22 +41,31 @@ class TableFiles:
 
     folder: str
     normalize: bool = False
+    frozen: bool = False  # in a training
 
 
 @dataclass
 class SparseModules:
     """The ways from a text to its vector, and the settings of all of them.
 
-    routes: by their names; of a model without a Router one, "".
+    routes: by their names; of a model without a Router one, "". entries: the modules, one after the other.
     """
 
     routes: dict[str, SpladeFiles | TableFiles]
+    entries: list[Entry | Router]
     settings: SentenceModules = field(default_factory=lambda: SentenceModules(similarity="dot"))
     router: Router | None = None
 
     def route_name(self, task: str | None) -> str:
         """The name of the route of a task. Raises InputError if there is none."""
         return "" if self.router is None else self.router.route_name(task)
+
+    def chain(self, name: str) -> list[Entry]:
+        """The modules that a text of that route goes through."""
+        chain: list[Entry] = []
+        for entry in self.entries:
+            chain += entry.routes[name] if isinstance(entry, Router) else [entry]
+        return chain
 
     def override(self, tokenizer_settings: Mapping[str, Any], config_settings: Mapping[str, Any]) -> None:
         """Sets these over what the files of each Transformer say. Raises InputError if there is none."""
@@ -85,12 +94,13 @@ def read_sparse_modules(source: Source) -> SparseModules:
     kinds, folders = [kind for kind, _ in entries], [folder for _, folder in entries]
     if kinds[:1] and kinds[0] in ROUTERS and kinds[1:] in ([], ["Normalize"]):
         modules = _read_router(source, folders[0])
+        modules.entries += entries[1:]
         if kinds[1:]:
             check_normalize(source, folders[1])
             for route in modules.routes.values():
                 route.normalize = True
     else:
-        modules = SparseModules({"": _read_route(source, path, kinds, folders)})
+        modules = SparseModules({"": _read_route(source, path, kinds, folders)}, [*entries])
     read_settings(source, modules.settings, "SparseEncoder")
     return modules
 
@@ -101,7 +111,8 @@ def _of_masked_words(path: str) -> SparseModules:
         raise ConfigError(
             f"{path}: architectures: found {names!r:.100}, expected a ...ForMaskedLM, as there is no modules.json"
         )
-    return SparseModules({"": SpladeFiles(SentenceModules(infers_chats=True))})
+    entries: list[Entry | Router] = [("Transformer", ""), ("SpladePooling", "1_SpladePooling")]
+    return SparseModules({"": SpladeFiles(SentenceModules(infers_chats=True))}, entries)
 
 
 def _read_route(source: Source, path: str, kinds: list[str], folders: list[str]) -> SpladeFiles | TableFiles:
@@ -152,4 +163,4 @@ def _read_router(source: Source, folder: str) -> SparseModules:
         name: _read_route(source, path, [kind for kind, _ in entries], [folder for _, folder in entries])
         for name, entries in router.routes.items()
     }
-    return SparseModules(routes, router=router)
+    return SparseModules(routes, [router], router=router)

@@ -51,22 +51,22 @@ class SpladeRoute:
     def __init__(self, model: ForMaskedLM, tokenizer: Tokenizer, files: SpladeFiles) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self._files = files
+        self.files = files
 
     @property
     def size(self) -> int:
         return self.model.vocabulary
 
     def vectors(self, texts: Sequence[str], batch_size: int | None) -> Vectors:
-        adds = self._files.pooling == "sum"
+        adds = self.files.pooling == "sum"
         fitting = 1 if adds else max(1, _MAX_BYTES // (4 * self.size))
         batch_size = fitting if batch_size is None else min(batch_size, fitting)
         for indices, rows in token_batches(self.tokenizer, texts, vocabulary=self.size, batch_size=batch_size):
             yield from zip(indices, map(self._sum, rows) if adds else self._largest(rows), strict=True)
 
     def __repr__(self) -> str:
-        normalised = ", normalised" if self._files.normalize else ""
-        return f"{self.model!r}, {self._files.pooling} of log(1 + {self._files.activation}){normalised}"
+        normalised = ", normalised" if self.files.normalize else ""
+        return f"{self.model!r}, {self.files.pooling} of log(1 + {self.files.activation}){normalised}"
 
     def _largest(self, rows: list[list[int]]) -> Iterator[SparseVector]:
         # What comes after the maximum never makes a larger logit the smaller number: one is enough.
@@ -89,12 +89,12 @@ class SpladeRoute:
         return self._normalized(total[kept].astype(np.float32), kept)
 
     def _activate(self, logits: Floats) -> Floats:
-        for _ in range(1 if self._files.activation == "relu" else 2):
+        for _ in range(1 if self.files.activation == "relu" else 2):
             np.log1p(logits, out=logits)
         return logits
 
     def _normalized(self, data: Floats, columns: npt.NDArray[np.int64]) -> SparseVector:
-        data = normalized(data) if self._files.normalize else data
+        data = normalized(data) if self.files.normalize else data
         return SparseVector(data, columns.astype(np.int32), self.size)
 
 
@@ -103,14 +103,14 @@ class TableRoute:
 
     model = None
 
-    def __init__(self, weights: Floats, tokenizer: Tokenizer, normalize: bool = False) -> None:
+    def __init__(self, weights: Floats, tokenizer: Tokenizer, files: TableFiles) -> None:
         self.tokenizer = tokenizer
-        self._weights = weights
-        self._normalize = normalize
+        self.weights = weights
+        self.files = files
 
     @property
     def size(self) -> int:
-        return len(self._weights)
+        return len(self.weights)
 
     def vectors(self, texts: Sequence[str], batch_size: int | None) -> Vectors:
         found = token_batches(self.tokenizer, texts, vocabulary=self.size, add_special_tokens=False)
@@ -118,13 +118,13 @@ class TableRoute:
             yield from zip(indices, map(self._vector, rows), strict=True)
 
     def __repr__(self) -> str:
-        return f"{self.size} weights of tokens{', normalised' if self._normalize else ''}"
+        return f"{self.size} weights of tokens{', normalised' if self.files.normalize else ''}"
 
     def _vector(self, row: list[int]) -> SparseVector:
         tokens = np.unique(np.array(row, np.int32))
-        tokens = tokens[self._weights[tokens] != 0]
-        data = self._weights[tokens]
-        return SparseVector(normalized(data) if self._normalize else data, tokens, self.size)
+        tokens = tokens[self.weights[tokens] != 0]
+        data = self.weights[tokens]
+        return SparseVector(normalized(data) if self.files.normalize else data, tokens, self.size)
 
 
 def normalized(data: Floats) -> Floats:
@@ -156,12 +156,14 @@ def _load_table(source: Source, files: TableFiles, where: dict[str, Any]) -> Tab
     inner = Source(source.name, **where, subfolder=files.folder)
     tokenizer = AutoTokenizer.from_pretrained(source.name, **where, subfolder=files.folder)
     config = inner.find("config.json")
-    named = read_object(config).get("path") if config is not None else None
+    settings = read_object(config) if config is not None else {}
+    files.frozen = settings.get("frozen") is True
+    named = settings.get("path")
     if isinstance(named, str) and named.endswith(".json"):
         weights = _table_of_json(inner.get(named), tokenizer)
     else:
         weights = _table_of_tensors(inner, tokenizer)
-    return TableRoute(weights, tokenizer, files.normalize)
+    return TableRoute(weights, tokenizer, files)
 
 
 def _table_of_tensors(source: Source, tokenizer: Tokenizer) -> Floats:

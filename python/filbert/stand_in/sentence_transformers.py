@@ -8,9 +8,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from .. import sentence
 from ..errors import ConfigError, InputError
-from ..sentence import multi_vector_encoder
+from ..sentence import cross_encoder, encoder, multi_vector_encoder, sparse_encoder
 from ..sentence.chain import Chain
 from .organizations import full_name
 
@@ -27,7 +26,7 @@ class StaticEmbedding:
         return cls(model_id_or_path)
 
 
-class SentenceTransformer(sentence.SentenceEncoder):
+class SentenceTransformer(encoder.SentenceEncoder):
     """A SentenceEncoder under the name that it has in sentence-transformers."""
 
     def __init__(
@@ -70,7 +69,7 @@ class SentenceTransformer(sentence.SentenceEncoder):
         self._reference = {**reference, "modules": [StaticEmbedding(reference["name"])]}
 
 
-class CrossEncoder(sentence.CrossEncoder):
+class CrossEncoder(cross_encoder.CrossEncoder):
     """A CrossEncoder that takes the names of models as sentence-transformers does."""
 
     def __init__(self, model_name_or_path: str | os.PathLike[str], *args: Any, **options: Any) -> None:
@@ -78,7 +77,7 @@ class CrossEncoder(sentence.CrossEncoder):
         super().__init__(full_name(model_name_or_path, "cross-encoder"), *args, **options)
 
 
-class SparseEncoder(sentence.SparseEncoder):
+class SparseEncoder(sparse_encoder.SparseEncoder):
     """A SparseEncoder that takes the names of models as sentence-transformers does."""
 
     def __init__(self, model_name_or_path: str | os.PathLike[str], **options: Any) -> None:
