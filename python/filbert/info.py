@@ -22,6 +22,7 @@ from .sentence.steps import KINDS as STEPS
 from .sentence.transformer import TransformerModule
 from .tokenization import NO_LIMIT, AutoTokenizer, Tokenizer
 from .tokenizer_files import load_bare
+from .tokenizer_vocabularies import FILES
 from .weights import open_weights, shard_names
 
 # By the names that families have for them.

@@ -78,7 +78,7 @@ def as_pairs(value: Any) -> tuple[bool, list[Pair]]:
     """
     if getattr(value, "ndim", 0) == 2 and not hasattr(value, "columns") and hasattr(value, "tolist"):
         value = value.tolist()
-    pairs = as_list("pairs", value, "a pair of strings or a list of pairs")
+    pairs = as_list("pairs", value, "a pair of strings or a list of pairs", table="zip two columns of it")
     single = bool(pairs) and not isinstance(pairs[0], list | tuple) and hasattr(value, "__len__")
     if single:
         pairs = [pairs]
@@ -90,13 +90,15 @@ def as_pairs(value: Any) -> tuple[bool, list[Pair]]:
     return single, pairs
 
 
-def as_list(name: str, value: Any, expected: str = "a string or a list of strings") -> list[Any]:
+def as_list(
+    name: str, value: Any, expected: str = "a string or a list of strings", *, table: str = "pass one column of it"
+) -> list[Any]:
     """The items of a sequence, an iterator, a Series or an array [n], in their order.
 
     Raises InputError for what only happens to be iterable: a mapping and a table (over their keys), a set (in no
-    order), bytes (over numbers), an array of other dimensions; and for what is not.
+    order), bytes (over numbers), an array of other dimensions; and for what is not. table: what to do with a table.
     """
-    found = _what_else(value)
+    found = _what_else(value, table)
     if found is not None:
         raise InputError(f"{name}: found {found}, expected {expected}")
     if hasattr(value, "to_pylist"):  # an array of Arrow, whose items are scalars of its own
@@ -133,7 +135,7 @@ def _words_of(index: int, value: Any, name: str = "text") -> list[str]:
     return words
 
 
-def _what_else(value: Any) -> str | None:
+def _what_else(value: Any, table: str) -> str | None:
     """What `value` is if it is no list of anything."""
     kind = type(value).__name__
     if isinstance(value, str | bytes | bytearray | memoryview | type):
@@ -144,7 +146,7 @@ def _what_else(value: Any) -> str | None:
         return f"a {kind}, which has no order"
     dimensions = getattr(value, "ndim", 1)
     if hasattr(value, "columns"):
-        return f"a table ({kind}), which is a list of its columns' names (pass one column of it)"
+        return f"a table ({kind}), which is a list of its columns' names ({table})"
     if dimensions != 1:
         return f"{'an array' if kind == 'ndarray' else kind} of {dimensions} dimensions"
     if not hasattr(value, "__iter__") and not (hasattr(value, "__len__") and hasattr(value, "__getitem__")):

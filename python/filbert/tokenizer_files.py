@@ -9,7 +9,7 @@ from .files import read_file
 from .hub import Source
 from .jsonfile import read_object
 from .settings import warn_about_unknown
-from .tokenizer_overrides import add_special_tokens_around, flag, override_parts
+from .tokenizer_overrides import BERT_LIKE, add_special_tokens_around, flag, override_parts
 from .tokenizer_vocabularies import from_vocabulary
 
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -129,10 +129,12 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
         backend.no_padding()
         backend.no_truncation()
     else:
-        backend, named = from_vocabulary(source, config, named, class_name(config) or of_model, model_type)
-    for role, token in _usual_tokens(backend).items():
-        if role not in config:
-            named.setdefault(role, _token(token))
+        name = class_name(config) or of_model
+        backend, named = from_vocabulary(source, config, named, name, model_type)
+    if path is not None or name is None or name in BERT_LIKE:  # else the class has named all
+        for role, token in _usual_tokens(backend).items():
+            if role not in config:
+                named.setdefault(role, _token(token))
     try:
         _add_tokens(backend, source, config, list(named.values()))
     except (TypeError, ValueError, AttributeError) as error:

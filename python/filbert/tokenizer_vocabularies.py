@@ -23,7 +23,7 @@ _SPECIAL = {
     "RobertaTokenizer": {**_OF_ROBERTA, "unk_token": "<unk>", "mask_token": "<mask>"},
     "Qwen2Tokenizer": dict.fromkeys(("eos_token", "unk_token", "pad_token"), "<|endoftext|>"),
 }
-# Without these no tokenizer is built, so that null stands for the class's own.
+# Null is the class's own of these: no tokenizer of word pieces can be without them, RoBERTa's not without the last two.
 _NEEDED = ("unk_token", "cls_token", "sep_token")
 _SPLIT_OF_QWEN2 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -80,10 +80,11 @@ def _cannot_build(source: Source, path: str | None, config: dict[str, Any], mode
 
 def _special_tokens(config: dict[str, Any], named: dict[str, AddedToken], name: str | None) -> dict[str, AddedToken]:
     """The special tokens that files name, and those of the class: in the order in which transformers adds them."""
+    needed = _NEEDED if name in WORD_PIECES else _NEEDED[1:]
     defaults = {
         role: AddedToken(token, special=True, normalized=False)
         for role, token in _SPECIAL.get(name or "", {}).items()
-        if role not in config or role in _NEEDED
+        if role not in config or role in needed
     }
     tokens = {**defaults, **named}
     if name == "MPNetTokenizer" and "mask_token" in tokens and isinstance(config.get("mask_token", ""), str):

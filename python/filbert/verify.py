@@ -24,6 +24,7 @@ from .reference import Outputs
 from .sentence.encoder import SentenceEncoder
 from .sentence.modules import SentenceModules, read_modules
 from .tokenization import AutoTokenizer
+from .tokenizer_vocabularies import FILES
 
 # Short and long, in several scripts, with next to nothing in them, and one twice. One fills most models.
 TEXTS = (

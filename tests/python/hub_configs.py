@@ -221,7 +221,8 @@ _HEADER = """# Checkpoints
 A hundred encoders that people use; the configurations of {opened} open. The page is written by
 `python tests/python/hub_configs.py`: it reduces the sizes in each config.json, gives it random weights and runs it,
 with its head where it classifies texts, else as `AutoModel` loads it. No weights of the hub are read: this says that
-the settings are understood, and nothing of numbers.
+the settings are understood, and nothing of numbers or tokenizers: a repository with only SentencePiece files needs a
+tokenizer.json, which transformers writes.
 `tests/python/hub_configs.json` has the files and where they are from.
 
 """

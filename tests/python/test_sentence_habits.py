@@ -99,6 +99,11 @@ def test_an_evaluator(encoder, library):
     assert encoder.model_card_data.evaluations[0][1].keys() == found.keys()
 
 
+def test_what_mteb_reads(encoder):
+    card = encoder.model_card_data
+    assert (card.model_name, card.base_model, card.base_model_revision) == (None, None, None)
+
+
 def test_an_evaluator_of_retrieval(library):
     """It takes the largest of `similarity` with PyTorch."""
     evaluation = pytest.importorskip("sentence_transformers.evaluation")

@@ -164,6 +164,18 @@ def test_of_numpy_and_lists():
             as_vectors("a", bad)
 
 
+def test_as_an_array_of_numpy():
+    dense = random_dense(np.random.default_rng(0), 7, 30)
+    vectors = SparseVectors.from_dense(dense)
+    for value, expected in ((vectors, dense), (vectors[2], dense[2]), (list(vectors), dense)):
+        assert np.array(value).tobytes() == np.asarray(value).tobytes() == expected.tobytes()
+        assert np.asarray(value).shape == expected.shape
+        assert np.asarray(value, np.float64).dtype == np.float64
+    for value in (vectors, vectors[2]):
+        with pytest.raises(ValueError, match="always a copy"):
+            value.__array__(copy=False)
+
+
 def test_of_scipy_and_to_it():
     sparse = pytest.importorskip("scipy.sparse")
     dense = random_dense(np.random.default_rng(0), 7, 30)

@@ -1,5 +1,6 @@
 """filbert.install_as_sentence_transformers(): what programs find then, each in a process of its own."""
 
+import copy
 import pickle
 import sys
 
@@ -143,6 +144,30 @@ except Exception as error:
     assert kind_found == kind
     assert f"has no '{missing}" in message
     assert "pip install sentence-transformers" in message
+
+
+def test_what_goes_wrong_in_an_import_is_told():
+    kind, message, cause = run(
+        INSTALL
+        + """
+import types
+sys.modules |= {name: types.ModuleType(name) for name in ("numpy", "numpy.typing")}
+try:
+    from sentence_transformers import SentenceTransformer
+    result = str(type(SentenceTransformer))
+except ImportError as error:
+    result = [type(error).__name__, str(error), type(error.__cause__).__name__]
+"""
+    )
+    assert (kind, cause) == ("ImportError", "AttributeError")
+    assert message.startswith("sentence_transformers.SentenceTransformer: module 'numpy")
+
+
+def test_tokenizers_have_a_name_that_programs_know(folder):
+    model = classes.SentenceTransformer(folder)
+    for each in (model, pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert "transformers" in str(type(each.tokenizer))
+        assert each.tokenizer("a cat") == model.tokenizer("a cat")
 
 
 def test_what_programs_ask_a_module_about():

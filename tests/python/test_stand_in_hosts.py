@@ -211,3 +211,23 @@ result = SentenceTransformerBackend(sys.argv[1], model2vec=True).embed(sys.argv[
         *texts,
     )
     assert result == filbert.SentenceEncoder(folder).encode(texts).tolist()
+
+
+def test_chonkie(folder):
+    need("chonkie")
+    result = run(
+        INSTALL
+        + """
+from chonkie import LateChunker, SemanticChunker
+from chonkie.embeddings import SentenceTransformerEmbeddings
+from sentence_transformers import SentenceTransformer
+model = SentenceTransformer(sys.argv[1])
+chunkers = [kind(embedding_model=SentenceTransformerEmbeddings(model), chunk_size=16)
+            for kind in (SemanticChunker, LateChunker)]
+result = [[["".join(chunk.text for chunk in chunks), chunks[0].token_count > 1]
+           for chunks in [chunker.chunk(sys.argv[2])]] for chunker in chunkers]
+""",
+        folder,
+        "hello sunny world. the cat is running. a long day.",
+    )
+    assert result == [[["hello sunny world. the cat is running. a long day.", True]]] * 2

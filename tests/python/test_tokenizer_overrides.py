@@ -200,3 +200,69 @@ def test_the_model_type_names_the_class(tmp_path):
     for model_type, typed in (("roberta", False), ("distilbert", True)):
         write_json(tmp_path / "model" / "config.json", {"model_type": model_type})
         assert ("token_type_ids" in AutoTokenizer.from_pretrained(tmp_path / "model")("the")) == typed
+
+
+@pytest.mark.parametrize(
+    "name", [None, "BertTokenizer", "DistilBertTokenizerFast", "ElectraTokenizer", "MPNetTokenizer"]
+)
+def test_classes_of_word_pieces_say_what_no_file_says(tmp_path, name):
+    """The class's own settings hold, not those of tokenizer.json; a generic or unknown class has none."""
+    folder = mpnet(tmp_path / "model")
+    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False, handle_chinese_chars=False)
+    backend.save(str(folder / "tokenizer.json"))
+
+    def normalizer(**config):
+        write_json(folder / "tokenizer_config.json", config)
+        ours = AutoTokenizer.from_pretrained(folder).backend_tokenizer.normalizer
+        return [getattr(ours, part) for part in ("lowercase", "strip_accents", "handle_chinese_chars")]
+
+    named = {} if name is None else {"tokenizer_class": name}
+    assert normalizer(**named) == [True, None, True]
+    assert normalizer(**named, do_lower_case=False, strip_accents=True) == [False, True, True]
+    for other in ("PreTrainedTokenizerFast", "TokenizersBackend", "CustomTokenizer"):
+        assert normalizer(tokenizer_class=other) == [False, False, False]
+    (folder / "tokenizer_config.json").unlink()
+    model = AutoTokenizer.from_pretrained(folder)
+    assert model.backend_tokenizer.normalizer.lowercase
+
+
+@pytest.mark.parametrize(
+    ("make", "config"),
+    [
+        *((make, {"add_prefix_space": None}) for make in (albert, deberta, xlm_roberta)),
+        *((albert, {key: None}) for key in ("do_lower_case", "keep_accents")),
+        *((deberta, {key: None}) for key in ("do_lower_case", "split_by_punct")),
+        *((make, {"pad_token": None, "mask_token": None}) for make in (albert, deberta, xlm_roberta, mpnet)),
+    ],
+)
+def test_null(tmp_path, make, config):
+    transformers = pytest.importorskip("transformers", reason="the reference extra is not installed")
+    folder = make(tmp_path / "model")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    write_json(folder / "tokenizer_config.json", {**settings, **config})
+    ours, theirs = (auto.from_pretrained(folder) for auto in (AutoTokenizer, transformers.AutoTokenizer))
+    assert dict(ours(TEXTS)) == dict(theirs(TEXTS))
+    for role in ("pad_token", "mask_token"):
+        assert getattr(ours, role) == getattr(theirs, role)
+
+
+def test_null_by_hand(tmp_path):
+    folder = xlm_roberta(tmp_path / "model")
+    config = {"tokenizer_class": "XLMRobertaTokenizer", "add_prefix_space": None, "pad_token": None}
+    write_json(folder / "tokenizer_config.json", config)
+    found = AutoTokenizer.from_pretrained(folder)
+    assert found.tokenize("The b") == ["T", "h", "e", "b"]
+    assert (found.pad_token, found.mask_token) == (None, "<mask>")
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [("BertTokenizer", True), ("ElectraTokenizerFast", True), ("DebertaTokenizer", True)]
+    + [(name, False) for name in ("CustomTokenizerFast", "GPT2Tokenizer", "DistilBertTokenizer", "LlamaTokenizer")],
+)
+def test_token_types_are_of_the_class(tmp_path, name, typed):
+    byte_pairs(tmp_path / "model")
+    write_json(tmp_path / "model" / "tokenizer_config.json", {"tokenizer_class": name})
+    write_json(tmp_path / "model" / "config.json", {"model_type": "bert"})
+    assert ("token_type_ids" in AutoTokenizer.from_pretrained(tmp_path / "model")("the")) == typed

@@ -73,6 +73,25 @@ def test_tensors_with_gradients(torch):
     np.testing.assert_array_equal(util.cos_sim(list(a), list(b)), expected)
 
 
+def test_tensors_give_tensors(torch):
+    a, b = torch.randn(3, 8, requires_grad=True), torch.randn(3, 8)
+    left, right = a.detach().numpy(), b.numpy()
+    for name in (*PAIRS, *(f"pairwise_{name}" for name in PAIRS)):
+        function = getattr(util, name)
+        expected = torch.from_numpy(function(left, right))
+        assert all(torch.equal(function(*two), expected) for two in ((a, b), (list(a), list(b)), (a, right))), name
+        sparse = function(a.detach().to_sparse(), b)
+        assert isinstance(sparse, torch.Tensor), name
+        torch.testing.assert_close(sparse, expected)
+    assert torch.equal(util.pairwise_cos_sim(a[0], b[0]), util.pairwise_cos_sim(a, b)[0])
+    for name in ("maxsim", "mean_maxsim", "maxsim_pairwise", "mean_maxsim_pairwise"):
+        function = getattr(util, name)
+        assert torch.equal(function([a, b], [b, a]), torch.from_numpy(function([left, right], [right, left]))), name
+    assert torch.equal(util.normalize_embeddings(a), torch.from_numpy(util.normalize_embeddings(left)))
+    assert util.semantic_search(a, b) == util.semantic_search(left, right)
+    assert util.paraphrase_mining_embeddings(a) == util.paraphrase_mining_embeddings(left)
+
+
 def test_what_is_no_vectors_is_refused():
     with pytest.raises(InputError, match="embeddings1: found list, expected vectors"):
         util.cos_sim([[1.0, 2.0], [1.0]], [[1.0, 2.0]])

@@ -1,9 +1,10 @@
 """Chroma."""
 
+import os
 from typing import Any
 
 from ..scores import Floats
-from ..sentence.given import encoder_of
+from ..sentence.given import encoder_of, name_of
 
 try:
     from chromadb.api.types import EmbeddingFunction
@@ -21,12 +22,12 @@ class FilbertEmbeddingFunction(EmbeddingFunction):
     documents get the prompts that the model has for them.
     """
 
-    def __init__(self, model: str, **options: Any) -> None:
+    def __init__(self, model: str | os.PathLike[str], **options: Any) -> None:
         """model: a hub id or a folder. options: of `SentenceEncoder.from_pretrained`: strings, numbers, lists, dicts.
 
         Raises what that raises.
         """
-        self._config = {"model": model, "options": options}
+        self._config = {"model": name_of(model), "options": options}
         self._encoder = encoder_of(model, options)
 
     def __call__(self, input: Any) -> list[Floats]:

@@ -2,10 +2,11 @@
 Haystack takes classes of modules that it does not know for a risk.
 """
 
+import os
 from dataclasses import replace
 from typing import Any
 
-from ..sentence.given import encoder_of
+from ..sentence.given import encoder_of, name_of
 
 try:
     from haystack import Document, component
@@ -33,11 +34,13 @@ class FilbertTextEmbedder(_Embedder):
     that raises, when it is warmed up.
     """
 
-    def __init__(self, model: str, options: dict[str, Any] | None = None) -> None:
-        self.model, self.options = model, options or {}
+    def __init__(self, model: str | os.PathLike[str], options: dict[str, Any] | None = None) -> None:
+        self.model, self.options = name_of(model), options or {}
 
     @component.output_types(embedding=list[float])
     def run(self, text: str) -> dict[str, list[float]]:
+        if not isinstance(text, str):
+            raise TypeError("FilbertTextEmbedder expects a string: FilbertDocumentEmbedder embeds lists of Documents")
         self.warm_up()
         return {"embedding": self._encoder.encode_query(text).tolist()}
 
@@ -51,13 +54,18 @@ class FilbertDocumentEmbedder(_Embedder):
     """
 
     def __init__(
-        self, model: str, options: dict[str, Any] | None = None, meta_fields_to_embed: list[str] | None = None
+        self,
+        model: str | os.PathLike[str],
+        options: dict[str, Any] | None = None,
+        meta_fields_to_embed: list[str] | None = None,
     ) -> None:
-        self.model, self.options = model, options or {}
+        self.model, self.options = name_of(model), options or {}
         self.meta_fields_to_embed = meta_fields_to_embed or []
 
     @component.output_types(documents=list[Document])
     def run(self, documents: list[Document]) -> dict[str, list[Document]]:
+        if not isinstance(documents, list) or not all(isinstance(each, Document) for each in documents):
+            raise TypeError("FilbertDocumentEmbedder expects a list of Documents: FilbertTextEmbedder embeds a string")
         self.warm_up()
         vectors = self._encoder.encode_document([self._text(document) for document in documents]).tolist()
         return {"documents": [replace(each, embedding=vector) for each, vector in zip(documents, vectors, strict=True)]}

@@ -1,9 +1,10 @@
 """LlamaIndex."""
 
 import asyncio
+import os
 from typing import Any
 
-from ..sentence.given import encoder_of
+from ..sentence.given import encoder_of, name_of
 
 try:
     from llama_index.core.base.embeddings.base import DEFAULT_EMBED_BATCH_SIZE, BaseEmbedding
@@ -25,13 +26,14 @@ class FilbertEmbedding(BaseEmbedding):
 
     def __init__(
         self,
-        model_name: str,
+        model_name: str | os.PathLike[str],
         options: dict[str, Any] | None = None,
         embed_batch_size: int = DEFAULT_EMBED_BATCH_SIZE,
         **fields: Any,
     ) -> None:
-        super().__init__(model_name=model_name, options=options or {}, embed_batch_size=embed_batch_size, **fields)
-        self._encoder = encoder_of(model_name, self.options)
+        name = name_of(model_name)
+        super().__init__(model_name=name, options=options or {}, embed_batch_size=embed_batch_size, **fields)
+        self._encoder = encoder_of(name, self.options)
 
     @classmethod
     def class_name(cls) -> str:

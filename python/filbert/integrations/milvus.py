@@ -24,14 +24,18 @@ class FilbertEmbeddingFunction:
         """Numbers of a vector."""
         return int(self.encoder.get_embedding_dimension())
 
-    def __call__(self, texts: list[str]) -> list[Floats]:
+    def __call__(self, texts: str | list[str]) -> list[Floats]:
         """The same as `encode_documents`."""
         return self.encode_documents(texts)
 
-    def encode_documents(self, documents: list[str]) -> list[Floats]:
-        """A vector, float32 [dim], for each text. Raises InputError."""
-        return list(self.encoder.encode_document(documents))
+    def encode_documents(self, documents: str | list[str]) -> list[Floats]:
+        """A vector, float32 [dim], for each text; a string is one. Raises InputError."""
+        return list(self.encoder.encode_document(_several(documents)))
 
-    def encode_queries(self, queries: list[str]) -> list[Floats]:
-        """A vector, float32 [dim], for each query. Raises InputError."""
-        return list(self.encoder.encode_query(queries))
+    def encode_queries(self, queries: str | list[str]) -> list[Floats]:
+        """A vector, float32 [dim], for each query; a string is one. Raises InputError."""
+        return list(self.encoder.encode_query(_several(queries)))
+
+
+def _several(texts: str | list[str]) -> list[str]:
+    return [texts] if isinstance(texts, str) else texts

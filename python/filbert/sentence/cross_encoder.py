@@ -9,11 +9,11 @@ import numpy as np
 from .. import auto
 from ..batching import batches, packed
 from ..checks import count, optional_count
-from ..configuration import PretrainedConfig, override
+from ..configuration import PretrainedConfig
 from ..encoder import EncoderModel
-from ..errors import ConfigError, InputError
+from ..encoding import BatchEncoding
+from ..errors import InputError
 from ..hub import Source
-from ..model_settings import load_config
 from ..pickling import Referable
 from ..progress import Bar
 from ..scores import softmax
@@ -25,7 +25,7 @@ from .activations import Activation, activate, path_of
 from .encoder_habits import EncoderHabits, ModelCardData
 from .older_names import older_names
 from .pair_tokens import PairTokens
-from .reranker import RerankerModules, activation_of, chat_template, next_tokens, read_reranker
+from .reranker import RerankerModules, activation_of, chat_template, configured, next_tokens, read_reranker
 from .transformer import check_default_prompt, choose_prompt, meaningful, merged_prompts, refuse_backend
 from .vectors import Floats
 
@@ -43,6 +43,9 @@ class CrossEncoder(Referable, EncoderHabits):
     _settings: ClassVar[tuple[str, ...]] = ("prompts", "default_prompt_name", "activation_fn")
 
     @older_names(
+        positions=("num_labels", "max_length", "activation_fn", "device"),
+        model_name="model_name_or_path",
+        cache_dir="cache_folder",
         automodel_args="model_kwargs",
         config_args="config_kwargs",
         tokenizer_args="tokenizer_kwargs",
@@ -69,6 +72,7 @@ class CrossEncoder(Referable, EncoderHabits):
         config_kwargs: Mapping[str, Any] | None = None,
         model_card_data: Any = None,
         backend: str = "torch",
+        classifier_dropout: float | None = None,
     ) -> None:
         """A cross-encoder of a folder or of the hub, as sentence-transformers loads it.
 
@@ -90,6 +94,7 @@ class CrossEncoder(Referable, EncoderHabits):
             config_kwargs: replace attributes of the configuration.
             model_card_data: what evaluators leave their results in; None: a list of them.
             backend: "torch", which here means filbert's engine: its numbers are those of PyTorch.
+            classifier_dropout: the older form of the key of `config_kwargs`.
 
         Raises:
             ConfigError: a setting or a module of the files that filbert does not have.
@@ -98,6 +103,8 @@ class CrossEncoder(Referable, EncoderHabits):
         """
         refuse_backend(backend)
         options: dict[str, Any] = {"cache_dir": cache_folder, "token": token, "local_files_only": local_files_only}
+        if classifier_dropout is not None:
+            config_kwargs = {**(config_kwargs or {}), "classifier_dropout": classifier_dropout}
         chosen = meaningful(model_kwargs, keep=("dtype", "torch_dtype", "use_safetensors"))
         if "force_download" in chosen:
             options["force_download"] = chosen.pop("force_download")
@@ -109,7 +116,7 @@ class CrossEncoder(Referable, EncoderHabits):
             modules.config_settings["num_labels"] = num_labels
         where = {**options, "revision": source.revision, "subfolder": modules.transformer}
         inner = Source(source.name, **where)
-        config = _configured(inner, modules)
+        config = configured(inner, modules)
         self.tokenizer: Tokenizer = AutoTokenizer.from_pretrained(source.name, **where, **modules.tokenizer_settings)
         auto_class = "AutoModelForSequenceClassification"
         self.num_labels = int(config.num_labels or 0)
@@ -240,7 +247,7 @@ class CrossEncoder(Referable, EncoderHabits):
             return tensor[0]
         return tensor if convert_to_tensor else list(tensor)
 
-    @older_names(activation_fct="activation_fn")
+    @older_names(activation_fct="activation_fn", ignored=("apply_softmax", "convert_to_numpy", "convert_to_tensor"))
     def rank(
         self,
         query: str,
@@ -298,6 +305,20 @@ class CrossEncoder(Referable, EncoderHabits):
         order = np.argsort(-scores, kind="stable")
         return [results[index] for index in order[:top_k]]
 
+    def preprocess(self, inputs: Any, prompt: str | None = None, **options: Any) -> BatchEncoding:
+        """The ids, the mask and the types of pairs as the model gets them: int64 [n, tokens], padded to the longest.
+
+        inputs: as for `predict`. prompt: see there. options: of `Tokenizer.pad`, such as return_tensors="pt". Raises
+        InputError.
+        """
+        ids, types = self._pair_tokens.tokens(as_pairs(inputs)[1], prompt or "", self.max_seq_length)
+        rows = {"input_ids": ids, **({} if types is None else {"token_type_ids": types})}
+        return self.tokenizer.pad(rows, **{"return_tensors": "np", **options})
+
+    def tokenize(self, texts: Any, **options: Any) -> BatchEncoding:
+        """The older name of `preprocess`."""
+        return self.preprocess(texts, **options)
+
     def save_pretrained(
         self,
         path: str | os.PathLike[str],
@@ -344,6 +365,11 @@ class CrossEncoder(Referable, EncoderHabits):
     def device(self) -> str:
         return self.model.device
 
+    @property
+    def dtype(self) -> str:
+        """What the model computes in, such as "float32"."""
+        return self.model.dtype
+
     def __repr__(self) -> str:
         labels = f"{self.num_labels} label{'' if self.num_labels == 1 else 's'}"
         return f"CrossEncoder({self.model!r}, {labels}, max_seq_length={self.max_seq_length})"
@@ -353,7 +379,7 @@ class CrossEncoder(Referable, EncoderHabits):
 
     def _now(self) -> dict[str, Any]:
         options = (self._reference or {}).get("model_kwargs", {})
-        return {"device": self.device, "model_kwargs": {**options, "dtype": self.model.dtype}}
+        return {"device": self.device, "model_kwargs": {**options, "dtype": self.dtype}}
 
     def _prepare_tokenizer(self, modules: RerankerModules, max_length: int | None) -> None:
         tokenizer = self.tokenizer
@@ -400,17 +426,3 @@ class CrossEncoder(Referable, EncoderHabits):
                     )
                     bar.update(len(batch))
         return logits
-
-
-def _configured(source: Source, modules: RerankerModules) -> PretrainedConfig:
-    """config.json, as `modules` sets it."""
-    task = "AutoModelForCausalLM" if modules.is_causal else "AutoModelForSequenceClassification"
-    config: PretrainedConfig = load_config(auto.AutoConfig, source, task)
-    settings, names = modules.config_settings, config.architectures or []
-    if not modules.is_causal and not any(str(name).endswith("ForSequenceClassification") for name in names):
-        settings = {"num_labels": 1, **settings}  # as sentence-transformers takes it
-    if unknown := override(config, settings):
-        raise ConfigError(
-            f"{source.name}: config_kwargs: found {', '.join(unknown)}, which {type(config).__name__} does not have"
-        )
-    return config

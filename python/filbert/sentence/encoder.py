@@ -26,7 +26,7 @@ from .modules import SIMILARITIES, read_modules
 from .older_names import older_names
 from .token_values import everything, token_vectors
 from .transformer import check_default_prompt, choose_prompt, meaningful, merged_prompts, prompt_for, refuse_backend
-from .vectors import normalize, quantize, similarity, similarity_pairwise
+from .vectors import known_precision, normalize, quantize, similarity, similarity_pairwise
 
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 
@@ -197,7 +197,7 @@ class SentenceEncoder(Referable, SentenceHabits):
                 included; None for a dict a text of both, "input_ids" and "attention_mask", whose vector of the text
                 may differ from the others in its last bits. Of what comes after the modules these know truncate_dim.
             precision: "float32" or None, "int8", "uint8", "binary" or "ubinary"; see
-                `filbert.util.quantize_embeddings`.
+                `filbert.util.quantize_embeddings`. Of tokens it takes their vectors of all texts; dicts have float32.
             convert_to_numpy: False gives a list of PyTorch tensors. convert_to_tensor: True gives one tensor. Either
                 gives tensors in the place of arrays of tokens, too.
             device: moves the model there for good, if it is elsewhere; a list of its own device changes nothing.
@@ -224,6 +224,9 @@ class SentenceEncoder(Referable, SentenceHabits):
         truncate_dim = optional_count("truncate_dim", truncate_dim)
         if output_value not in _OUTPUTS:
             raise InputError(f"output_value: found {output_value!r:.100}, expected one of {_OUTPUTS}")
+        precision = known_precision(precision)
+        if output_value is None and precision != "float32":
+            raise InputError(f"precision: found {precision!r}, expected 'float32' where output_value is None")
         if on_truncate not in CHOICES:
             raise InputError(f"on_truncate: found {on_truncate!r:.100}, expected one of {CHOICES}")
         if device is not None:
@@ -240,7 +243,7 @@ class SentenceEncoder(Referable, SentenceHabits):
                 self._tell(chain, asked, len(texts))
             if output_value is None:
                 return everything(encoded, dimension, single, return_offsets_mapping, tensors)
-            return token_vectors(encoded, single, return_offsets_mapping, tensors)
+            return token_vectors(encoded, single, return_offsets_mapping, tensors, precision, ranges)
         scale = bool(normalize_embeddings)
         vectors = chain.vectors(texts, asked, scale and dimension is None)
         if asked.cut:
@@ -248,9 +251,7 @@ class SentenceEncoder(Referable, SentenceHabits):
         if dimension is not None:
             vectors = np.ascontiguousarray(vectors[:, :dimension])
             vectors = normalize(vectors) if scale else vectors
-        result: Any = vectors
-        if precision not in (None, "float32"):
-            result = quantize(vectors, str(precision), ranges)
+        result: Any = quantize(vectors, precision, ranges)
         if tensors:
             import torch
 

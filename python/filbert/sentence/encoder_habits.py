@@ -12,9 +12,15 @@ from ..habits import ModuleHabits
 
 class ModelCardData:
     """Where the evaluators of sentence-transformers leave their results: `evaluations`, of each the evaluator, its
-    metrics, and the epoch and steps of a training, if there is one."""
+    metrics, and the epoch and steps of a training, if there is one.
+
+    model_name, base_model, base_model_revision: None, and there for programs that read or set them.
+    """
 
     def __init__(self) -> None:
+        self.model_name: str | None = None
+        self.base_model: str | None = None
+        self.base_model_revision: str | None = None
         self.evaluations: list[tuple[Any, dict[str, float], int, int]] = []
 
     def set_evaluation_metrics(
@@ -41,6 +47,11 @@ class EncoderHabits(ModuleHabits):
     def get_backend(self) -> str:
         """The library that runs the model, for programs that ask whether that is PyTorch: "filbert"."""
         return "filbert"
+
+    @property
+    def backend(self) -> str:
+        """The same as `get_backend()`."""
+        return self.get_backend()
 
     def start_multi_process_pool(self, target_devices: list[str] | None = None) -> dict[str, Any]:
         """Something to pass as `pool`, for programs that do. No process starts: one uses all cores.

@@ -8,6 +8,11 @@ from ..errors import InputError
 from .encoder import SentenceEncoder
 
 
+def name_of(model: Any) -> Any:
+    """The path of a folder as the string that can be stored; else `model` as it is."""
+    return os.fspath(model) if isinstance(model, os.PathLike) else model
+
+
 def encoder_of(model: SentenceEncoder | str | os.PathLike[str], options: Mapping[str, Any]) -> SentenceEncoder:
     """`model` itself, or the SentenceEncoder of that name or folder, with `options` for its `from_pretrained`.
 

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from .. import auto
 from ..checks import integer
-from ..configuration import PretrainedConfig
+from ..configuration import PretrainedConfig, override
 from ..errors import ConfigError
 from ..hub import Source
 from ..jsonfile import read_object
+from ..model_settings import load_config
 from ..scores import sigmoid
 from ..settings import warn_about_unknown
 from ..tokenization import Tokenizer
@@ -181,3 +183,17 @@ def _read_settings(path: str, modules: RerankerModules) -> None:
     modules.activation = optional(path, config, "activation_fn", str)
     modules.settings_path = path
     modules.full_precision = config.get("keep_in_fp32_modules")
+
+
+def configured(source: Source, modules: RerankerModules) -> PretrainedConfig:
+    """config.json, as `modules` sets it."""
+    task = "AutoModelForCausalLM" if modules.is_causal else "AutoModelForSequenceClassification"
+    config: PretrainedConfig = load_config(auto.AutoConfig, source, task)
+    settings, names = modules.config_settings, config.architectures or []
+    if not modules.is_causal and not any(str(name).endswith("ForSequenceClassification") for name in names):
+        settings = {"num_labels": 1, **settings}  # as sentence-transformers takes it
+    if unknown := override(config, settings):
+        raise ConfigError(
+            f"{source.name}: config_kwargs: found {', '.join(unknown)}, which {type(config).__name__} does not have"
+        )
+    return config

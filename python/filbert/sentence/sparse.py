@@ -46,6 +46,9 @@ class SparseVector:
 
     todense = toarray
 
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return _dense(self, dtype, copy)
+
     def largest(self, most: int | None) -> "SparseVector":
         """With so many of the largest numbers alone, of equal ones the first; None: with all."""
         if most is None or most >= self.nnz:
@@ -130,6 +133,9 @@ class SparseVectors:
 
     todense = toarray
 
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return _dense(self, dtype, copy)
+
     def to_scipy(self) -> Any:
         """A scipy.sparse.csr_matrix of the same numbers; of memory only the indices are copied."""
         from scipy.sparse import csr_matrix
@@ -166,6 +172,12 @@ class SparseVectors:
 
     def __repr__(self) -> str:
         return f"SparseVectors({len(self)} x {self.shape[1]}, {self.nnz / max(len(self), 1):.1f} in each)"
+
+
+def _dense(vectors: SparseVector | SparseVectors, dtype: npt.DTypeLike | None, copy: bool | None) -> npt.NDArray[Any]:
+    if copy is False:
+        raise ValueError(f"{type(vectors).__name__}: a dense array of it is always a copy, expected copy=None or True")
+    return vectors.toarray().astype(np.float32 if dtype is None else dtype, copy=False)
 
 
 def as_tensors(vectors: SparseVector | SparseVectors, stacked: bool, sparse: bool, device: str) -> Any:

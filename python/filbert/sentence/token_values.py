@@ -6,15 +6,19 @@ from typing import Any
 import numpy as np
 
 from .chain import Encoded
+from .vectors import quantize_each
 
 
-def token_vectors(encoded: list[Encoded], single: bool, with_offsets: bool, as_tensors: bool) -> Any:
+def token_vectors(
+    encoded: list[Encoded], single: bool, with_offsets: bool, as_tensors: bool, precision: str, ranges: Any
+) -> Any:
     """A list of the vectors [tokens, hidden] of each text; with offsets, a list of these [tokens, 2] too.
 
-    single: of the first text alone.
+    single: of the first text alone. precision, ranges: see `quantize_each`. Raises InputError.
     """
     convert = _converter(as_tensors)
-    vectors, offsets = [convert(each.vectors) for each in encoded], [each.offsets for each in encoded]
+    vectors = [convert(rows) for rows in quantize_each([each.vectors for each in encoded], precision, ranges)]
+    offsets = [each.offsets for each in encoded]
     if single:
         return (vectors[0], offsets[0]) if with_offsets else vectors[0]
     return (vectors, offsets) if with_offsets else vectors

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..libraries import like
 from ..scores import Floats as Floats
+from ..settings import outside
 from .maxsim import products
 
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
@@ -40,9 +41,7 @@ def quantize(vectors: Floats, precision: str, ranges: Any = None) -> npt.NDArray
     Raises:
         InputError: an unknown precision; ranges of another shape; one vector without ranges.
     """
-    if precision not in PRECISIONS:
-        raise InputError(f"precision: found {precision!r}, expected one of {', '.join(PRECISIONS)}")
-    if precision == "float32":
+    if known_precision(precision) == "float32":
         return vectors
     if precision == "ubinary":
         return np.packbits(vectors > 0, axis=-1)
@@ -57,6 +56,23 @@ def quantize(vectors: Floats, precision: str, ranges: Any = None) -> npt.NDArray
     values = np.clip(np.floor((vectors - low) / steps), 0, 255)
     steps_from_zero: npt.NDArray[Any] = (values - 128 if precision == "int8" else values).astype(kind)
     return steps_from_zero
+
+
+def quantize_each(arrays: list[Floats], precision: str, ranges: Any = None) -> list[npt.NDArray[Any]]:
+    """Arrays [tokens, hidden], quantised as one: without `ranges`, with those of all their vectors. See `quantize`."""
+    if precision == "float32" or not arrays:
+        return list(arrays)
+    ends = np.cumsum([len(array) for array in arrays])
+    return np.split(quantize(np.concatenate(arrays), precision, ranges), ends[:-1])
+
+
+def known_precision(precision: str | None) -> str:
+    """`precision`, "float32" for None. Raises InputError for what is none of `PRECISIONS`."""
+    if precision is None:
+        return "float32"
+    if precision not in PRECISIONS:
+        raise InputError(f"precision: found {precision!r:.100}, expected one of {', '.join(PRECISIONS)}")
+    return precision
 
 
 def similarity(name: str, a: Any, b: Any) -> Floats:
@@ -130,7 +146,8 @@ def _ranges_of(vectors: Floats, precision: str) -> tuple[Any, Any]:
         raise InputError(f"precision: {precision} takes its ranges from the vectors, and one has none: pass ranges")
     if len(vectors) < _FEW:
         warnings.warn(
-            f"{precision} takes its ranges from the vectors, and {len(vectors)} are few: pass ranges", stacklevel=5
+            f"{precision} takes its ranges from the vectors, and {len(vectors)} are few: pass ranges",
+            stacklevel=outside(),
         )
     return vectors.min(axis=0), vectors.max(axis=0)
 

@@ -73,7 +73,10 @@ class _Module(ModuleType):
             raise AttributeError(
                 f"{self.__name__} is filbert's stand-in, which has no {name!r}: {_REMEDY}", name=name, obj=self
             )
-        value = getattr(import_module(self._members[name]), name)
+        try:
+            value = getattr(import_module(self._members[name]), name)
+        except AttributeError as error:  # of which Python would only keep that there is no such name
+            raise ImportError(f"{self.__name__}.{name}: {error}", name=self._members[name]) from error
         setattr(self, name, value)
         return value
 

@@ -8,9 +8,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from .. import tokenization
 from ..errors import ConfigError, InputError
 from ..sentence import cross_encoder, encoder, multi_vector_encoder, sparse_encoder
 from ..sentence.chain import Chain
+from ..sentence.older_names import older_names
 from .organizations import full_name
 
 
@@ -24,6 +26,10 @@ class StaticEmbedding:
     def from_model2vec(cls, model_id_or_path: str | os.PathLike[str]) -> "StaticEmbedding":
         """That of model2vec's files, of a folder or of the hub."""
         return cls(model_id_or_path)
+
+
+class Tokenizer(tokenization.Tokenizer):
+    """A Tokenizer under a name that has "transformers" in it: chonkie looks for that, too."""
 
 
 class SentenceTransformer(encoder.SentenceEncoder):
@@ -52,6 +58,8 @@ class SentenceTransformer(encoder.SentenceEncoder):
             raise InputError("model_name_or_path: found None, expected a folder or a hub id")
         else:
             super().__init__(full_name(model_name_or_path, "sentence-transformers"), **options)
+        for tokenizer in self._tokenizers().values():
+            tokenizer.__class__ = Tokenizer
 
     @classmethod
     def _load(cls, name: str, **keywords: Any) -> Any:
@@ -72,6 +80,7 @@ class SentenceTransformer(encoder.SentenceEncoder):
 class CrossEncoder(cross_encoder.CrossEncoder):
     """A CrossEncoder that takes the names of models as sentence-transformers does."""
 
+    @older_names(model_name="model_name_or_path")
     def __init__(self, model_name_or_path: str | os.PathLike[str], *args: Any, **options: Any) -> None:
         """As filbert's. A name without a "/" is one of the organisation cross-encoder."""
         super().__init__(full_name(model_name_or_path, "cross-encoder"), *args, **options)

@@ -1,4 +1,4 @@
-"""What is done with vectors after encoding, in NumPy: names, arguments and defaults of `sentence_transformers.util`."""
+"""What is done with vectors after encoding: names, arguments and defaults of `sentence_transformers.util`."""
 
 from .communities import community_detection
 from .embeddings import normalize_embeddings, quantize_embeddings, truncate_embeddings

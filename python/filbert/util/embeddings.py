@@ -9,12 +9,16 @@ from ..checks import optional_count
 from ..errors import InputError
 from ..libraries import like
 from ..scores import Floats
+from ..sentence.alike import alike
 from ..sentence.vectors import as_vectors, normalize, quantize
 
 
-def normalize_embeddings(embeddings: Any) -> Floats:
-    """Each vector of [n, hidden] or [hidden] divided by max(its length, 1e-12): float32. Raises InputError."""
-    return normalize(as_vectors("embeddings", embeddings))
+def normalize_embeddings(embeddings: Any) -> Any:
+    """Each vector of [n, hidden] or [hidden] divided by max(its length, 1e-12): float32.
+
+    Tensors give a tensor on their device, anything else NumPy. Raises InputError.
+    """
+    return alike(normalize(as_vectors("embeddings", embeddings)), embeddings)
 
 
 def truncate_embeddings(embeddings: Any, truncate_dim: int | None) -> Any:
