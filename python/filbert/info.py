@@ -22,7 +22,7 @@ from .sentence.steps import KINDS as STEPS
 from .sentence.transformer import TransformerModule
 from .tokenization import NO_LIMIT, AutoTokenizer, Tokenizer
 from .tokenizer_files import load_bare
-from .tokenizer_vocabularies import FILES
+from .tokenizer_vocabularies import has_tokenizer
 from .weights import open_weights, shard_names
 
 # By the names that families have for them.
@@ -165,7 +165,7 @@ def _some(labels: list[str]) -> str:
 
 
 def _tokenizer(source: Source, modules: TransformerModule, where: dict[str, Any]) -> Iterator[Row]:
-    if not any(source.find(file) for file in FILES):
+    if not has_tokenizer(source):
         if source.find("config.json") is not None:  # else nothing is known of the model at all
             yield "tokenizer", "none"
         return

@@ -15,8 +15,12 @@ _PARTS = {"normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "decode
 # Classes that say themselves which special tokens go around a text, whatever add_bos_token and add_eos_token say.
 BERT_LIKE = frozenset({"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer"})
 _ROBERTA_LIKE = frozenset({"RobertaTokenizer", "XLMRobertaTokenizer", "CamembertTokenizer", "MPNetTokenizer"})
-# Classes of word pieces, which say themselves what tokenizer_config.json does not say of their normalizer.
+# Classes that are built from word pieces, and those that are BERT's under another name. They say themselves what
+# tokenizer_config.json does not say of their normalizer.
 WORD_PIECES = BERT_LIKE | {"MPNetTokenizer"}
+_OWN_NORMALIZER = WORD_PIECES | {
+    f"{name}Tokenizer" for name in ("DPRQuestionEncoder", "Funnel", "LayoutLM", "Lxmert", "SqueezeBert")
+}
 _NORMALIZER = {
     "tokenize_chinese_chars": ("handle_chinese_chars", True),
     "strip_accents": ("strip_accents", None),
@@ -46,7 +50,7 @@ def override_parts(backend: Tokenizer, config: dict[str, Any], name: str | None)
     for step in after["normalizer"]:
         if step["type"] == "BertNormalizer":
             for key, (part, default) in _NORMALIZER.items():
-                step[part] = flag(config, key, default if name in WORD_PIECES else step[part])
+                step[part] = flag(config, key, default if name in _OWN_NORMALIZER else step[part])
     normalizer, pre_tokenizer = after["normalizer"], after["pre_tokenizer"]
     if name == "AlbertTokenizer":
         kept = _null_is_false(config, "keep_accents")

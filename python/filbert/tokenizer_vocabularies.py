@@ -11,8 +11,6 @@ from .hub import Source
 from .jsonfile import read_object
 from .tokenizer_overrides import BERT_LIKE, WORD_PIECES, flag
 
-# Without any of these, a folder has no tokenizer.
-FILES = ("tokenizer.json", "vocab.txt", "vocab.json")
 _BYTE_PAIRS = frozenset({"RobertaTokenizer", "Qwen2Tokenizer"})
 _SENTENCE_PIECES = ("sentencepiece.bpe.model", "spm.model", "spiece.model", "tokenizer.model")
 _OF_ROBERTA = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "pad_token": "<pad>", "cls_token": "<s>"}
@@ -32,6 +30,12 @@ _SPLIT_OF_QWEN2 = (
 _SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029"
 _SPACES += "\u202f\u205f\u3000"
 _MAX_BYTES = 512 * 1024 * 1024
+
+
+def has_tokenizer(source: Source) -> bool:
+    """Whether there are files that a tokenizer may be built from. Raises OSError."""
+    has_one = any(source.find(file) is not None for file in ("tokenizer.json", "vocab.txt"))
+    return has_one or all(source.find(file) is not None for file in ("vocab.json", "merges.txt"))
 
 
 def from_vocabulary(
@@ -65,7 +69,7 @@ def _cannot_build(source: Source, path: str | None, config: dict[str, Any], mode
             "once with AutoTokenizer.from_pretrained of transformers, whose save_pretrained writes a tokenizer.json"
         )
     if path is None:
-        return source.missing(*FILES)
+        return source.missing("tokenizer.json", "vocab.txt", "vocab.json")
     builds = (
         f"filbert builds {', '.join(sorted(WORD_PIECES))} from vocab.txt, and {', '.join(sorted(_BYTE_PAIRS))} from "
         "vocab.json and merges.txt"

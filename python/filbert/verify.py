@@ -24,7 +24,7 @@ from .reference import Outputs
 from .sentence.encoder import SentenceEncoder
 from .sentence.modules import SentenceModules, read_modules
 from .tokenization import AutoTokenizer
-from .tokenizer_vocabularies import FILES
+from .tokenizer_vocabularies import has_tokenizer
 
 # Short and long, in several scripts, with next to nothing in them, and one twice. One fills most models.
 TEXTS = (
@@ -192,7 +192,7 @@ def _with_head(source: Source, left_out: dict[str, str], **where: Any) -> Encode
 
 def _rows(source: Source, model: EncoderModel, where: dict[str, Any]) -> tuple[list[list[int]], TokenCounts | None]:
     """Ids of TEXTS, and how they compare; random ones without a tokenizer."""
-    if not any(source.find(file) for file in FILES):
+    if not has_tokenizer(source):
         return _random_rows(model), None
     tokenizer = AutoTokenizer.from_pretrained(source.name, **where)
     limit = min(_LONGEST, model.max_positions, tokenizer.model_max_length)

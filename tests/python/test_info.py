@@ -64,7 +64,9 @@ def test_a_sentence_model(tmp_path, capsys):
 
 def test_a_bare_model_with_other_tensors(tmp_path, capsys):
     weights = {**checkpoints.tensors(pooler=False), "head.weight": np.zeros((2, 2), np.float32)}
-    found = rows(capsys, checkpoints.write_folder(tmp_path / "bare", weights=weights))
+    folder = checkpoints.write_folder(tmp_path / "bare", weights=weights)
+    (folder / "vocab.json").write_text("{}")  # without merges.txt it is no tokenizer
+    found = rows(capsys, folder)
     assert found["head"] == "none"
     assert found["parameters"].endswith(" (no pooler)")
     assert found["not used"] == "1 tensors: head.weight"

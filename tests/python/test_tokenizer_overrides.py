@@ -203,7 +203,7 @@ def test_the_model_type_names_the_class(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [None, "BertTokenizer", "DistilBertTokenizerFast", "ElectraTokenizer", "MPNetTokenizer"]
+    "name", [None, "BertTokenizer", "DistilBertTokenizerFast", "ElectraTokenizer", "LxmertTokenizer", "MPNetTokenizer"]
 )
 def test_classes_of_word_pieces_say_what_no_file_says(tmp_path, name):
     """The class's own settings hold, not those of tokenizer.json; a generic or unknown class has none."""
