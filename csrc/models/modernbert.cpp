@@ -30,7 +30,7 @@ Size read(const ConfigReader& config) {
   const std::size_t every = size(config.positive_int("global_attn_every_n_layers", 3, kLayers));
   // Both sides together. Below 2 a token would see itself alone, and a window of 0 is none.
   const auto local_attention = config.optional_int("local_attention", 2, kPositions);
-  const auto one_side = config.optional_int("sliding_window", 1, kPositions);  // which goes before
+  const auto one_side = config.optional_int("sliding_window", 1, kPositions);  // where it is there, it holds
   refuse_scaled_rotation(config);
   const double global = read_theta_named(config, "global_rope_theta", 160000);
   const double local = config.is_null("local_rope_theta") ? global : config.positive_number("local_rope_theta", 10000);
