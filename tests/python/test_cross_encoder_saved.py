@@ -1,17 +1,15 @@
 """CrossEncoders that filbert saves: loaded by filbert and by sentence-transformers, with the same scores."""
 
-import errno
 import json
-import os
 
 import numpy as np
 import pytest
 import test_cross_encoder
 import test_logit_score
+from failing_saves import check_failing_save, contents
 from test_cross_encoder import CLOSE, MODELS, PAIRS, edit, model_folder, modules_folder
 
 from filbert import CrossEncoder, DeviceError, InputError
-from filbert.atomic import FileSet
 from filbert.sentence import activations
 
 reference = test_cross_encoder.reference  # the fixtures
@@ -28,10 +26,6 @@ def same(ours, twin):
     assert ours.predict(PAIRS).tobytes() == twin.predict(PAIRS).tobytes()
     for name in ("activation_fn", "prompts", "default_prompt_name", "max_seq_length", "num_labels"):
         assert getattr(ours, name) == getattr(twin, name)
-
-
-def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("labels", [1, 3])
@@ -135,18 +129,7 @@ def test_a_failing_save_leaves_the_old_files(tmp_path, monkeypatch, failing):
     folder = modules_folder(tmp_path / "model")
     encoder = CrossEncoder(folder)
     encoder.max_seq_length = 9
-    before, calls, create = contents(folder), [], FileSet.create
-
-    def broken(files, name):
-        calls.append(name)
-        if len(calls) == failing:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return create(files, name)
-
-    monkeypatch.setattr(FileSet, "create", broken)
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-        encoder.save_pretrained(folder)
-    assert contents(folder) == before
+    check_failing_save(monkeypatch, encoder, folder, failing)
 
 
 def test_keywords_of_saving(tmp_path):

@@ -1,19 +1,17 @@
 """Models of late interaction that filbert saves: loaded by filbert and by sentence-transformers, the same vectors."""
 
-import errno
 import json
-import os
 import string
 
 import numpy as np
 import pytest
 import test_multi_vector_parity
+from failing_saves import check_failing_save, contents
 from late_interaction import FORMATS, WIDTH, own_folder, pylate_folder, random_texts, stanford_folder, write_dense
 from test_multi_vector_parity import FIXED, METHODS, TOLERANCE, assert_equal
 from text_models import write_json
 
 from filbert import DeviceError, InputError, MultiVectorEncoder
-from filbert.atomic import FileSet
 from filbert.sentence.multi_vector_settings import MultiVectorModules
 
 reference = test_multi_vector_parity.reference  # the fixture
@@ -42,10 +40,6 @@ def beside(folder, ours, reference):
     for name in ("prompts", "default_prompt_name", "similarity_fn_name"):
         assert getattr(ours, name) == getattr(theirs, name)
     return theirs
-
-
-def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def kinds(folder):
@@ -153,18 +147,7 @@ def test_a_failing_save_leaves_the_old_files(tmp_path, monkeypatch, failing):
     """Those of Stanford, where a new file of the encoder without the others would be a loss."""
     folder = stanford_folder(tmp_path / "model")
     encoder = MultiVectorEncoder(folder)
-    before, calls, create = contents(folder), [], FileSet.create
-
-    def broken(files, name):
-        calls.append(name)
-        if len(calls) == failing:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return create(files, name)
-
-    monkeypatch.setattr(FileSet, "create", broken)
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-        encoder.save_pretrained(folder)
-    assert contents(folder) == before
+    check_failing_save(monkeypatch, encoder, folder, failing)
 
 
 def test_keywords_of_saving(tmp_path):

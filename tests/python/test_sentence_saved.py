@@ -1,17 +1,16 @@
 """Sentence models that filbert saves: loaded by filbert and by sentence-transformers, with the same vectors."""
 
-import errno
 import json
 import os
 
 import numpy as np
 import pytest
+from failing_saves import check_failing_save
 from safetensors.numpy import save_file
 from test_sentence_modules import STACKS, append, router_folder, texts
 from text_models import SENTENCES, minilm_folder, sentence_folder, vocabulary_folder, write_json
 
 from filbert import SentenceEncoder
-from filbert.atomic import FileSet
 
 METHODS = ("encode", "encode_query", "encode_document")
 
@@ -130,19 +129,7 @@ def test_a_failing_save_leaves_the_old_files(tmp_path, monkeypatch, failing):
     folder = sentence_folder(tmp_path / "model")
     ours = SentenceEncoder(folder)
     ours.max_seq_length = 9
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    calls, create = [], FileSet.create
-
-    def broken(files, name):
-        calls.append(name)
-        if len(calls) == failing:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return create(files, name)
-
-    monkeypatch.setattr(FileSet, "create", broken)
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-        ours.save_pretrained(folder)
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    check_failing_save(monkeypatch, ours, folder, failing)
 
 
 def test_what_is_written(tmp_path):

@@ -1,13 +1,12 @@
 """Sparse models that filbert saves: loaded by filbert and by sentence-transformers, with the same vectors."""
 
-import errno
 import json
-import os
 import shutil
 
 import numpy as np
 import pytest
 import test_sparse_parity
+from failing_saves import check_failing_save
 from sparse_models import (
     class_name,
     family_folder,
@@ -23,7 +22,6 @@ from test_sparse_parity import TOLERANCE, check
 from text_models import write_json
 
 from filbert import InputError, SparseEncoder
-from filbert.atomic import FileSet
 
 library, reference = test_sparse_parity.library, test_sparse_parity.reference  # the fixtures
 TEXTS = generated_texts(80)
@@ -50,10 +48,6 @@ def beside(folder, ours, reference, tolerance=TOLERANCE):
     for method in ("encode", "encode_query", "encode_document"):
         check(getattr(ours, method)(TEXTS), getattr(theirs, method)(TEXTS), tolerance)
     return theirs
-
-
-def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("name", ["bert", "distilbert", "roberta", "xlm-roberta"])
@@ -156,18 +150,7 @@ def test_a_failing_save_leaves_the_old_files(tmp_path, monkeypatch, failing):
     folder = router_folder(tmp_path / "model")
     encoder = SparseEncoder(folder)
     encoder.max_seq_length = 9
-    before, calls, create = contents(folder), [], FileSet.create
-
-    def broken(files, name):
-        calls.append(name)
-        if len(calls) == failing:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return create(files, name)
-
-    monkeypatch.setattr(FileSet, "create", broken)
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-        encoder.save_pretrained(folder)
-    assert contents(folder) == before
+    check_failing_save(monkeypatch, encoder, folder, failing)
 
 
 def test_keywords_of_saving(tmp_path):

@@ -319,33 +319,6 @@ class CrossEncoder(Referable, EncoderHabits):
         """The older name of `preprocess`."""
         return self.preprocess(texts, **options)
 
-    def save_pretrained(
-        self,
-        path: str | os.PathLike[str],
-        model_name: str | None = None,
-        create_model_card: bool = True,
-        train_datasets: Any = None,
-        safe_serialization: bool = True,
-    ) -> None:
-        """Writes the model into a folder, for sentence-transformers too; see `SentenceEncoder.save_pretrained`.
-
-        Raises InputError for an `activation_fn` that files have no name for, before anything is written; and OSError.
-        """
-        settings = {
-            "prompts": self.prompts,
-            "default_prompt_name": self.default_prompt_name,
-            "activation_fn": path_of(self.activation_fn),
-        }
-        folder = os.fspath(path)
-        reranker_saving.save(folder, self._modules, self.model, self.tokenizer, self._template, settings)
-
-    save = save_pretrained
-
-    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> "CrossEncoder":
-        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError and InputError."""
-        self.model.to(*args, device=device, dtype=dtype)
-        return self
-
     @property
     def max_seq_length(self) -> int:
         """Tokens of a pair that are used, special ones included; the rest is cut."""
@@ -373,6 +346,17 @@ class CrossEncoder(Referable, EncoderHabits):
     def __repr__(self) -> str:
         labels = f"{self.num_labels} label{'' if self.num_labels == 1 else 's'}"
         return f"CrossEncoder({self.model!r}, {labels}, max_seq_length={self.max_seq_length})"
+
+    def _save(self, folder: str) -> None:
+        settings = {
+            "prompts": self.prompts,
+            "default_prompt_name": self.default_prompt_name,
+            "activation_fn": path_of(self.activation_fn),
+        }
+        reranker_saving.save(folder, self._modules, self.model, self.tokenizer, self._template, settings)
+
+    def _models(self) -> list[EncoderModel]:
+        return [self.model]
 
     def _tokenizers(self) -> dict[str, Tokenizer]:
         return {"": self.tokenizer}

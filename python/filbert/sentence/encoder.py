@@ -329,40 +329,11 @@ class SentenceEncoder(Referable, SentenceHabits):
 
     forward = __call__
 
-    def save_pretrained(
-        self,
-        path: str | os.PathLike[str],
-        model_name: str | None = None,
-        create_model_card: bool = True,
-        train_datasets: Any = None,
-        safe_serialization: bool = True,
-    ) -> None:
-        """Writes the model into a folder, for sentence-transformers too; see `EncoderModel.save_pretrained`.
-
-        The other arguments are sentence-transformers' and change nothing: filbert writes no model card, and always
-        safetensors. Raises OSError: until all files are written, the old ones are as they were.
-        """
-        settings = {
-            "prompts": self.prompts,
-            "default_prompt_name": self.default_prompt_name,
-            "similarity_fn_name": self.similarity_fn_name,
-            **({} if self.truncate_dim is None else {"truncate_dim": self.truncate_dim}),
-        }
-        saving.save(os.fspath(path), self._modules, self._chains, settings)
-
-    save = save_pretrained
-
     def get_embedding_dimension(self) -> int:
         """How many numbers a vector has."""
         return self._first.size if self.truncate_dim is None else min(self._first.size, self.truncate_dim)
 
     get_sentence_embedding_dimension = get_embedding_dimension
-
-    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> "SentenceEncoder":
-        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError and InputError."""
-        for model in self._models():
-            model.to(*args, device=device, dtype=dtype)
-        return self
 
     @property
     def model(self) -> EncoderModel:
@@ -437,6 +408,15 @@ class SentenceEncoder(Referable, SentenceHabits):
     def _now(self) -> dict[str, Any]:
         reference = self._reference or {}
         return {"device": self.device, "model_kwargs": {**reference.get("model_kwargs", {}), "dtype": self.dtype}}
+
+    def _save(self, folder: str) -> None:
+        settings = {
+            "prompts": self.prompts,
+            "default_prompt_name": self.default_prompt_name,
+            "similarity_fn_name": self.similarity_fn_name,
+            **({} if self.truncate_dim is None else {"truncate_dim": self.truncate_dim}),
+        }
+        saving.save(folder, self._modules, self._chains, settings)
 
     def _models(self) -> list[EncoderModel]:
         return list({id(chain.model): chain.model for chain in self._chains.values()}.values())

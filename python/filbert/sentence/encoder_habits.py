@@ -1,13 +1,17 @@
 """What programs written for sentence-transformers call on a model, apart from encoding."""
 
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from ..checks import optional_count
+from ..encoder import EncoderModel
 from ..errors import InputError
 from ..habits import ModuleHabits
+
+Encoder = TypeVar("Encoder", bound="EncoderHabits")
 
 
 class ModelCardData:
@@ -30,7 +34,7 @@ class ModelCardData:
 
 
 class EncoderHabits(ModuleHabits):
-    """Of a class with `device` and `max_seq_length`."""
+    """Of a class with `device`, `max_seq_length`, `_models` and `_save`."""
 
     @property
     def device(self) -> str:
@@ -39,6 +43,40 @@ class EncoderHabits(ModuleHabits):
     @property
     def max_seq_length(self) -> int:
         raise NotImplementedError
+
+    def _models(self) -> Sequence[EncoderModel]:
+        raise NotImplementedError
+
+    def _save(self, folder: str) -> None:
+        raise NotImplementedError
+
+    def save_pretrained(
+        self,
+        path: str | os.PathLike[str],
+        model_name: str | None = None,
+        create_model_card: bool = True,
+        train_datasets: Any = None,
+        safe_serialization: bool = True,
+    ) -> None:
+        """Writes the model into a folder, for sentence-transformers too; see `EncoderModel.save_pretrained`.
+
+        A model of late interaction is written as a MultiVectorEncoder of sentence-transformers 6, whatever format it
+        was read from. The other arguments are sentence-transformers' and change nothing: filbert writes no model card,
+        and always safetensors.
+
+        Raises:
+            InputError: an `activation_fn` that files have no name for, or steps of one's own that are no module.
+            OSError: until all files are written, the old ones are as they were.
+        """
+        self._save(os.fspath(path))
+
+    save = save_pretrained
+
+    def to(self: Encoder, *args: Any, device: Any = None, dtype: Any = None) -> Encoder:
+        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError and InputError."""
+        for model in self._models():
+            model.to(*args, device=device, dtype=dtype)
+        return self
 
     def get_max_seq_length(self) -> int:
         """The same as `max_seq_length`."""

@@ -248,33 +248,6 @@ class MultiVectorEncoder(LoadedByName, EncoderHabits):
         """Scores [n] of each query with the document of the same number; see `similarity`."""
         return alike(pair_scores(self.similarity_fn_name, embeddings1, embeddings2), embeddings1, embeddings2)
 
-    def save_pretrained(
-        self,
-        path: str | os.PathLike[str],
-        model_name: str | None = None,
-        create_model_card: bool = True,
-        train_datasets: Any = None,
-        safe_serialization: bool = True,
-    ) -> None:
-        """Writes the model into a folder, for sentence-transformers too; see `SentenceEncoder.save_pretrained`.
-
-        It is written as a MultiVectorEncoder of sentence-transformers 6, whatever format it was read from.
-        Raises InputError for steps of its own that are no module, before anything is written; and OSError.
-        """
-        settings = {
-            "prompts": self.prompts,
-            "default_prompt_name": self.default_prompt_name,
-            "similarity_fn_name": self.similarity_fn_name,
-        }
-        multi_vector_saving.save(os.fspath(path), self._modules, self.model, self.tokenizer, settings)
-
-    save = save_pretrained
-
-    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> "MultiVectorEncoder":
-        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError and InputError."""
-        self.model.to(*args, device=device, dtype=dtype)
-        return self
-
     @property
     def similarity_fn_name(self) -> str:
         return self._similarity_fn_name
@@ -318,6 +291,17 @@ class MultiVectorEncoder(LoadedByName, EncoderHabits):
             f"MultiVectorEncoder({self.model!r}, vectors of {self._dimension}, query_length={self.query_length}, "
             f"document_length={self.document_length})"
         )
+
+    def _save(self, folder: str) -> None:
+        settings = {
+            "prompts": self.prompts,
+            "default_prompt_name": self.default_prompt_name,
+            "similarity_fn_name": self.similarity_fn_name,
+        }
+        multi_vector_saving.save(folder, self._modules, self.model, self.tokenizer, settings)
+
+    def _models(self) -> list[EncoderModel]:
+        return [self.model]
 
     def _assemble(self, model: EncoderModel, tokenizer: Tokenizer, modules: MultiVectorModules | None) -> None:
         self.model = model

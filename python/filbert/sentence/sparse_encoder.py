@@ -229,25 +229,6 @@ class SparseEncoder(Referable, EncoderHabits):
         """The older name of `preprocess`."""
         return self.preprocess(texts, **options)
 
-    def save_pretrained(
-        self,
-        path: str | os.PathLike[str],
-        model_name: str | None = None,
-        create_model_card: bool = True,
-        train_datasets: Any = None,
-        safe_serialization: bool = True,
-    ) -> None:
-        """Writes the model into a folder, for sentence-transformers too; see `SentenceEncoder.save_pretrained`."""
-        settings = {
-            "prompts": self.prompts,
-            "default_prompt_name": self.default_prompt_name,
-            "similarity_fn_name": self.similarity_fn_name,
-            **({} if self.max_active_dims is None else {"max_active_dims": self.max_active_dims}),
-        }
-        sparse_saving.save(os.fspath(path), self._modules, self._routes, settings)
-
-    save = save_pretrained
-
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Scores float32 [n, m] of n vectors with m others, by `similarity_fn_name`.
 
@@ -306,12 +287,6 @@ class SparseEncoder(Referable, EncoderHabits):
 
     get_sentence_embedding_dimension = get_embedding_dimension
 
-    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> "SparseEncoder":
-        """Moves the model to a device, or to another dtype, in either order. Raises DeviceError and InputError."""
-        for model in self._models():
-            model.to(*args, device=device, dtype=dtype)
-        return self
-
     @property
     def similarity_fn_name(self) -> str:
         """What `similarity` computes: "dot", "cosine", or the negative distances "euclidean" and "manhattan"."""
@@ -361,6 +336,15 @@ class SparseEncoder(Referable, EncoderHabits):
 
     def _route(self, task: str | None) -> Route:
         return self._routes[self._modules.route_name(task)]
+
+    def _save(self, folder: str) -> None:
+        settings = {
+            "prompts": self.prompts,
+            "default_prompt_name": self.default_prompt_name,
+            "similarity_fn_name": self.similarity_fn_name,
+            **({} if self.max_active_dims is None else {"max_active_dims": self.max_active_dims}),
+        }
+        sparse_saving.save(folder, self._modules, self._routes, settings)
 
     def _models(self) -> list[ForMaskedLM]:
         return [route.model for route in self._routes.values() if route.model is not None]
