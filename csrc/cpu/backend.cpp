@@ -156,7 +156,7 @@ filbert_status sync(filbert_context* context) {
 constexpr std::size_t kMostInt8Columns = 65536;
 
 filbert_status load_weight(filbert_context* context, filbert_weight_kind kind, const filbert_host_tensor* parts,
-                           std::size_t count, const filbert_host_tensor* input_norm, filbert_weight** out) {
+                           std::size_t count, const filbert_input_norm* input_norm, filbert_weight** out) {
   const bool is_matrix = kind == FILBERT_MATRIX || kind == FILBERT_GATED_MATRIX;
   if (context->dtype == FILBERT_I8 && is_matrix && parts[0].cols > kMostInt8Columns)
     return fail(FILBERT_UNAVAILABLE, "int8 sums at most " + std::to_string(kMostInt8Columns) + " products, not the " +

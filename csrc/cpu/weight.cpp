@@ -159,14 +159,15 @@ void pack_matrix(const Type& type, filbert_weight& weight, const Rows& rows, con
   });
 }
 
-// The root of the mean square of each column.
-std::vector<float> column_sizes(const Rows& rows, std::size_t k, ThreadPool& pool) {
+// The root of the mean square of each column, of the rows from the first on.
+std::vector<float> column_sizes(const Rows& rows, std::size_t first, std::size_t k, ThreadPool& pool) {
   constexpr std::size_t kShares = 16;
+  const std::size_t count = rows.stored() - first;
   std::vector<double> squares(kShares * k);
   pool.run(kShares, k, [&](std::size_t share, float* row) {
     double* const sums = squares.data() + share * k;
-    for (std::size_t r = share * rows.stored() / kShares; r < (share + 1) * rows.stored() / kShares; ++r) {
-      rows.copy_stored(r, row);
+    for (std::size_t r = share * count / kShares; r < (share + 1) * count / kShares; ++r) {
+      rows.copy_stored(first + r, row);
       for (std::size_t i = 0; i < k; ++i) sums[i] += static_cast<double>(row[i]) * row[i];
     }
   });
@@ -174,7 +175,7 @@ std::vector<float> column_sizes(const Rows& rows, std::size_t k, ThreadPool& poo
   for (std::size_t i = 0; i < k; ++i) {
     double sum = 0;
     for (std::size_t share = 0; share < kShares; ++share) sum += squares[share * k + i];
-    sizes[i] = static_cast<float>(std::sqrt(sum / static_cast<double>(rows.stored())));
+    sizes[i] = static_cast<float>(std::sqrt(sum / static_cast<double>(count)));
   }
   return sizes;
 }
@@ -182,11 +183,11 @@ std::vector<float> column_sizes(const Rows& rows, std::size_t k, ThreadPool& poo
 // Factors for the activations, whose inverses the weights get, so that a column is as large in either: this makes the
 // error of rounding both least, as SmoothQuant (arXiv:2211.10438) has it, but what comes out of a norm needs no data to
 // tell its size: the root of gamma^2 + beta^2.
-std::vector<float> balance(const Rows& rows, std::size_t k, const filbert_host_tensor* input_norm, ThreadPool& pool) {
-  const std::vector<float> sizes = column_sizes(rows, k, pool);
+std::vector<float> balance(const Rows& rows, std::size_t k, const filbert_input_norm& norm, ThreadPool& pool) {
+  const std::vector<float> sizes = column_sizes(rows, norm.first_row, k, pool);
   std::vector<float> gamma(k), beta(k), factors(k);
-  to_float(input_norm[0].dtype, input_norm[0].data, k, gamma.data());
-  if (input_norm[1].data) to_float(input_norm[1].dtype, input_norm[1].data, k, beta.data());
+  to_float(norm.gamma.dtype, norm.gamma.data, k, gamma.data());
+  if (norm.beta.data) to_float(norm.beta.dtype, norm.beta.data, k, beta.data());
   for (std::size_t i = 0; i < k; ++i) {
     const float factor = std::sqrt(sizes[i] / std::hypot(gamma[i], beta[i]));
     factors[i] = factor > 1e-3f && factor < 1e3f ? factor : 1.0f;  // a dead column, or one that is not finite
@@ -212,7 +213,7 @@ const float* floats_of(const filbert_weight* weight) {
 }
 
 std::unique_ptr<filbert_weight> make_weight(filbert_weight_kind kind, const filbert_host_tensor* parts,
-                                            std::size_t count, const filbert_host_tensor* input_norm,
+                                            std::size_t count, const filbert_input_norm* input_norm,
                                             filbert_dtype dtype, const MatrixFormat& format, ThreadPool& pool) {
   auto weight = std::make_unique<filbert_weight>();
   weight->gated = kind == FILBERT_GATED_MATRIX || kind == FILBERT_GATED_VECTOR;
@@ -222,7 +223,7 @@ std::unique_ptr<filbert_weight> make_weight(filbert_weight_kind kind, const filb
   weight->columns = rows.places();
   const bool aligned = reinterpret_cast<std::uintptr_t>(parts[0].data) % alignof(float) == 0;
   if (kind == FILBERT_MATRIX || kind == FILBERT_GATED_MATRIX) {
-    if (dtype == FILBERT_I8 && input_norm) weight->factors = balance(rows, weight->cols, input_norm, pool);
+    if (dtype == FILBERT_I8 && input_norm) weight->factors = balance(rows, weight->cols, *input_norm, pool);
     pack(*weight, rows, dtype, format, pool);
   } else if (kind == FILBERT_TABLE && count == 1 && parts[0].dtype == FILBERT_F32 && aligned) {
     weight->data = parts[0].data;

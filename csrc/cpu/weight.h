@@ -30,7 +30,7 @@ namespace filbert::cpu {
 
 // dtype: of a matrix; the other kinds are float32. format: of a matrix, and of the order in which gated ones lie.
 std::unique_ptr<filbert_weight> make_weight(filbert_weight_kind kind, const filbert_host_tensor* parts,
-                                            std::size_t count, const filbert_host_tensor* input_norm,
+                                            std::size_t count, const filbert_input_norm* input_norm,
                                             filbert_dtype dtype, const MatrixFormat& format, ThreadPool& pool);
 
 }  // namespace filbert::cpu

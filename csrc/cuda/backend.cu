@@ -240,7 +240,7 @@ void free_weight(filbert_context* context, filbert_weight* weight) {
 }
 
 filbert_status make_weight(filbert_context* context, filbert_weight_kind kind, const filbert_host_tensor* parts,
-                           std::size_t count, const filbert_host_tensor*, filbert_weight** out) {
+                           std::size_t count, const filbert_input_norm*, filbert_weight** out) {
   auto* weight = new (std::nothrow) filbert_weight;
   if (!weight) return FILBERT_OUT_OF_MEMORY;
   const filbert_status status = on_stream(*context, [&] {

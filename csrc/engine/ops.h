@@ -111,7 +111,7 @@ class Ops {
   }
 
   filbert_weight* load_weight(filbert_weight_kind kind, const filbert_host_tensor* parts, std::size_t count,
-                              const filbert_host_tensor* input_norm = nullptr) const {
+                              const filbert_input_norm* input_norm = nullptr) const {
     filbert_weight* weight = nullptr;
     check(table_->load_weight(context_, kind, parts, count, input_norm, &weight));
     return weight;

@@ -64,23 +64,23 @@ Weight LoadedTensors::take(filbert_weight_kind kind, std::vector<TensorSpec> par
     if (gate == Gate::lower) std::swap(tensors[0], tensors[1]);
   }
   std::vector<float> scale;
-  const std::vector<filbert_host_tensor> norm = host_norm(input, scale);
-  Weight weight(ops_, ops_.load_weight(kind, tensors.data(), tensors.size(), norm.empty() ? nullptr : norm.data()),
+  const std::optional<filbert_input_norm> norm = host_norm(input, scale);
+  Weight weight(ops_, ops_.load_weight(kind, tensors.data(), tensors.size(), norm ? &*norm : nullptr),
                 kind == FILBERT_TABLE ? merged_parts : nullptr);
   if (kind == FILBERT_MATRIX || kind == FILBERT_GATED_MATRIX)
     weights_.drop_pages();  // of what has just been read: never are all weights in memory twice
   return weight;
 }
 
-// Gamma and beta, or nothing. scale: memory for a gamma that is computed.
-std::vector<filbert_host_tensor> LoadedTensors::host_norm(const InputNorm& input, std::vector<float>& scale) const {
+// scale: memory for a gamma that is computed.
+std::optional<filbert_input_norm> LoadedTensors::host_norm(const InputNorm& input, std::vector<float>& scale) const {
   if (input.gamma.empty()) return {};
-  std::vector<filbert_host_tensor> norm = {host(input.gamma),
-                                           input.beta.empty() ? filbert_host_tensor{} : host(input.beta)};
+  filbert_input_norm norm = {host(input.gamma), input.beta.empty() ? filbert_host_tensor{} : host(input.beta),
+                             input.first_row};
   if (input.offset != 0) {
     scale = to_floats(*found_.at(input.gamma));
     for (float& value : scale) value += input.offset;
-    norm[0] = {scale.data(), FILBERT_F32, scale.size(), 1};
+    norm.gamma = {scale.data(), FILBERT_F32, scale.size(), 1};
   }
   return norm;
 }
@@ -91,14 +91,14 @@ std::vector<Weight> LoadedTensors::take_rows(TensorSpec spec, const std::vector<
   const std::size_t row_bytes = found_.at(spec.name)->bytes / whole.rows;
   const filbert_weight_kind kind = spec.shape.size() > 1 ? FILBERT_MATRIX : FILBERT_VECTOR;
   std::vector<float> scale;
-  const std::vector<filbert_host_tensor> norm = host_norm(input, scale);
+  const std::optional<filbert_input_norm> norm = host_norm(input, scale);
   std::vector<Weight> result;
   for (const std::vector<Range>& ranges : weights) {
     std::vector<filbert_host_tensor> parts;
     for (const Range& range : ranges)
       parts.push_back({static_cast<const std::byte*>(whole.data) + range.begin * row_bytes, whole.dtype,
                        range.end - range.begin, whole.cols});
-    result.emplace_back(ops_, ops_.load_weight(kind, parts.data(), parts.size(), norm.empty() ? nullptr : norm.data()));
+    result.emplace_back(ops_, ops_.load_weight(kind, parts.data(), parts.size(), norm ? &*norm : nullptr));
     weights_.drop_pages();
   }
   return result;

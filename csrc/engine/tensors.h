@@ -44,10 +44,11 @@ struct LowRank {
 };
 
 // The tensors of the norm whose output is multiplied, if that is what it is; a norm may have no beta. Its scale is
-// gamma and `offset`.
+// gamma and `offset`. first_row: as filbert_input_norm has it.
 struct InputNorm {
   std::string gamma = "", beta = "";
   float offset = 0;
+  std::size_t first_row = 0;
 };
 
 // Activations in the backend's memory that no forward computes; null if the tensors are only listed.
@@ -239,7 +240,7 @@ class LoadedTensors : public Tensors {
   Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) override;
   std::vector<Weight> take_rows(TensorSpec spec, const std::vector<std::vector<Range>>& weights,
                                 const InputNorm& input) override;
-  std::vector<filbert_host_tensor> host_norm(const InputNorm& input, std::vector<float>& scale) const;
+  std::optional<filbert_input_norm> host_norm(const InputNorm& input, std::vector<float>& scale) const;
   Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) override;
   Weight keep(const std::vector<float>& values, filbert_weight_kind kind, std::size_t rows,
               std::size_t columns) override;

@@ -96,8 +96,8 @@ BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const Be
     const auto norm = [&](const std::string& part) { return make_layer_norm(tensors, name + part, hidden, sizes.eps); };
     Layer layer;
     layer.qkv =
-        make_linear(tensors, {{name + names.query, hidden}, {name + names.key, hidden}, {name + names.value, hidden}},
-                    hidden, norm_before(i));
+        make_qkv(tensors, {{name + names.query, hidden}, {name + names.key, hidden}, {name + names.value, hidden}},
+                 hidden, norm_before(i));
     layer.tail.attention_out = make_linear(tensors, {{name + names.attention_out, hidden}}, hidden);
     layer.tail.attention_norm = norm(names.attention_norm);
     const InputNorm& input = layer.tail.attention_norm.names;

@@ -195,8 +195,8 @@ class DebertaV2 : public Encoder {
                                                        : layers_.back().tail.output_norm;
       Layer layer = {};
       layer.qkv =
-          make_linear(tensors, {{own + "query_proj", hidden}, {own + "key_proj", hidden}, {own + "value_proj", hidden}},
-                      hidden, input.names);
+          make_qkv(tensors, {{own + "query_proj", hidden}, {own + "key_proj", hidden}, {own + "value_proj", hidden}},
+                   hidden, input.names);
       project_positions(tensors, own, relative, layer);
       layer.tail.attention_out = make_linear(tensors, {{name + "attention.output.dense", hidden}}, hidden);
       layer.tail.attention_norm = norm(name + "attention.output.LayerNorm");

@@ -84,7 +84,7 @@ class Gemma3 : public Encoder {
       const std::string attention = name + "self_attn.";
       Layer layer;
       layer.attention_norm = make_norm(name + "input_layernorm", hidden);
-      layer.qkv = make_linear(
+      layer.qkv = make_qkv(
           tensors,
           {{attention + "q_proj", q_width}, {attention + "k_proj", kv_width}, {attention + "v_proj", kv_width}}, hidden,
           layer.attention_norm.names, bias);

@@ -59,9 +59,9 @@ class JinaCodeBert : public Encoder {
       const std::string attention = name + "attention.self.";
       const InputNorm input = i == 0 ? embedding_norm_.names : layers_.back().output_norm.names;
       Layer layer;
-      layer.qkv = make_linear(
-          tensors, {{attention + "query", hidden}, {attention + "key", hidden}, {attention + "value", hidden}}, hidden,
-          input);
+      layer.qkv =
+          make_qkv(tensors, {{attention + "query", hidden}, {attention + "key", hidden}, {attention + "value", hidden}},
+                   hidden, input);
       layer.q_norm = make_norm(attention + "layer_norm_q");
       layer.k_norm = make_norm(attention + "layer_norm_k");
       layer.attention_out = make_linear(tensors, {{name + "attention.output.dense", hidden}}, hidden);

@@ -81,6 +81,14 @@ inline Linear make_linear(Tensors& tensors, const Tensors::Parts& parts, std::si
   return made;
 }
 
+// q, k and v, joined: a part each, or one with as many rows of each. In int8 their columns are balanced for v: what its
+// weights are rounded by is the same for all tokens, where attention evens out the errors of each.
+inline Linear make_qkv(Tensors& tensors, const Tensors::Parts& parts, std::size_t in, InputNorm input,
+                       bool has_bias = true) {
+  input.first_row = parts.size() == 1 ? parts[0].rows / 3 * 2 : parts[0].rows + parts[1].rows;
+  return make_linear(tensors, parts, in, input, has_bias);
+}
+
 // A gated layer: gate and what it multiplies, or one tensor with both.
 inline Linear make_gated(Tensors& tensors, const Tensors::Parts& parts, std::size_t in, const InputNorm& input,
                          bool has_bias, Tensors::Gate gate = Tensors::Gate::upper) {

@@ -74,7 +74,7 @@ class ModernBert : public Encoder {
       Layer layer;
       if (i > 0) layer.attention_norm = make_norm(name + "attn_norm");
       const Norm& input = i > 0 ? layer.attention_norm : embedding_norm_;
-      layer.qkv = make_linear(tensors, {{name + "attn.Wqkv", 3 * hidden}}, hidden, input.names, sizes.attention_bias);
+      layer.qkv = make_qkv(tensors, {{name + "attn.Wqkv", 3 * hidden}}, hidden, input.names, sizes.attention_bias);
       layer.attention_out = make_linear(tensors, {{name + "attn.Wo", hidden}}, hidden, {}, sizes.attention_bias);
       layer.mlp_norm = make_norm(name + "mlp_norm");
       layer.up = make_gated(tensors, {{name + "mlp.Wi", 2 * sizes.intermediate}}, hidden, layer.mlp_norm.names,

@@ -108,11 +108,11 @@ class Qwen3 : public Encoder {
       const std::string attention = name + "self_attn.";
       Layer layer;
       layer.attention_norm = make_rms_norm(tensors, name + "input_layernorm", hidden, eps);
-      layer.qkv = make_linear(tensors,
-                              {{attention + "q_proj", heads * head_size},
-                               {attention + "k_proj", kv_heads * head_size},
-                               {attention + "v_proj", kv_heads * head_size}},
-                              hidden, layer.attention_norm.names, attention_bias);
+      layer.qkv = make_qkv(tensors,
+                           {{attention + "q_proj", heads * head_size},
+                            {attention + "k_proj", kv_heads * head_size},
+                            {attention + "v_proj", kv_heads * head_size}},
+                           hidden, layer.attention_norm.names, attention_bias);
       if (norms_heads) {
         layer.q_norm = make_rms_norm(tensors, attention + "q_norm", head_size, eps);
         layer.k_norm = make_rms_norm(tensors, attention + "k_norm", head_size, eps);

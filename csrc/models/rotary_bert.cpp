@@ -76,7 +76,7 @@ class RotaryBert : public Encoder {
       const std::string name = names.layers + std::to_string(i) + ".";
       const InputNorm input = i == 0 ? embedding_norm_.names : layers_.back().tail.output_norm.names;
       Layer layer;
-      layer.qkv = make_linear(tensors, parts(name, names.qkv, 3 * hidden), hidden, input, sizes.attention_bias);
+      layer.qkv = make_qkv(tensors, parts(name, names.qkv, 3 * hidden), hidden, input, sizes.attention_bias);
       layer.tail.attention_out =
           make_linear(tensors, {{name + names.attention_out, hidden}}, hidden, {}, sizes.attention_bias);
       layer.tail.attention_norm = make_layer_norm(tensors, name + names.attention_norm, hidden, sizes.eps);

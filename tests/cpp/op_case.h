@@ -109,7 +109,7 @@ struct FreeWeight {
 using WeightPtr = std::unique_ptr<filbert_weight, FreeWeight>;
 
 inline WeightPtr load(const Ops& ops, filbert_weight_kind kind, const std::vector<float>& values, std::size_t rows,
-                      std::size_t cols = 1, const filbert_host_tensor* input_norm = nullptr) {
+                      std::size_t cols = 1, const filbert_input_norm* input_norm = nullptr) {
   const filbert_host_tensor tensor = {values.data(), FILBERT_F32, rows, cols};
   return WeightPtr(ops.load_weight(kind, &tensor, 1, input_norm), FreeWeight{&ops});
 }
@@ -138,7 +138,7 @@ inline WeightPtr load_identity(const Ops& ops, std::size_t width) {
 
 // values [2, rows, cols]: a gate, and what it multiplies.
 inline WeightPtr load_gated(const Ops& ops, filbert_weight_kind kind, const std::vector<float>& values,
-                            std::size_t rows, std::size_t cols = 1, const filbert_host_tensor* input_norm = nullptr) {
+                            std::size_t rows, std::size_t cols = 1, const filbert_input_norm* input_norm = nullptr) {
   const filbert_host_tensor parts[] = {{values.data(), FILBERT_F32, rows, cols},
                                        {values.data() + rows * cols, FILBERT_F32, rows, cols}};
   return WeightPtr(ops.load_weight(kind, parts, 2, input_norm), FreeWeight{&ops});

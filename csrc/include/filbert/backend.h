@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define FILBERT_BACKEND_ABI 10
+#define FILBERT_BACKEND_ABI 11
 
 typedef enum filbert_status {
   FILBERT_OK = 0,
@@ -79,6 +79,13 @@ typedef struct filbert_host_tensor {
   size_t rows;
   size_t cols;
 } filbert_host_tensor;
+
+/* The norm whose output a matrix multiplies; beta has no data if there is none. It tells how large the columns come in,
+ * and the matrix's rows from first_row on how much each counts, which int8 makes use of. */
+typedef struct filbert_input_norm {
+  filbert_host_tensor gamma, beta;
+  size_t first_row;
+} filbert_input_norm;
 
 /* Queries of one sequence: `filbert_query_tiles.queries` of them, or those that are left. */
 typedef struct filbert_query_tile {
@@ -329,11 +336,9 @@ typedef struct filbert_backend {
   filbert_status (*wait)(filbert_context*, filbert_mark*);
   void (*free_mark)(filbert_context*, filbert_mark*);
 
-  /* Parts are joined along their rows. The sources must outlive a TABLE. input_norm: gamma and beta (without data if
-   * there is none) of the norm whose output a matrix multiplies, or null; they tell how large its columns come in,
-   * which int8 makes use of. */
+  /* Parts are joined along their rows. The sources must outlive a TABLE. input_norm may be null. */
   filbert_status (*load_weight)(filbert_context*, filbert_weight_kind, const filbert_host_tensor* parts, size_t count,
-                                const filbert_host_tensor* input_norm, filbert_weight** out);
+                                const filbert_input_norm* input_norm, filbert_weight** out);
   void (*free_weight)(filbert_context*, filbert_weight*);
 
   /* The ops in turn, each on all tokens; a backend may take a few tokens through all of them before the next. */
