@@ -41,10 +41,13 @@ SPECIAL = {
     "model2vec": "a vector for each token, no transformer (also `StaticEmbedding` of sentence-transformers)",
     "modernbert": "norms before each part, rotary positions, windows in most layers, a gated feed-forward layer",
     "mpnet": "a bias for each distance, in buckets",
+    "mt5": "as `t5`; a gated feed-forward layer",
     "new": "`gte` under the names of its authors",
     "nomic_bert": "rotary positions, a gated feed-forward layer",
     "qwen3": "grouped queries, norms of queries and keys, windows; causal or not",
     "roberta": "positions counted from the ids",
+    "t5": "the encoder alone: RMS norms before each part, a bias for each distance, in buckets, scores without a scale",
+    "umt5": "as `mt5`; a table of biases in each layer",
     "xlm-roberta": "as `roberta`",
 }
 SAME_MATHS = {"new": "gte"}  # of what transformers has not by that name
