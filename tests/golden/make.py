@@ -86,7 +86,7 @@ def reference(model_type: str, config: Config, kind: str, tensors: Arrays) -> An
     named = {name if name in own else f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
     loaded = model.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in named.items()}, strict=False)
     assert not loaded.unexpected_keys
-    assert set(loaded.missing_keys) <= set(getattr(model, "_tied_weights_keys", None) or {})
+    assert set(loaded.missing_keys) <= set(model.all_tied_weights_keys)
     model.tie_weights()
     if scaling:  # of a kind that transformers has not: the formula's frequencies
         size, factor = config["hidden_size"] // config["num_attention_heads"], scaling["factor"]

@@ -23,7 +23,7 @@ class T5Config(PretrainedConfig):
         "head_dim": "d_kv",
     }
     checked_by_engine = PretrainedConfig.checked_by_engine | {"add_cross_attention"}
-    unused_keys = frozenset({"n_positions", "scale_decoder_outputs"})
+    unused_keys = frozenset({"n_positions", "scale_decoder_outputs", "scalable_attention"})
 
     vocab_size: int = 32128
     d_model: int = 512
