@@ -50,7 +50,10 @@ PRECISIONS = ("float32", "bfloat16", "int8")
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 
 
-_INNER = {"distilbert": "hidden_dim", **dict.fromkeys(("mt5", "t5", "umt5"), "d_ff")}  # where its size has a name of its own
+_INNER = {
+    "distilbert": "hidden_dim",
+    **dict.fromkeys(("mt5", "t5", "umt5"), "d_ff"),
+}  # where its size has a name of its own
 _GATED = ("eurobert", "gemma3_text", "gte", "modernbert", "nomic_bert", "qwen3")
 
 

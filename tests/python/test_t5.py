@@ -182,9 +182,10 @@ def test_the_engine_reads_older_keys_and_usual_names_as_the_configuration_does(t
         raw = _core.Model(json.dumps(values), model._weights)
         assert raw.forward(np.array(IDS))[0].tobytes() == model(IDS).last_hidden_state.tobytes()
         other = {**values, "dense_act_fn": "tanh"}  # which wins in transformers, too
-        assert _core.Model(json.dumps(other), model._weights).forward(np.array(IDS))[0].tobytes() != raw.forward(
-            np.array(IDS)
-        )[0].tobytes()
+        assert (
+            _core.Model(json.dumps(other), model._weights).forward(np.array(IDS))[0].tobytes()
+            != raw.forward(np.array(IDS))[0].tobytes()
+        )
         assert filbert.T5Config(feed_forward_proj=feed_forward, dense_act_fn="tanh").dense_act_fn == "tanh"
 
 

@@ -1,5 +1,6 @@
 """The encoders of T5, mT5 and umT5. Their decoders are not computed."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -64,7 +65,8 @@ class T5Config(PretrainedConfig):
     def weight_deviation(self, name: str) -> float:
         """See `PretrainedConfig`: by the size of what comes in, and scores have no other scale than that of q."""
         inputs = {"shared": 1, "classifier": 1, "q": self.d_model * self.d_kv, "o": self.num_heads * self.d_kv}
-        return self.initializer_factor * {**inputs, "wo": self.d_ff}.get(name.split(".")[-2], self.d_model) ** -0.5
+        count = {**inputs, "wo": self.d_ff}.get(name.split(".")[-2], self.d_model)
+        return self.initializer_factor / math.sqrt(count)
 
 
 @dataclass(init=False, repr=False, eq=False)
