@@ -150,13 +150,19 @@ def _save_random(stem: str, folder: Path, **options: Any) -> None:
     base(config).save_pretrained(folder)
 
 
+def torch_class(folder: Path) -> Any:
+    """The class of transformers that a folder was saved by: AutoModel would add T5's decoder."""
+    import transformers
+
+    (name,) = transformers.AutoConfig.from_pretrained(folder).architectures
+    return getattr(transformers, name)
+
+
 def _export_onnx(folder: Path, path: Path) -> None:
     """By way of TorchScript and plain attention: of torch's exports, the one whose attention onnxruntime can fuse."""
     import torch
-    import transformers
 
-    (name,) = transformers.AutoConfig.from_pretrained(folder).architectures  # AutoModel would add T5's decoder
-    model = getattr(transformers, name).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    model = torch_class(folder).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     model.config.use_cache = False  # of keys and values, in what is also a decoder
 
     class LastHiddenState(torch.nn.Module):
