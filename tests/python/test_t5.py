@@ -147,6 +147,19 @@ def test_the_table_of_words_under_either_name(torch, transformers, tmp_path, nam
         assert theirs.encoder.embed_tokens.weight.detach().numpy().tobytes() == table.tobytes()
 
 
+def test_a_whole_models_pickle(torch, transformers, tmp_path):
+    """Which has the table of words four times, in one storage."""
+    reference = transformers.T5ForConditionalGeneration(transformers.T5Config(**T5)).eval()
+    reference.config.save_pretrained(tmp_path)
+    torch.save(reference.state_dict(), tmp_path / "pytorch_model.bin")
+    assert {SHARED, EMBEDDED, "decoder.embed_tokens.weight", "lm_head.weight"} < reference.state_dict().keys()
+    with pytest.warns(UserWarning, match=r"does not use these tensors of .*: lm_head\.weight\. That is as it should"):
+        model = AutoModel.from_pretrained(tmp_path)
+    with torch.no_grad():
+        expected = reference.encoder(torch.tensor(IDS)).last_hidden_state.numpy()
+    np.testing.assert_allclose(model(IDS).last_hidden_state, expected, atol=1e-5)
+
+
 def test_two_tables_of_words_that_differ(tmp_path):
     _, model = own_model("t5", "Model", 0)
     model.save_pretrained(tmp_path)
