@@ -18,6 +18,7 @@ MPNET = "MPNet-base"
 NOMIC = "nomic-embed-v1.5"
 QWEN3 = "Qwen3-0.6B"
 ROBERTA = "RoBERTa-base"
+T5 = "T5-base"
 MODELS = (MINILM, BERT_BASE)  # those that are compared unless others are named
 
 # By model_type, the model that stands for a family. Some differ from another in their embeddings and names alone.
@@ -34,10 +35,13 @@ MODEL_OF = {
     "jina_embeddings_v3": JINA,
     "modernbert": MODERNBERT,
     "mpnet": MPNET,
+    "mt5": T5,
     "new": GTE,
     "nomic_bert": NOMIC,
     "qwen3": QWEN3,
     "roberta": ROBERTA,
+    "t5": T5,
+    "umt5": T5,
     "xlm-roberta": ROBERTA,
 }
 ALL_MODELS = (MINILM, *dict.fromkeys(MODEL_OF.values()))
@@ -46,6 +50,10 @@ PRECISIONS = ("float32", "bfloat16", "int8")
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 
 
+_INNER = {
+    "distilbert": "hidden_dim",
+    **dict.fromkeys(("mt5", "t5", "umt5"), "d_ff"),
+}  # where its size has a name of its own
 _GATED = ("eurobert", "gemma3_text", "gte", "modernbert", "nomic_bert", "qwen3")
 
 
@@ -72,11 +80,11 @@ class Sizes:
         return cls(
             config.num_hidden_layers,
             config.hidden_size,
-            config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size,
+            getattr(config, _INNER.get(config.model_type, "intermediate_size")),
             config.vocab_size,
-            gated=config.model_type in _GATED,
+            gated=getattr(config, "is_gated_act", config.model_type in _GATED),
             queries=head * config.num_attention_heads,
-            keys=head * getattr(config, "num_key_value_heads", 0),
+            keys=head * getattr(config, "num_key_value_heads", config.num_attention_heads),
             window=window // 2,
             windowed=config.layer_types.count("sliding_attention") if window else 0,
             distinct=getattr(config, "num_hidden_groups", 0),

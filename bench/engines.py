@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cases import PRECISIONS
-from exports import ModelFiles
+from exports import ModelFiles, torch_class
 
 Forward = Callable[[np.ndarray], np.ndarray]
 
@@ -50,10 +50,9 @@ def each_precision(load: Callable[[str], Any]) -> dict[str, Any]:
 
 def torch_engine(folder: Path, precision: str, threads: int) -> Forward:
     import torch
-    from transformers import AutoModel
 
     torch.set_num_threads(threads)
-    model = AutoModel.from_pretrained(folder, dtype=getattr(torch, precision)).eval()  # sdpa where there is
+    model = torch_class(folder).from_pretrained(folder, dtype=getattr(torch, precision)).eval()  # sdpa where there is
     model.pooler = None  # not every family takes add_pooling_layer
     model.config.use_cache = False  # of keys and values, in what is also a decoder
 

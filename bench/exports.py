@@ -128,6 +128,7 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     cases.ROBERTA: ("Roberta", {"vocab_size": 50265, "max_position_embeddings": 514, "layer_norm_eps": 1e-5}),
+    cases.T5: ("T5", {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12}),
 }
 
 
@@ -145,15 +146,23 @@ def _save_random(stem: str, folder: Path, **options: Any) -> None:
 
     torch.manual_seed(0)
     config = getattr(transformers, f"{stem}Config")(**options)
-    getattr(transformers, f"{stem}Model")(config).save_pretrained(folder)
+    base = getattr(transformers, f"{stem}EncoderModel", None) or getattr(transformers, f"{stem}Model")
+    base(config).save_pretrained(folder)
+
+
+def torch_class(folder: Path) -> Any:
+    """The class of transformers that a folder was saved by: AutoModel would add T5's decoder."""
+    import transformers
+
+    (name,) = transformers.AutoConfig.from_pretrained(folder).architectures
+    return getattr(transformers, name)
 
 
 def _export_onnx(folder: Path, path: Path) -> None:
     """By way of TorchScript and plain attention: of torch's exports, the one whose attention onnxruntime can fuse."""
     import torch
-    from transformers import AutoModel
 
-    model = AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    model = torch_class(folder).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     model.config.use_cache = False  # of keys and values, in what is also a decoder
 
     class LastHiddenState(torch.nn.Module):

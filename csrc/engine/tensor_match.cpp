@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <string_view>
@@ -27,15 +28,9 @@ std::string todays_name(std::string_view name) {
   return std::string(name);
 }
 
-std::string_view without_prefixes(std::string_view name, const Prefixes& base_prefixes) {
-  constexpr std::string_view kParallel = "module.";
-  if (name.starts_with(kParallel)) name.remove_prefix(kParallel.size());
-  for (const std::string_view prefix : base_prefixes) {
-    if (prefix.empty() || !name.starts_with(prefix)) continue;
-    name.remove_prefix(prefix.size());
-    break;
-  }
-  return name;
+bool is_same(const TensorView& a, const TensorView& b) {
+  return a.dtype_name == b.dtype_name && a.shape == b.shape &&
+         (a.data == b.data || std::memcmp(a.data, b.data, a.bytes) == 0);
 }
 
 bool is_position_buffer(std::string_view name) { return name == "position_ids" || name.ends_with(".position_ids"); }
@@ -44,7 +39,10 @@ class Matcher {
  public:
   Matcher(const std::vector<TensorSpec>& specs, const Prefixes& base_prefixes, const Weights& weights)
       : specs_(specs), weights_(weights) {
-    for (const TensorSpec& spec : specs) sources_.emplace(spec.name, nullptr);
+    for (const TensorSpec& spec : specs) {
+      sources_.emplace(spec.name, nullptr);
+      if (!spec.tied.empty()) sources_.emplace(spec.tied, nullptr);
+    }
     for (const auto& [name, view] : weights.tensors()) {
       const auto source = sources_.find(todays_name(without_prefixes(name, base_prefixes)));
       if (source == sources_.end()) {
@@ -70,6 +68,10 @@ class Matcher {
       return;
     }
     const TensorView& view = weights_.tensors().at(*name);
+    if (const std::string* const other = spec.tied.empty() ? nullptr : sources_.at(spec.tied);
+        other != nullptr && !is_same(view, weights_.tensors().at(*other)))
+      throw WeightsError(weights_.source() + ": tensor " + quote(*other) + ": found other numbers than in " +
+                         quote(*name) + ", expected the same");
     if (view.shape != spec.shape) {
       problem(spec, "found " + shape_text(view.shape) + ", expected " + shape_text(spec.shape));
     } else if (spec.integers && !holds_integers(view)) {
@@ -93,7 +95,11 @@ class Matcher {
 
   void list_unexpected(TensorMatch& result) const {
     std::vector<std::string_view> used;
-    for (const MatchedTensor& tensor : result.tensors) used.push_back(tensor.source_name);
+    for (const MatchedTensor& tensor : result.tensors) {
+      used.push_back(tensor.source_name);
+      const auto tied = sources_.find(tensor.spec.tied);
+      if (tied != sources_.end() && tied->second != nullptr) used.push_back(*tied->second);
+    }
     std::sort(used.begin(), used.end());
     for (const auto& [name, view] : weights_.tensors()) {
       const bool is_used = std::binary_search(used.begin(), used.end(), std::string_view(name));
@@ -151,6 +157,17 @@ class Matcher {
 };
 
 }  // namespace
+
+std::string_view without_prefixes(std::string_view name, const Prefixes& base_prefixes) {
+  constexpr std::string_view kParallel = "module.";
+  if (name.starts_with(kParallel)) name.remove_prefix(kParallel.size());
+  for (const std::string_view prefix : base_prefixes) {
+    if (prefix.empty() || !name.starts_with(prefix)) continue;
+    name.remove_prefix(prefix.size());
+    break;
+  }
+  return name;
+}
 
 Shapes shapes_in(const Weights& weights, const Prefixes& base_prefixes) {
   Shapes shapes;

@@ -90,7 +90,7 @@ class Tensors {
 
   virtual bool loads() const = 0;  // or lists them
 
-  // A tensor of the base model that is the same as one of the head, of which the file has only the head's.
+  // A tensor of the base model that is the same as another, of which the file may have only the other.
   virtual void tie(const std::string&, const std::string&) {}
 
   // Said before any tensor is asked for.
@@ -195,7 +195,7 @@ class DeclaredTensors : public Tensors {
   }
 
   bool loads() const override { return false; }
-  void tie(const std::string& base, const std::string& head) override { ties.emplace_back(base, head); }
+  void tie(const std::string& base, const std::string& other) override { ties.emplace_back(base, other); }
 
   std::vector<TensorSpec> list;
   std::vector<std::pair<std::string, std::string>> ties;

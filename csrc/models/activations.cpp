@@ -34,14 +34,17 @@ constexpr Name kNames[] = {
 
 }  // namespace
 
-filbert_activation read_activation(const ConfigReader& config, std::string_view field, std::string_view fallback) {
-  const std::string name = config.string(field, fallback);
+filbert_activation find_activation(const ConfigReader& config, std::string_view field, std::string_view name) {
   std::string known;
   for (const Name& each : kNames) {
     if (each.name == name) return each.activation;
     known += (known.empty() ? "" : ", ") + std::string(each.name);
   }
   config.fail(field, "one of " + known);
+}
+
+filbert_activation read_activation(const ConfigReader& config, std::string_view field, std::string_view fallback) {
+  return find_activation(config, field, config.string(field, fallback));
 }
 
 }  // namespace filbert

@@ -9,4 +9,7 @@ namespace filbert {
 // unknown name.
 filbert_activation read_activation(const ConfigReader& config, std::string_view field, std::string_view fallback);
 
+// The one of that name, which is what a field says or a part of it. Throws as above.
+filbert_activation find_activation(const ConfigReader& config, std::string_view field, std::string_view name);
+
 }  // namespace filbert

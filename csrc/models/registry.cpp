@@ -13,15 +13,16 @@
 namespace filbert {
 
 extern const Family kAlbert, kBert, kCamembert, kDebertaV2, kDistilbert, kElectra, kEurobert, kGemma3Text, kGte,
-    kJinaBert, kJinaV3, kJinaV3Hub, kModel2Vec, kModernbert, kMpnet, kNew, kNomicBert, kQwen3, kRoberta, kXlmRoberta;
+    kJinaBert, kJinaV3, kJinaV3Hub, kModel2Vec, kModernbert, kMpnet, kMt5, kNew, kNomicBert, kQwen3, kRoberta, kT5,
+    kUmt5, kXlmRoberta;
 
 namespace {
 
 // Of several with one model_type, those that are marked come first.
 const Family* const kFamilies[] = {
-    &kAlbert,   &kJinaBert,   &kBert,  &kCamembert, &kDebertaV2, &kDistilbert, &kElectra,
-    &kEurobert, &kGemma3Text, &kGte,   &kJinaV3,    &kModel2Vec, &kModernbert, &kMpnet,
-    &kNew,      &kNomicBert,  &kQwen3, &kRoberta,   &kJinaV3Hub, &kXlmRoberta,
+    &kAlbert,     &kJinaBert, &kBert,    &kCamembert, &kDebertaV2,  &kDistilbert, &kElectra,    &kEurobert,
+    &kGemma3Text, &kGte,      &kJinaV3,  &kModel2Vec, &kModernbert, &kMpnet,      &kMt5,        &kNew,
+    &kNomicBert,  &kQwen3,    &kRoberta, &kT5,        &kUmt5,       &kJinaV3Hub,  &kXlmRoberta,
 };
 
 // What no family computes: weights that the file holds quantised, and attention without some of its heads.
@@ -98,9 +99,10 @@ Specs declare(const Family& family, const ConfigReader& config, Task task, const
   const bool has_head = family.head(task, config, head) != nullptr;
   if (!has_head && task != Task::encoder && task != Task::model)
     config.fail_with("model_type " + std::string(family.model_type) + " has no head for " + name_of(task));
-  for (const auto& [name, tied] : head.ties)
-    for (TensorSpec& spec : base.list)
-      if (spec.name == name) spec.tied = tied;
+  for (const auto* ties : {&base.ties, &head.ties})
+    for (const auto& [name, tied] : *ties)
+      for (TensorSpec& spec : base.list)
+        if (spec.name == name) spec.tied = tied;
   return {std::move(base.list), std::move(head.list)};
 }
 
@@ -135,6 +137,10 @@ TensorMatch match_tensors(const Family& family, const ConfigReader& config, cons
   const std::string prefix(!has_task ? "" : is_other ? family.answers_prefix : family.prefixes.front());
   for (MatchedTensor& tensor : result.tensors)
     tensor.saved_name = (tensor.spec.owner == TensorSpec::Owner::base ? prefix : "") + tensor.spec.name;
+  if (!family.skipped.empty())
+    std::erase_if(result.unexpected, [&](const std::string& name) {
+      return without_prefixes(name, family.prefixes).starts_with(family.skipped);
+    });
   return result;
 }
 

@@ -9,7 +9,7 @@ from .errors import ConfigError
 from .hub import HUB_KEYWORDS, Source
 from .loading_keywords import own_keywords
 from .model_settings import load_config
-from .models import class_of, having
+from .models import class_of, has_decoder, having
 
 
 class AutoConfig:
@@ -87,14 +87,18 @@ class _AutoModel:
             raise TypeError(f"{cls.__name__} takes a configuration, found {type(config).__name__}")
         model_class: type[EncoderModel] | None = class_of(config.model_type, cls.kind)
         if model_class is None:
+            why = ", whose decoder filbert does not compute" if has_decoder(config.model_type) else ""
             raise ConfigError(
-                f"{cls.__name__} has no model for {type(config).__name__}; it has {', '.join(having(cls.kind))}"
+                f"{cls.__name__} has no model for {type(config).__name__}{why}; it has {', '.join(having(cls.kind))}"
             )
         return model_class
 
 
 class AutoModel(_AutoModel):
-    """The base model. A checkpoint without the pooler that its family has loads without one, with a warning."""
+    """The base model. A checkpoint without the pooler that its family has loads without one, with a warning.
+
+    Of T5, mT5 and umT5 it is the encoder (`T5EncoderModel`), where transformers gives encoder and decoder (`T5Model`).
+    """
 
     kind = "Model"
     defaults: ClassVar[dict[str, Any]] = {"add_pooling_layer": None}

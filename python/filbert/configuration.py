@@ -123,6 +123,11 @@ class PretrainedConfig:
             self.id2label = {i: f"LABEL_{i}" for i in range(count)}
             self.label2id = {label: i for i, label in self.id2label.items()}
 
+    def weight_deviation(self, name: str) -> float:
+        """The standard deviation of a new tensor of that name, of those that are drawn from around zero."""
+        deviation: float = self.initializer_range
+        return deviation
+
     @classmethod
     def from_dict(
         cls: type[Config], config_dict: dict[str, Any], *, return_unused_kwargs: bool = False, **overrides: Any

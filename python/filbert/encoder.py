@@ -29,7 +29,7 @@ Model = TypeVar("Model", bound="EncoderModel")
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
 # What the names of embeddings end in.
-_EMBEDDINGS = ("_embeddings.weight", "embed_tokens.weight", "relative_attention_bias.weight")
+_EMBEDDINGS = ("_embeddings.weight", "embed_tokens.weight", "relative_attention_bias.weight", "shared.weight")
 
 # Arguments of BertModel.forward in transformers that filbert cannot honour.
 _REFUSED_INPUTS = {

@@ -31,7 +31,7 @@ _SIZES = {
     "hidden size": ("hidden_size", "dim", "d_model"),
     "heads": ("num_attention_heads", "n_heads", "num_heads"),
     "feed-forward size": ("intermediate_size", "hidden_dim", "d_ff"),
-    "activation": ("hidden_act", "activation", "hidden_activation"),
+    "activation": ("hidden_act", "activation", "hidden_activation", "feed_forward_proj"),
     "positions": ("max_position_embeddings",),
     "vocabulary": ("vocab_size",),
 }

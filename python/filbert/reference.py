@@ -80,22 +80,21 @@ def token_ids(name: str, texts: list[str], limit: int, **where: Any) -> list[lis
 def model_outputs(
     name: str,
     rows: list[list[int]],
-    head: str | None,
+    class_name: str,
     num_threads: int | None,
     advance: Callable[[], object],
     **where: Any,
 ) -> Evaluations:
     """What transformers computes for each row of ids alone, with eager attention, on the CPU.
 
-    head: what the name of its class ends in, such as "ForMaskedLM": its outputs, too, and what the encoder below it
-    gives. num_threads: None for as many as torch takes.
+    class_name: of transformers, such as "AutoModelForMaskedLM": its outputs, and what the encoder below its head gives.
+    num_threads: None for as many as torch takes.
     `advance` is called after each of two forwards a row. `where` goes to `from_pretrained`. Raises FilbertError.
     """
     with _asking("transformers", name) as transformers:
         import torch
 
-        auto = getattr(transformers, f"AutoModel{head or ''}")
-        model, loading = auto.from_pretrained(
+        model, loading = getattr(transformers, class_name).from_pretrained(
             name,
             attn_implementation="eager",
             dtype=torch.float32,
@@ -115,7 +114,7 @@ def model_outputs(
             ids = torch.tensor([row])
             with torch.no_grad():
                 found = {**model.base_model(ids, return_dict=True)}
-                if head is not None:
+                if model.base_model is not model:
                     found |= {**model(ids, return_dict=True)}
             advance()
             kept = ("last_hidden_state", "pooler_output", "logits", *OF_TOKENS)

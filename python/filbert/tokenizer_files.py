@@ -17,7 +17,8 @@ SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token
 # The class of a model of each type, where no file names one. Where it is generic, no file does.
 _CLASS_OF = {
     **dict.fromkeys(("bert", "distilbert", "electra", "convbert", "nomic_bert"), "BertTokenizer"),
-    **dict.fromkeys(("modernbert", "eurobert"), "TokenizersBackend"),
+    **dict.fromkeys(("modernbert", "eurobert", "umt5"), "TokenizersBackend"),
+    **dict.fromkeys(("mt5", "t5"), "T5Tokenizer"),
     "albert": "AlbertTokenizer",
     "camembert": "CamembertTokenizer",
     "deberta-v2": "DebertaV2Tokenizer",
@@ -75,7 +76,7 @@ _HARMLESS = frozenset().union(
     {"transformers_version", "use_auth_token", "verbose", "device", "torch_dtype", "from_auto", "tokenizer_type"},
     # What tokenizer.json says in full, and what the tokenizers package does not need.
     {"trim_offsets", "sp_model_kwargs", "errors", "vocab_size", "vocab_type"},
-    {"unk_id", "remove_space", "language", "fix_mistral_regex"},
+    {"unk_id", "remove_space", "language", "fix_mistral_regex", "extra_ids"},
     # Settings of BERT's tokenizer in Python; the fast one, which wrote and reads these files, has never had them.
     {"do_basic_tokenize", "never_split", "wordpieces_prefix", "clean_text", "basic_tokenizer"},
     # What a call pads and truncates to is the caller's to say.

@@ -19,7 +19,7 @@ from .encoder import EncoderModel
 from .errors import DeviceError, FilbertError
 from .hub import Source
 from .model_settings import load_config
-from .models import class_of, head_named
+from .models import class_of, has_decoder, head_named
 from .reference import Outputs
 from .sentence.encoder import SentenceEncoder
 from .sentence.modules import SentenceModules, read_modules
@@ -95,6 +95,13 @@ class _Subject:
         encoder = None if self.encoder is None else self.encoder.model
         return [each for each in (self.model, self.with_head, encoder) if each is not None]
 
+    @property
+    def reference_class(self) -> str:
+        """The class of transformers that computes the same."""
+        if self.with_head is not None:
+            return f"AutoModel{head_named([type(self.with_head).__name__])}"
+        return type(self.model).__name__ if has_decoder(self.model.config.model_type) else "AutoModel"
+
     def outputs(self, rows: list[list[int]], texts: list[str]) -> Outputs:
         """Of rows of ids and of texts in one batch."""
         found: Outputs = {}
@@ -143,8 +150,7 @@ def verify(name: str, *, device: Any = "cpu", num_threads: int | None = None, **
             for key, arrays in subject.outputs(rows[one], texts[one]).items():
                 same_bits[key] &= all(array.tobytes() == together[key][index].tobytes() for array in arrays)
             advance()
-        head = None if subject.with_head is None else type(subject.with_head).__name__
-        evaluations = [reference.model_outputs(name, rows, head_named([head]), num_threads, advance, **inner)]
+        evaluations = [reference.model_outputs(name, rows, subject.reference_class, num_threads, advance, **inner)]
         if is_sentence:
             evaluations.append(reference.sentence_vectors(name, texts, num_threads, advance, **where))
         cosines = _cosines(subject.models, lambda: subject.outputs(rows, texts), together, left_out)

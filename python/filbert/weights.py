@@ -104,7 +104,7 @@ def random_weights(config: Any, seed: int | None, task: str) -> _core.Weights:
             values = np.ones(spec.shape, np.float32)
         else:
             values = generator.standard_normal(spec.shape, np.float32)
-            values *= np.float32(config.initializer_range)
+            values *= np.float32(config.weight_deviation(spec.name))
         if spec.init == "normal_padding_zero" and config.pad_token_id is not None:
             values[_padding_row(config.pad_token_id, spec.shape[0])] = 0
         weights.add(spec.name, "F32", spec.shape, values)

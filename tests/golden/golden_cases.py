@@ -39,6 +39,8 @@ _DECODER = {key: value for key, value in _UNTYPED.items() if key != "hidden_act"
 _DECODER |= {"num_key_value_heads": 2, "head_dim": 10, "rms_norm_eps": 1e-6}
 _DEBERTA = {**_BERT, "type_vocab_size": 0, "layer_norm_eps": 1e-7, "relative_attention": True}
 _DEBERTA |= {"pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm"}
+_T5 = {"vocab_size": 60, "d_model": 24, "d_kv": 10, "d_ff": 50, "num_layers": 3, "num_heads": 3, "pad_token_id": 0}
+_T5 |= {"relative_attention_max_distance": 40, "max_position_embeddings": 60}
 _NTK = {"rope_theta": 20000.0, "rope_scaling": {"type": "ntk", "factor": 8.0}}
 _KINDS = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
 
@@ -113,6 +115,7 @@ CASES: dict[str, dict[str, Config]] = {
         },
     },
     "mpnet": {"buckets": {**_MPNET, "hidden_size": 20, "max_position_embeddings": 50}},
+    "mt5": {"gated_gelu": _T5},
     "new": {"joined": {**_BERT, **_NTK}, "apart": {**_BERT, **_NTK, "pack_qkv": False}},
     "nomic_bert": {"silu": {**_BERT, "hidden_act": "silu", "rope_theta": 1000.0}},
     "qwen3": {
@@ -123,6 +126,8 @@ CASES: dict[str, dict[str, Config]] = {
         },
     },
     "roberta": {"gelu": _ROBERTA},
+    "t5": {"relu": _T5, "gated_silu": {**_T5, "feed_forward_proj": "gated-silu", "relative_attention_num_buckets": 16}},
+    "umt5": {"a_table_a_layer": _T5},
     "xlm-roberta": {"padding": {**_ROBERTA, "pad_token_id": 3, "max_position_embeddings": 24}},
 }
 for _case, (_kind, _, _labels) in HEADS.items():

@@ -17,7 +17,7 @@ import torch
 import transformers
 from golden_cases import CASES, HEADS, OUTPUTS, Arrays, Config, inputs, kept, weights
 
-from filbert.models import FAMILIES
+from filbert.models import FAMILIES, class_of
 from filbert.reference import float64_throughout
 
 FOLDER = Path(__file__).parent
@@ -76,17 +76,17 @@ def evaluate(model_type: str, case: str, tensors: Arrays, call: Arrays) -> list[
 
 
 def reference(model_type: str, config: Config, kind: str, tensors: Arrays) -> Any:
-    config, stem = dict(config), FAMILIES[model_type][1]
+    config = dict(config)
     if model_type == "new":  # transformers has it as "gte"
-        stem, tensors = "Gte", as_gte(tensors)
+        model_type, tensors = "gte", as_gte(tensors)
     scaling = config.pop("rope_scaling", None)
-    settings = getattr(transformers, f"{stem}Config")(**config, attn_implementation="eager")
-    model = getattr(transformers, stem + kind)(settings).eval()
+    settings = getattr(transformers, f"{FAMILIES[model_type][1]}Config")(**config, attn_implementation="eager")
+    model = getattr(transformers, class_of(model_type, kind).__name__)(settings).eval()
     own, prefix = model.state_dict(), model.base_model_prefix  # which a base below a head has, and filbert drops
     named = {name if name in own else f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
     loaded = model.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in named.items()}, strict=False)
     assert not loaded.unexpected_keys
-    assert set(loaded.missing_keys) <= set(getattr(model, "_tied_weights_keys", None) or {})
+    assert set(loaded.missing_keys) <= set(model.all_tied_weights_keys)
     model.tie_weights()
     if scaling:  # of a kind that transformers has not: the formula's frequencies
         size, factor = config["hidden_size"] // config["num_attention_heads"], scaling["factor"]

@@ -17,7 +17,7 @@ class Family(NamedTuple):
 
     pads: whether padding ids may stand among the others (where positions are counted from ids).
     is_limited: whether no sequence may be longer than the table of positions.
-    in_transformers: whether transformers has it under that name.
+    in_transformers: whether transformers has it under that name. base: what the name of its base model ends in.
     """
 
     stem: str
@@ -28,6 +28,10 @@ class Family(NamedTuple):
     is_limited: bool = True
     tasks: tuple[str, ...] = ALL
     in_transformers: bool = True
+    base: str = "Model"
+
+    def class_name(self, task: str) -> str:
+        return self.stem + (self.base if task == "Model" else task)
 
 
 def _bert(rng: np.random.Generator) -> dict[str, Any]:
@@ -221,6 +225,23 @@ def _gemma3(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def _t5(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _bert(rng)
+    return {
+        "vocab_size": drawn["vocab_size"],
+        "d_model": int(rng.integers(16, 140)),
+        "d_kv": int(rng.choice([8, 16, 20, 33, 64])),
+        "d_ff": drawn["intermediate_size"],
+        "num_layers": drawn["num_hidden_layers"],
+        "num_heads": int(rng.integers(1, 6)),
+        "relative_attention_num_buckets": int(rng.choice([32, 64, 16, 4])),
+        "relative_attention_max_distance": int(rng.choice([128, 60, 20])),
+        "layer_norm_epsilon": float(rng.choice([1e-6, 1e-3])),
+        "feed_forward_proj": str(rng.choice(["relu", "gated-gelu", "gelu", "gated-silu"])),
+        "pad_token_id": 0,
+    }
+
+
 # What the families with rotary positions have in common.
 _ROTARY: dict[str, Any] = {"pooler": False, "is_limited": False, "tasks": WORDS}
 
@@ -255,6 +276,8 @@ def _deberta_v2(rng: np.random.Generator) -> dict[str, Any]:
     return config
 
 
+_T5: dict[str, Any] = {**_rotary("Model", "ForTokenClassification"), "types": False, "base": "EncoderModel"}
+
 FAMILIES = {
     "albert": Family("Albert", _albert),
     "bert": Family("Bert", _bert),
@@ -269,10 +292,13 @@ FAMILIES = {
     "model2vec": Family("Model2Vec", _model2vec, types=False, in_transformers=False, **_rotary("Model")),
     "modernbert": Family("ModernBert", _modernbert, types=False, pooler=False, is_limited=False),
     "mpnet": Family("MPNet", _mpnet, pads=True, types=False),
+    "mt5": Family("MT5", _t5, **_T5),
     "new": Family("New", _gte, in_transformers=False, **_ROTARY),
     "nomic_bert": Family("NomicBert", _rotary_bert, **_ROTARY),
     "qwen3": Family("Qwen3", _qwen3, types=False, **_rotary(*LABELS, "ForQuestionAnswering", "ForNextToken")),
     "roberta": Family("Roberta", _roberta, pads=True),
+    "t5": Family("T5", _t5, **_T5),
+    "umt5": Family("UMT5", _t5, **_T5),
     "xlm-roberta": Family("XLMRoberta", _roberta, pads=True),
 }
 MODELS = [(name, task) for name, family in FAMILIES.items() for task in family.tasks]

@@ -41,10 +41,13 @@ SPECIAL = {
     "model2vec": "a vector for each token, no transformer (also `StaticEmbedding` of sentence-transformers)",
     "modernbert": "norms before each part, rotary positions, windows in most layers, a gated feed-forward layer",
     "mpnet": "a bias for each distance, in buckets",
+    "mt5": "as `t5`; a gated feed-forward layer",
     "new": "`gte` under the names of its authors",
     "nomic_bert": "rotary positions, a gated feed-forward layer",
     "qwen3": "grouped queries, norms of queries and keys, windows; causal or not",
     "roberta": "positions counted from the ids",
+    "t5": "the encoder alone: RMS norms before each part, a bias for each distance, in buckets, scores without a scale",
+    "umt5": "as `mt5`; a table of biases in each layer",
     "xlm-roberta": "as `roberta`",
 }
 SAME_MATHS = {"new": "gte"}  # of what transformers has not by that name
@@ -164,9 +167,12 @@ _PAGE = """# Models
 Written by `python tests/python/models_page.py`, from the table of families, from the configurations behind
 [the list of checkpoints](checkpoints.md), and from measurements in `bench/results/`.
 
-Every family computes {dtypes}. Every family and head has run on an H200, small models of it; BERT in real sizes.
+Every family computes {dtypes}. Every family and head but T5's has run on an H200, small models of it; BERT in real
+sizes.
 The classes are `BertModel`, and for the heads `BertForSequenceClassification`, `BertForTokenClassification`,
-`BertForQuestionAnswering` (answers) and `BertForMaskedLM` (words); `Auto...` finds them.
+`BertForQuestionAnswering` (answers) and `BertForMaskedLM` (words); `Auto...` finds them. Of T5, mT5 and umT5 the
+encoder is computed, and `AutoModel` gives that (`T5EncoderModel`), where transformers gives encoder and decoder. Its
+hidden states outgrow float16: on a GPU take float32 or bfloat16.
 
 {families}
 ## Parity and speed

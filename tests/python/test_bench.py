@@ -182,6 +182,7 @@ def test_sizes_of_other_families(tmp_path):
 
     few = {"vocab_size": 40, "num_hidden_layers": 6, "num_attention_heads": 4}
     shape = {**few, "hidden_size": 32, "intermediate_size": 48}
+    t5 = {"vocab_size": 40, "num_layers": 6, "num_heads": 4, "d_model": 32, "d_kv": 16, "d_ff": 48}
     plain, heads = (
         {"layers": 6, "hidden": 32, "inner": 48, "vocabulary": 40},
         {"num_key_value_heads": 2, "head_dim": 16},
@@ -195,6 +196,8 @@ def test_sizes_of_other_families(tmp_path):
             filbert.Gemma3TextConfig(**shape, **heads, sliding_window=10),
             {"gated": True, "queries": 64, "keys": 32, "window": 5, "windowed": 5},
         ),
+        (filbert.T5Config(**t5, feed_forward_proj="relu"), {"queries": 64, "keys": 64}),
+        (filbert.MT5Config(**t5), {"gated": True, "queries": 64, "keys": 64}),
     ):
         (tmp_path / "config.json").write_text(config.to_json_string())
         assert Sizes.of(tmp_path) == Sizes(**plain, **differs)

@@ -21,7 +21,7 @@ def reference_model(torch, transformers, name, task, seed):
     config = draw(name, task, seed)
     torch.manual_seed(seed)
     settings = getattr(transformers, f"{family.stem}Config")(**config, attn_implementation="eager")
-    model = getattr(transformers, family.stem + task)(settings)
+    model = getattr(transformers, family.class_name(task))(settings)
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     return config, model
@@ -31,13 +31,12 @@ def own_model(name, task, seed, **keywords):
     family = FAMILIES[name]
     config = draw(name, task, seed)
     settings = getattr(filbert, f"{family.stem}Config")(**config)
-    return config, getattr(filbert, family.stem + task)(settings, seed=seed, **keywords)
+    return config, getattr(filbert, family.class_name(task))(settings, seed=seed, **keywords)
 
 
 def test_the_table_has_every_family():
-    assert {name: (family.stem, ("Config", *family.tasks)) for name, family in FAMILIES.items()} == {
-        name: (stem, kinds) for name, (_, stem, kinds) in REGISTERED.items()
-    }
+    ours = {name: [each.class_name(task) for task in ("Config", *each.tasks)] for name, each in FAMILIES.items()}
+    assert ours == {name: [stem + kind for kind in kinds] for name, (_, stem, kinds) in REGISTERED.items()}
 
 
 @pytest.mark.parametrize("name", REFERENCED)
@@ -72,7 +71,7 @@ def test_saving_and_loading_both_ways(torch, transformers, tmp_path, name, task)
         key: value.tobytes() for key, value in expected.items()
     }
     ours.save_pretrained(tmp_path / "ours")
-    again = getattr(transformers, FAMILIES[name].stem + task).from_pretrained(tmp_path / "ours")
+    again = getattr(transformers, FAMILIES[name].class_name(task)).from_pretrained(tmp_path / "ours")
     assert {key: value.numpy().tobytes() for key, value in again.state_dict().items()} == {
         key: value.numpy().tobytes() for key, value in reference.state_dict().items()
     }
@@ -159,7 +158,7 @@ def test_a_configuration_of_another_family_is_refused(name):
         config = getattr(filbert, f"{family.stem}Config")()
         if other != name:
             with pytest.raises(TypeError, match=f"takes a {FAMILIES[name].stem}Config"):
-                getattr(filbert, f"{FAMILIES[name].stem}Model")(config)
+                getattr(filbert, FAMILIES[name].class_name("Model"))(config)
 
 
 def test_types_of_a_model_without_types_are_ignored():

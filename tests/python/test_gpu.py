@@ -79,9 +79,8 @@ def test_every_output_is_that_of_the_cpu(name, dtype):
 
 @pytest.mark.parametrize(("name", "task"), MODELS)
 def test_every_family_and_head(name, task):
-    stem = FAMILIES[name].stem
-    config = getattr(filbert, f"{stem}Config")(**draw(name, task, 4))
-    make = getattr(filbert, stem + task)
+    config = getattr(filbert, f"{FAMILIES[name].stem}Config")(**draw(name, task, 4))
+    make = getattr(filbert, FAMILIES[name].class_name(task))
     rows = ragged([1, 9, 17, 5], 20, seed=3)
     for dtype in DTYPES:
         found = make(config, seed=0, dtype=dtype, device="cuda")(rows)

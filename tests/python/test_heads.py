@@ -37,7 +37,7 @@ def test_the_head(torch, transformers, tmp_path, name, task, seed):
         call["attention_mask"][:, 0] = 1  # of a masked first token transformers takes the mean of all, masked ones too
     reference.save_pretrained(tmp_path)
     model = auto_class(task).from_pretrained(tmp_path)
-    assert type(model).__name__ == FAMILIES[name].stem + task
+    assert type(model).__name__ == FAMILIES[name].class_name(task)
     found = model(**call)
     single = reference_outputs(torch, reference, call)
     double = reference_outputs(torch, reference.double(), call)

@@ -9,8 +9,9 @@ import pytest
 import torch_files
 from fake_hub import FakeHub
 from safetensors.numpy import save
+from text_models import sentence_folder
 
-from filbert import AutoConfig, AutoModel, BertConfig, BertModel, InputError
+from filbert import AutoConfig, AutoModel, BertConfig, BertModel, InputError, SentenceEncoder
 from filbert.hub import Source
 
 CONFIG = json.dumps(checkpoints.TINY).encode()
@@ -260,3 +261,20 @@ def test_31_file_names_that_lead_out(hub, tiny_folder, name):
 def test_31_model_names(name):
     with pytest.raises(InputError, match="model name"):
         AutoModel.from_pretrained(name)
+
+
+def test_instructors_are_known_by_their_names(hub, tmp_path):
+    folder = sentence_folder(tmp_path / "model")
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for name in ("hkunlp/instructor-base", "someone/instructor-tuned", "someone/else"):
+        hub.add(name, files)
+    text, prompt = "the cat runs", "the dog is "
+    encoder = SentenceEncoder("someone/else")
+    with_prompt = encoder.encode(text, prompt=prompt)
+    encoder.set_pooling_include_prompt(False)
+    without_prompt = encoder.encode(text, prompt=prompt)
+    assert with_prompt.tobytes() != without_prompt.tobytes()
+    assert SentenceEncoder("hkunlp/instructor-base").encode(text, prompt=prompt).tobytes() == without_prompt.tobytes()
+    with pytest.warns(UserWarning, match="^someone/instructor-tuned: INSTRUCTOR models leave the instruction out of"):
+        other = SentenceEncoder("someone/instructor-tuned")
+    assert other.encode(text, prompt=prompt).tobytes() == with_prompt.tobytes()

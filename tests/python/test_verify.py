@@ -138,7 +138,7 @@ def test_the_reference_is_float64_throughout(torch, transformers, tmp_path):
     _, model = reference_model(torch, transformers, "qwen3", "Model", seed=0)
     model.save_pretrained(tmp_path)
     rows = [[1, 2, 3, 4, 5, 6, 7, 8], [9]]
-    single, double = reference.model_outputs(str(tmp_path), rows, None, 1, lambda: None)
+    single, double = reference.model_outputs(str(tmp_path), rows, "AutoModel", 1, lambda: None)
     model.eval().double()
     for index, row in enumerate(rows):
         with torch.no_grad():

@@ -36,7 +36,7 @@ struct TensorSpec {
   Init init = Init::normal;
   Owner owner = Owner::base;
   bool integers = false;  // of any width; else numbers of a dtype that models are loaded from
-  std::string tied = "";  // another that is the same, where a checkpoint has only that one
+  std::string tied = "";  // another that is the same, where a checkpoint has that one
 };
 
 class FILBERT_API Weights {

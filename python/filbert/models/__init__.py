@@ -8,6 +8,8 @@ _BASE = ("Config", "Model")
 _LABELS = (*_BASE, "ForSequenceClassification", "ForTokenClassification")
 _WORDS = (*_LABELS, "ForMaskedLM")
 _ALL = (*_WORDS, "ForQuestionAnswering")
+# Of what has a decoder, too: the other heads read that.
+_ENCODER = ("Config", "EncoderModel", "ForTokenClassification")
 
 # The heads that the architectures of a checkpoint may name.
 HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMaskedLM")
@@ -27,10 +29,13 @@ FAMILIES = {
     "model2vec": ("model2vec", "Model2Vec", _BASE),
     "modernbert": ("modernbert", "ModernBert", _ALL),
     "mpnet": ("mpnet", "MPNet", _ALL),
+    "mt5": ("t5", "MT5", _ENCODER),
     "new": ("gte", "New", _WORDS),
     "nomic_bert": ("nomic_bert", "NomicBert", _WORDS),
     "qwen3": ("qwen3", "Qwen3", (*_LABELS, "ForQuestionAnswering", "ForNextToken")),
     "roberta": ("roberta", "Roberta", _ALL),
+    "t5": ("t5", "T5", _ENCODER),
+    "umt5": ("t5", "UMT5", _ENCODER),
     "xlm-roberta": ("xlm_roberta", "XLMRoberta", _ALL),
 }
 
@@ -39,11 +44,21 @@ NAMES = {f"{stem}{kind}": f"models.{module}" for module, stem, kinds in FAMILIES
 
 
 def class_of(model_type: Any, kind: str) -> Any:
-    """The class of a family, imported now; None if there is no such family, or it has none of that kind."""
+    """The class of a family, imported now; None if there is no such family, or it has none of that kind.
+
+    "Model" is the encoder where that is all there is of an encoder and a decoder.
+    """
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         return None
     module, stem, kinds = FAMILIES[model_type]
+    if kind == "Model" and has_decoder(model_type):
+        kind = "EncoderModel"
     return getattr(import_module(f".{module}", __name__), stem + kind) if kind in kinds else None
+
+
+def has_decoder(model_type: str) -> bool:
+    """Whether a family's models have a decoder, which filbert does not compute."""
+    return model_type in FAMILIES and "EncoderModel" in FAMILIES[model_type][2]
 
 
 def head_named(architectures: Any) -> str | None:
@@ -54,4 +69,4 @@ def head_named(architectures: Any) -> str | None:
 
 def having(kind: str) -> list[str]:
     """The families that have a class of that kind, by model_type."""
-    return sorted(model_type for model_type, (_, _, kinds) in FAMILIES.items() if kind in kinds)
+    return sorted(name for name, (_, _, kinds) in FAMILIES.items() if {kind, f"Encoder{kind}"} & {*kinds})

@@ -1,5 +1,6 @@
 """What the files of a sentence-transformers model ask for: modules.json and the settings beside it."""
 
+import os
 import warnings
 from collections.abc import Collection
 from contextlib import suppress
@@ -30,6 +31,9 @@ SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
 _SUPPORTED = f"Transformer, Pooling or StaticEmbedding, then any of {', '.join(STEPS)}; or Routers among these"
 _KINDS = ("Transformer", "Pooling", "StaticEmbedding", *STEPS)
+# The classes of the package InstructorEmbedding, which has no setting for its pooling to leave instructions out.
+_INSTRUCTOR_KINDS = {"INSTRUCTOR_Transformer": "Transformer", "INSTRUCTOR_Pooling": "Pooling"}
+_INSTRUCTORS = ("hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl")
 # Settings of the Transformer module that say what it is for.
 _TASK: dict[str, tuple[Any, ...]] = {
     "transformer_task": ("feature-extraction", None),
@@ -88,7 +92,11 @@ def read_modules(source: Source) -> SentenceModules:
         return modules
     modules.entries = []
     where = path
-    for kind, folder in read_entries(path, (*_KINDS, *ROUTERS), _SUPPORTED):
+    leaves_prompts_out = source.name in _INSTRUCTORS
+    packages = ("sentence_transformers.", "InstructorEmbedding.")
+    for kind, folder in read_entries(path, (*_KINDS, *_INSTRUCTOR_KINDS, *ROUTERS), _SUPPORTED, packages):
+        leaves_prompts_out |= kind in _INSTRUCTOR_KINDS
+        kind = _INSTRUCTOR_KINDS.get(kind, kind)
         if kind in ROUTERS:
             where, router = read_router(source, folder, _KINDS, _SUPPORTED)
             modules.entries.append(router)
@@ -108,8 +116,22 @@ def read_modules(source: Source) -> SentenceModules:
             module.transformer, module.is_static = folder, chain[0][0] == "StaticEmbedding"
             if not module.is_static:
                 read_encoder(source, module)
+    _leave_prompts_out(source.name, modules, leaves_prompts_out)
     read_settings(source, modules)
     return modules
+
+
+def _leave_prompts_out(name: str, modules: SentenceModules, is_instructor: bool) -> None:
+    """What sentence-transformers does where INSTRUCTOR's authors published the model, and what it tells of others."""
+    for pooling in modules.poolings.values():
+        if is_instructor:
+            pooling.include_prompt = False
+        elif pooling.include_prompt and "instructor" in os.path.basename(name).lower():
+            warnings.warn(
+                f"{name}: INSTRUCTOR models leave the instruction out of their vectors, and the Pooling module does "
+                "not say so; call set_pooling_include_prompt(False)",
+                stacklevel=4,
+            )
 
 
 def _take_for_granted(source: Source, config: dict[str, Any], modules: SentenceModules) -> None:
