@@ -20,7 +20,8 @@ QWEN3 = "Qwen3-0.6B"
 ROBERTA = "RoBERTa-base"
 MODELS = (MINILM, BERT_BASE)  # those that are compared unless others are named
 
-# By model_type, the model that stands for a family. Some differ from another in their embeddings and names alone.
+# By model_type, the model that stands for a family. Some differ from another in their embeddings and names alone, or in
+# small things: biases, or norms of heads, which llama and its like have not.
 MODEL_OF = {
     "albert": ALBERT,
     "bert": BERT_BASE,
@@ -32,10 +33,13 @@ MODEL_OF = {
     "gemma3_text": GEMMA,
     "gte": GTE,
     "jina_embeddings_v3": JINA,
+    "llama": QWEN3,
+    "mistral": QWEN3,
     "modernbert": MODERNBERT,
     "mpnet": MPNET,
     "new": GTE,
     "nomic_bert": NOMIC,
+    "qwen2": QWEN3,
     "qwen3": QWEN3,
     "roberta": ROBERTA,
     "xlm-roberta": ROBERTA,
@@ -46,7 +50,7 @@ PRECISIONS = ("float32", "bfloat16", "int8")
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 
 
-_GATED = ("eurobert", "gemma3_text", "gte", "modernbert", "nomic_bert", "qwen3")
+_GATED = ("eurobert", "gemma3_text", "gte", "llama", "mistral", "modernbert", "nomic_bert", "qwen2", "qwen3")
 
 
 @dataclass(frozen=True)
