@@ -38,7 +38,10 @@ std::string_view without_prefixes(std::string_view name, const Prefixes& base_pr
   return name;
 }
 
-bool is_position_buffer(std::string_view name) { return name == "position_ids" || name.ends_with(".position_ids"); }
+// What older files hold of positions, and follows from the configuration.
+bool is_position_buffer(std::string_view name) {
+  return name == "position_ids" || name.ends_with(".position_ids") || name.ends_with("rotary_emb.inv_freq");
+}
 
 class Matcher {
  public:

@@ -291,6 +291,13 @@ Names gte_hub_names(bool is_packed) {
 constexpr Defaults kGteDefaults = {250048, 768, 12, 12, 3072, 8192, 1, 1e-12, 160000};
 constexpr Defaults kNewDefaults = {30528, 768, 12, 12, 3072, 2048, 1, 1e-12, 10000};
 
+// The code of authors knows no rotation but the plain one and, of gte, NTK's.
+void refuse_other_rotations(const ConfigReader& config) {
+  for (const char* field : {"rope_scaling", "rope_parameters"})
+    if (const auto parameters = config.object(field))
+      for (const char* type : {"rope_type", "type"}) parameters->one_of(type, "default", {"default", "ntk"});
+}
+
 // As transformers has it, or as the hub: there its model_type is "new".
 std::unique_ptr<Encoder> gte(const ConfigReader& config, Tensors& tensors) {
   const bool from_hub = tensors.has("encoder.layer.0.attn_ln.weight");
@@ -299,6 +306,7 @@ std::unique_ptr<Encoder> gte(const ConfigReader& config, Tensors& tensors) {
 }
 
 std::unique_ptr<Encoder> new_(const ConfigReader& config, Tensors& tensors) {
+  refuse_other_rotations(config);
   const bool from_transformers = tensors.has("layers.0.post_attention_layernorm.weight");
   const Names names = from_transformers ? native_names(true) : gte_hub_names(config.boolean("pack_qkv", true));
   return std::make_unique<RotaryBert>(read_gte(config, kNewDefaults), names, tensors);
@@ -349,6 +357,7 @@ void add_adapter(const ConfigReader& config, Tensors& tensors) {
 std::unique_ptr<Encoder> jina_v3_from_hub(const ConfigReader& config, Tensors& tensors) {
   Defaults defaults = kJinaV3Defaults;
   defaults.theta = config.positive_number("rotary_emb_base", 10000);
+  refuse_other_rotations(config);
   add_adapter(config, tensors);
   return std::make_unique<RotaryBert>(read(config, defaults), jina_v3_hub_names(), tensors);
 }
