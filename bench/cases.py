@@ -21,7 +21,8 @@ ROBERTA = "RoBERTa-base"
 T5 = "T5-base"
 MODELS = (MINILM, BERT_BASE)  # those that are compared unless others are named
 
-# By model_type, the model that stands for a family. Some differ from another in their embeddings and names alone.
+# By model_type, the model that stands for a family. Some differ from another in their embeddings and names alone, or in
+# small things: biases, or norms of heads, which llama and its like have not.
 MODEL_OF = {
     "albert": ALBERT,
     "bert": BERT_BASE,
@@ -33,11 +34,14 @@ MODEL_OF = {
     "gemma3_text": GEMMA,
     "gte": GTE,
     "jina_embeddings_v3": JINA,
+    "llama": QWEN3,
+    "mistral": QWEN3,
     "modernbert": MODERNBERT,
     "mpnet": MPNET,
     "mt5": T5,
     "new": GTE,
     "nomic_bert": NOMIC,
+    "qwen2": QWEN3,
     "qwen3": QWEN3,
     "roberta": ROBERTA,
     "t5": T5,
@@ -54,7 +58,7 @@ _INNER = {
     "distilbert": "hidden_dim",
     **dict.fromkeys(("mt5", "t5", "umt5"), "d_ff"),
 }  # where its size has a name of its own
-_GATED = ("eurobert", "gemma3_text", "gte", "modernbert", "nomic_bert", "qwen3")
+_GATED = ("eurobert", "gemma3_text", "gte", "llama", "mistral", "modernbert", "nomic_bert", "qwen2", "qwen3")
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,10 @@ bool is_same(const TensorView& a, const TensorView& b) {
          (a.data == b.data || std::memcmp(a.data, b.data, a.bytes) == 0);
 }
 
-bool is_position_buffer(std::string_view name) { return name == "position_ids" || name.ends_with(".position_ids"); }
+// What older files hold of positions, and follows from the configuration.
+bool is_position_buffer(std::string_view name) {
+  return name == "position_ids" || name.ends_with(".position_ids") || name.ends_with("rotary_emb.inv_freq");
+}
 
 class Matcher {
  public:

@@ -10,6 +10,7 @@
 #include "models/attention_settings.h"
 #include "models/heads.h"
 #include "models/layers.h"
+#include "models/rotation.h"
 
 namespace filbert {
 namespace {
@@ -22,7 +23,7 @@ struct Size {
   bool attention_bias, causal;
   filbert_activation activation;
   std::vector<bool> is_sliding;  // a layer
-  double full_theta, sliding_theta;
+  Rotation full, sliding;
 };
 
 Size read(const ConfigReader& config) {
@@ -41,16 +42,19 @@ Size read(const ConfigReader& config) {
       read_sliding_layers(config, layers, [&](std::size_t i) { return (i + 1) % every != 0; });
   if (config.is_null("sliding_window") && std::find(is_sliding.begin(), is_sliding.end(), true) != is_sliding.end())
     config.fail("sliding_window", "an integer: some layers see only what is near");
-  refuse_scaled_rotation(config);
+  const std::size_t head_size = read_head_size(config, 256);
+  const std::size_t longest = size(config.positive_int("max_position_embeddings", 131072, kPositions));
+  const double full_theta = read_theta(config, "rope_theta", 1e6);
+  const double sliding_theta = read_theta(config, "rope_local_base_freq", 1e4);
   return {
       .vocabulary = size(config.positive_int("vocab_size", 262208, kVocabulary)),
       .hidden = size(config.positive_int("hidden_size", 2304, kHiddenSize)),
       .layers = layers,
       .heads = size(heads),
       .kv_heads = size(kv_heads),
-      .head_size = read_head_size(config, 256),
+      .head_size = head_size,
       .intermediate = size(config.positive_int("intermediate_size", 9216, kIntermediateSize)),
-      .longest = size(config.positive_int("max_position_embeddings", 131072, kPositions)),
+      .longest = longest,
       .window = causal ? window - 1 : window / 2,
       .eps = static_cast<float>(config.positive_number("rms_norm_eps", 1e-6)),
       .scale = static_cast<float>(1 / std::sqrt(config.positive_number("query_pre_attn_scalar", 256))),
@@ -58,9 +62,8 @@ Size read(const ConfigReader& config) {
       .causal = causal,
       .activation = read_activation(config, "hidden_activation", "gelu_pytorch_tanh"),
       .is_sliding = is_sliding,
-      .full_theta = read_theta_of_kind(config, "full_attention", read_theta_named(config, "rope_theta", 1e6)),
-      .sliding_theta =
-          read_theta_of_kind(config, "sliding_attention", read_theta_named(config, "rope_local_base_freq", 1e4)),
+      .full = read_rotation_of_kind(config, "full_attention", {full_theta, head_size, longest}),
+      .sliding = read_rotation_of_kind(config, "sliding_attention", {sliding_theta, head_size, longest, false}),
   };
 }
 
@@ -100,8 +103,8 @@ class Gemma3 : public Encoder {
       layers_.push_back(std::move(layer));
     }
     final_norm_ = make_norm("norm", hidden);
-    full_frequencies_ = tensors.numbers(rotary_frequencies(sizes.full_theta, head_size));
-    sliding_frequencies_ = tensors.numbers(rotary_frequencies(sizes.sliding_theta, head_size));
+    full_frequencies_ = tensors.numbers(sizes.full.frequencies);
+    sliding_frequencies_ = tensors.numbers(sizes.sliding.frequencies);
   }
 
   Dimensions dimensions() const override {
@@ -122,7 +125,6 @@ class Gemma3 : public Encoder {
 
     filbert_attention_args attention = attention_over(batch, qkv, config_.heads, config_.kv_heads, head_size, context);
     attention.causal = config_.causal;
-    attention.scale = config_.scale;
     const std::size_t turning = config_.heads + config_.kv_heads;  // those of q and k, side by side
     const float word_scale = std::sqrt(static_cast<float>(hidden));
 
@@ -136,6 +138,7 @@ class Gemma3 : public Encoder {
       const Weight& frequencies = is_sliding ? sliding_frequencies_ : full_frequencies_;
       attention.rows = rows_op(wanted);
       attention.window = is_sliding ? config_.window : 0;
+      attention.scale = config_.scale * (is_sliding ? config_.sliding : config_.full).score_scale;
       trace.next_attention(attention);
       ops.token_ops(
           {layer.attention_norm(x, normed, FILBERT_NEXT_ALONE),  // [tokens, hidden]

@@ -7,6 +7,7 @@
 #include "models/attention_settings.h"
 #include "models/heads.h"
 #include "models/layers.h"
+#include "models/rotation.h"
 
 namespace filbert {
 namespace {
@@ -19,20 +20,20 @@ struct Size {
   bool norm_bias, attention_bias, mlp_bias;
   filbert_activation activation;
   std::vector<bool> is_sliding;  // a layer
-  double full_theta, sliding_theta;
+  Rotation full, sliding;
 };
 
 Size read(const ConfigReader& config) {
   const std::int64_t hidden = config.positive_int("hidden_size", 768, kHiddenSize);
   const std::int64_t heads = config.positive_int("num_attention_heads", 12, kHeads);
-  rotary_head_size(config, "hidden_size", hidden, "num_attention_heads", heads);
+  const std::size_t head_size = rotary_head_size(config, "hidden_size", hidden, "num_attention_heads", heads);
   const std::size_t layers = size(config.positive_int("num_hidden_layers", 22, kLayers));
   const std::size_t every = size(config.positive_int("global_attn_every_n_layers", 3, kLayers));
   // Both sides together. Below 2 a token would see itself alone, and a window of 0 is none.
   const auto local_attention = config.optional_int("local_attention", 2, kPositions);
   const auto one_side = config.optional_int("sliding_window", 1, kPositions);  // where it is there, it holds
-  refuse_scaled_rotation(config);
-  const double global = read_theta_named(config, "global_rope_theta", 160000);
+  const std::size_t longest = size(config.positive_int("max_position_embeddings", 8192, kPositions));
+  const double global = read_theta(config, "global_rope_theta", 160000);
   const double local = config.is_null("local_rope_theta") ? global : config.positive_number("local_rope_theta", 10000);
   return {
       .vocabulary = size(config.positive_int("vocab_size", 50368, kVocabulary)),
@@ -40,7 +41,7 @@ Size read(const ConfigReader& config) {
       .layers = layers,
       .heads = size(heads),
       .intermediate = size(config.positive_int("intermediate_size", 1152, kIntermediateSize)),
-      .longest = size(config.positive_int("max_position_embeddings", 8192, kPositions)),
+      .longest = longest,
       .window = size(one_side.value_or(local_attention.value_or(128) / 2)),
       .eps = static_cast<float>(config.positive_number("norm_eps", 1e-5)),
       .norm_bias = config.boolean("norm_bias", false),
@@ -48,8 +49,8 @@ Size read(const ConfigReader& config) {
       .mlp_bias = config.boolean("mlp_bias", false),
       .activation = read_activation(config, "hidden_activation", "gelu"),
       .is_sliding = read_sliding_layers(config, layers, [&](std::size_t i) { return i % every != 0; }),
-      .full_theta = read_theta_of_kind(config, "full_attention", global),
-      .sliding_theta = read_theta_of_kind(config, "sliding_attention", local),
+      .full = read_rotation_of_kind(config, "full_attention", {global, head_size, longest}),
+      .sliding = read_rotation_of_kind(config, "sliding_attention", {local, head_size, longest}),
   };
 }
 
@@ -83,8 +84,8 @@ class ModernBert : public Encoder {
       layers_.push_back(std::move(layer));
     }
     final_norm_ = make_norm("final_norm");
-    full_frequencies_ = tensors.numbers(rotary_frequencies(sizes.full_theta, hidden / sizes.heads));
-    sliding_frequencies_ = tensors.numbers(rotary_frequencies(sizes.sliding_theta, hidden / sizes.heads));
+    full_frequencies_ = tensors.numbers(sizes.full.frequencies);
+    sliding_frequencies_ = tensors.numbers(sizes.sliding.frequencies);
   }
 
   Dimensions dimensions() const override {
@@ -103,6 +104,7 @@ class ModernBert : public Encoder {
     void* inner = arena.activations(batch.tokens, config_.intermediate);
 
     filbert_attention_args attention = attention_over(batch, qkv, config_.heads, config_.heads, head_size, context);
+    const float scale = attention.scale;
 
     ops.token_ops({embed(embed_of(batch, word_, {}, {}, hidden, sum),
                          FILBERT_NEXT_ALONE),  // [tokens, hidden]
@@ -116,6 +118,7 @@ class ModernBert : public Encoder {
       const std::size_t tokens = wanted == Rows::all ? batch.tokens : batch.sequences;
       attention.rows = rows_op(wanted);
       attention.window = is_sliding ? config_.window : 0;
+      attention.scale = scale * (is_sliding ? config_.sliding : config_.full).score_scale;
       trace.next_attention(attention);
       const Weight& frequencies = is_sliding ? sliding_frequencies_ : full_frequencies_;
       // Heads of q and k lie side by side, and turn together.

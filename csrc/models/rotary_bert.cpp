@@ -11,6 +11,7 @@
 #include "models/bert_encoder.h"
 #include "models/heads.h"
 #include "models/layers.h"
+#include "models/rotation.h"
 
 namespace filbert {
 namespace {
@@ -22,7 +23,7 @@ struct Size {
   float eps;
   bool attention_bias, up_bias, down_bias, is_gated;
   filbert_activation activation;
-  std::vector<float> frequencies;
+  Rotation rotation;
   std::size_t limit = size(kPositions);  // of tokens
 };
 
@@ -89,7 +90,7 @@ class RotaryBert : public Encoder {
       layer.tail.output_norm = make_layer_norm(tensors, name + names.output_norm, hidden, sizes.eps);
       layers_.push_back(std::move(layer));
     }
-    frequencies_ = tensors.numbers(sizes.frequencies);
+    frequencies_ = tensors.numbers(sizes.rotation.frequencies);
   }
 
   Dimensions dimensions() const override {
@@ -111,6 +112,7 @@ class RotaryBert : public Encoder {
     void* inner = arena.activations(batch.tokens, config_.intermediate);
 
     filbert_attention_args attention = attention_over(batch, qkv, config_.heads, config_.heads, head_size, context);
+    attention.scale *= config_.rotation.score_scale;
     // Heads of q and k lie side by side, and turn together.
     const filbert_token_op turn =
         rope({attention.q, 2 * config_.heads, head_size, batch.positions, frequencies_, head_size});
@@ -183,13 +185,14 @@ Size read_nomic(const ConfigReader& config) {
   const std::int64_t inner = config.has("n_embd") ? 4 * hidden : 3072;
   const char* const eps_name = config.one_name("layer_norm_eps", "layer_norm_epsilon");
   const double theta = config.positive_number("rotary_emb_base", 1000);
+  const std::size_t longest = size(config.positive_int(positions_name, 2048, kPositions));
   Size found = {
       .vocabulary = size(config.positive_int("vocab_size", 30528, kVocabulary)),
       .hidden = size(hidden),
       .layers = size(config.positive_int(config.one_name("num_hidden_layers", "n_layer"), 12, kLayers)),
       .heads = size(heads),
       .intermediate = size(config.positive_int(inner_name, inner, kIntermediateSize)),
-      .longest = size(config.positive_int(positions_name, 2048, kPositions)),
+      .longest = longest,
       .token_types = size(config.non_negative_int("type_vocab_size", 2, kTokenTypes)),
       .eps = static_cast<float>(config.positive_number(eps_name, 1e-12)),
       .attention_bias = config.boolean("qkv_proj_bias", false),
@@ -197,7 +200,7 @@ Size read_nomic(const ConfigReader& config) {
       .down_bias = config.boolean("mlp_fc2_bias", false),
       .is_gated = true,
       .activation = FILBERT_SILU,
-      .frequencies = rotary_frequencies(read_theta_of_all(config, theta), head_size),
+      .rotation = read_rotation(config, {theta, head_size, longest}),
   };
   // Beyond the positions that were trained, this one turns slower the longer a text is.
   if (config.has("rotary_scaling_factor"))
@@ -242,13 +245,14 @@ Size read(const ConfigReader& config, const Defaults& defaults) {
   const std::int64_t heads = config.positive_int("num_attention_heads", defaults.heads, kHeads);
   const std::size_t head_size = rotary_head_size(config, "hidden_size", hidden, "num_attention_heads", heads);
   check_head_size(config, head_size, "hidden_size");
+  const std::size_t longest = size(config.positive_int("max_position_embeddings", defaults.longest, kPositions));
   return {
       .vocabulary = size(config.positive_int("vocab_size", defaults.vocabulary, kVocabulary)),
       .hidden = size(hidden),
       .layers = size(config.positive_int("num_hidden_layers", defaults.layers, kLayers)),
       .heads = size(heads),
       .intermediate = size(config.positive_int("intermediate_size", defaults.intermediate, kIntermediateSize)),
-      .longest = size(config.positive_int("max_position_embeddings", defaults.longest, kPositions)),
+      .longest = longest,
       .token_types = size(config.non_negative_int("type_vocab_size", defaults.token_types, kTokenTypes)),
       .eps = static_cast<float>(config.positive_number("layer_norm_eps", defaults.eps)),
       .attention_bias = true,
@@ -256,7 +260,7 @@ Size read(const ConfigReader& config, const Defaults& defaults) {
       .down_bias = true,
       .is_gated = false,
       .activation = read_activation(config, "hidden_act", "gelu"),
-      .frequencies = read_ntk_frequencies(config, defaults.theta, head_size),
+      .rotation = read_rotation_or_ntk(config, {defaults.theta, head_size, longest}),
   };
 }
 
@@ -287,6 +291,13 @@ Names gte_hub_names(bool is_packed) {
 constexpr Defaults kGteDefaults = {250048, 768, 12, 12, 3072, 8192, 1, 1e-12, 160000};
 constexpr Defaults kNewDefaults = {30528, 768, 12, 12, 3072, 2048, 1, 1e-12, 10000};
 
+// The code of authors knows no rotation but the plain one and, of gte, NTK's.
+void refuse_other_rotations(const ConfigReader& config) {
+  for (const char* field : {"rope_scaling", "rope_parameters"})
+    if (const auto parameters = config.object(field))
+      for (const char* type : {"rope_type", "type"}) parameters->one_of(type, "default", {"default", "ntk"});
+}
+
 // As transformers has it, or as the hub: there its model_type is "new".
 std::unique_ptr<Encoder> gte(const ConfigReader& config, Tensors& tensors) {
   const bool from_hub = tensors.has("encoder.layer.0.attn_ln.weight");
@@ -295,6 +306,7 @@ std::unique_ptr<Encoder> gte(const ConfigReader& config, Tensors& tensors) {
 }
 
 std::unique_ptr<Encoder> new_(const ConfigReader& config, Tensors& tensors) {
+  refuse_other_rotations(config);
   const bool from_transformers = tensors.has("layers.0.post_attention_layernorm.weight");
   const Names names = from_transformers ? native_names(true) : gte_hub_names(config.boolean("pack_qkv", true));
   return std::make_unique<RotaryBert>(read_gte(config, kNewDefaults), names, tensors);
@@ -345,6 +357,7 @@ void add_adapter(const ConfigReader& config, Tensors& tensors) {
 std::unique_ptr<Encoder> jina_v3_from_hub(const ConfigReader& config, Tensors& tensors) {
   Defaults defaults = kJinaV3Defaults;
   defaults.theta = config.positive_number("rotary_emb_base", 10000);
+  refuse_other_rotations(config);
   add_adapter(config, tensors);
   return std::make_unique<RotaryBert>(read(config, defaults), jina_v3_hub_names(), tensors);
 }

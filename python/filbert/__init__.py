@@ -39,10 +39,13 @@ if TYPE_CHECKING:
     from .models.gemma3_text import *  # noqa: F403
     from .models.gte import *  # noqa: F403
     from .models.jina_embeddings_v3 import *  # noqa: F403
+    from .models.llama import *  # noqa: F403
+    from .models.mistral import *  # noqa: F403
     from .models.model2vec import *  # noqa: F403
     from .models.modernbert import *  # noqa: F403
     from .models.mpnet import *  # noqa: F403
     from .models.nomic_bert import *  # noqa: F403
+    from .models.qwen2 import *  # noqa: F403
     from .models.qwen3 import *  # noqa: F403
     from .models.roberta import *  # noqa: F403
     from .models.t5 import *  # noqa: F403

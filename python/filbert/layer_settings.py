@@ -19,14 +19,28 @@ def layer_types(layers: Any, is_sliding: Callable[[int], bool]) -> list[str]:
     return ["sliding_attention" if is_sliding(i) else "full_attention" for i in range(count)]
 
 
-def rotation(parameters: Any, scaling: Any, theta: Any) -> Any:
-    """One object of rope_parameters, with `scaling` (the older rope_scaling) in it and `theta` where it has none.
+def rotation(parameters: Any, theta: Any, longest: Any) -> Any:
+    """One object of rope_parameters (or rope_scaling, as it was called) with the keys that it leaves out.
 
     What is no object comes back as it is: the engine names what is wrong.
+
+    Args:
+        parameters: the object, or None.
+        theta: rope_theta, where the object has none.
+        longest: max_position_embeddings, which stand for the original ones that YaRN and Llama 3 begin with.
     """
-    if not isinstance(parameters, dict | None) or not isinstance(scaling, dict | None):
-        return scaling or parameters
-    found: dict[str, Any] = {**copy.deepcopy(parameters or {}), **copy.deepcopy(scaling or {})}
+    if not isinstance(parameters, dict | None):
+        return parameters
+    found: dict[str, Any] = copy.deepcopy(parameters or {})
     found.setdefault("rope_type", found.get("type", "default"))
     found.setdefault("rope_theta", theta)
+    if found["rope_type"] in ("llama3", "longrope", "yarn"):
+        found.setdefault("original_max_position_embeddings", longest)
     return found
+
+
+def merged(parameters: Any, scaling: Any) -> Any:
+    """One of several objects of rope_parameters, with the older rope_scaling in it; whichever is no object as it is."""
+    if not isinstance(parameters, dict | None) or not isinstance(scaling, dict | None):
+        return scaling or parameters
+    return {**({"rope_type": "default"} if parameters is None else parameters), **(scaling or {})}

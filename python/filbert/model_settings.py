@@ -80,6 +80,8 @@ def warn_about_settings(config: PretrainedConfig, subfolder: str | os.PathLike[s
     path = os.path.join(name, subfolder or "", "config.json")
     where = path if name and os.path.isfile(path) else name or type(config).__name__
     own = {field.name for field in dataclasses.fields(config)} | config.checked_by_engine | config.unused_keys
+    if "rope_parameters" in own:
+        own |= {"original_max_position_embeddings"}
     warn_about_unknown(where, vars(config), own | _HARMLESS | {"auto_map"})
     _warn_about_code(where, config, task)
 

@@ -9,7 +9,7 @@ from .files import read_file
 from .hub import Source
 from .jsonfile import read_object
 from .settings import warn_about_unknown
-from .tokenizer_overrides import BERT_LIKE, add_special_tokens_around, flag, override_parts
+from .tokenizer_overrides import BERT_LIKE, add_special_tokens_around, flag, is_of_bytes, override_parts
 from .tokenizer_vocabularies import from_vocabulary
 
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -17,7 +17,7 @@ SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token
 # The class of a model of each type, where no file names one. Where it is generic, no file does.
 _CLASS_OF = {
     **dict.fromkeys(("bert", "distilbert", "electra", "convbert", "nomic_bert"), "BertTokenizer"),
-    **dict.fromkeys(("modernbert", "eurobert", "umt5"), "TokenizersBackend"),
+    **dict.fromkeys(("modernbert", "eurobert", "mistral", "umt5"), "TokenizersBackend"),
     **dict.fromkeys(("mt5", "t5"), "T5Tokenizer"),
     "albert": "AlbertTokenizer",
     "camembert": "CamembertTokenizer",
@@ -26,7 +26,7 @@ _CLASS_OF = {
     "jina_embeddings_v3": "XLMRobertaTokenizer",
     "mobilebert": "MobileBertTokenizer",
     "mpnet": "MPNetTokenizer",
-    "qwen3": "Qwen2Tokenizer",
+    **dict.fromkeys(("qwen2", "qwen3"), "Qwen2Tokenizer"),
     "roberta": "RobertaTokenizer",
     "xlm-roberta": "XLMRobertaTokenizer",
 }
@@ -118,6 +118,8 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
     path = source.find("tokenizer.json")
     if path is not None:
         backend = _from_json(path)
+        if name == "LlamaTokenizer" and is_of_bytes(backend):
+            name = "TokenizersBackend"  # the files of Llama 3 name the class of those before
         if name not in _GENERIC_CLASSES:
             override_parts(backend, config, name)
         padding, truncation = backend.padding, backend.truncation
@@ -143,7 +145,7 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
     special = {role: token.content for role, token in named.items()}
     add_special_tokens_around(backend, config if path is None else overrides, name, special)
     backend.encode_special_tokens = flag(config, "split_special_tokens", False)
-    if name == "GemmaTokenizer" and config.get("padding_side") is None:
+    if name in ("GemmaTokenizer", "LlamaTokenizer") and config.get("padding_side") is None:
         config["padding_side"] = "left"
     return TokenizerFiles(backend, special, config, name)
 

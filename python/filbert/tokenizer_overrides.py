@@ -36,6 +36,7 @@ _WITHOUT_PREFIX = {
 _BOS_AND_EOS = {
     "AlbertTokenizer": {"bos_token": "[CLS]", "eos_token": "[SEP]"},
     "GemmaTokenizer": {"bos_token": "<bos>", "eos_token": "<eos>"},
+    "LlamaTokenizer": {"bos_token": "<s>", "eos_token": "</s>"},
     "Qwen2Tokenizer": {"eos_token": "<|endoftext|>"},
 }
 
@@ -62,6 +63,9 @@ def override_parts(backend: Tokenizer, config: dict[str, Any], name: str | None)
         first = {step["type"] for step in pre_tokenizer}
         split = _null_is_false(config, "split_by_punct")
         _switch(pre_tokenizer, ("Punctuation",), split, first, behavior="Isolated")
+    if name == "LlamaTokenizer":
+        normalizer.clear()
+        pre_tokenizer[:] = [_space_of_llama(config)]
     space = flag(config, "add_prefix_space", None) if name is None else _null_is_false(config, "add_prefix_space")
     if space is not None:
         for step in [*pre_tokenizer, *after["decoder"]]:
@@ -110,6 +114,18 @@ def _null_is_false(config: dict[str, Any], key: str) -> bool | None:
     """config[key], false for null as in transformers; None if it is not given. Raises ConfigError."""
     value: bool | None = flag(config, key, False) if key in config else None
     return value
+
+
+def _space_of_llama(config: dict[str, Any]) -> Step:
+    """Llama's class puts the space before a text itself, whatever the file's normalizer did. Raises ConfigError."""
+    later = "always" if flag(config, "legacy", False) else "first"
+    scheme = later if flag(config, "add_prefix_space", True) else "never"
+    return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": False}
+
+
+def is_of_bytes(backend: Tokenizer) -> bool:
+    """Whether it splits texts as bytes."""
+    return any(step["type"] == "ByteLevel" for step in _steps(backend.pre_tokenizer, _PARTS["pre_tokenizer"]))
 
 
 def _bos_and_eos(backend: Tokenizer, overrides: dict[str, Any], special: dict[str, str]) -> Any:

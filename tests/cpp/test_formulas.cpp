@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "models/attention_settings.h"
+#include "models/rotation.h"
 
 using namespace filbert;
 
@@ -38,15 +39,16 @@ TEST_CASE("formulas: rotary frequencies") {
 TEST_CASE("formulas: the rotation that gte's settings ask for") {
   const auto read = [](const std::string& json) {
     const JsonValue root = parse_config(json, "config");
-    return doubles(read_ntk_frequencies(ConfigReader(root, "config"), 10000, 4));
+    return doubles(read_rotation_or_ntk(ConfigReader(root, "config"), {10000, 4, 2048}).frequencies);
   };
   check_near(read("{}"), {1.0, 0.01});
   check_near(read(R"({"rope_theta": 100})"), {1.0, 0.1});
   const std::vector<double> scaled = {0.5, 0.0025};
   check_near(read(R"({"rope_theta": 10000, "rope_scaling": {"type": "ntk", "factor": 4}})"), scaled);
   check_near(read(R"({"rope_parameters": {"rope_theta": 10000, "rope_type": "ntk", "factor": 4.0}})"), scaled);
-  for (const char* bad : {R"({"rope_scaling": {"type": "ntk"}})", R"({"rope_scaling": {"type": "yarn", "factor": 2}})",
-                          R"({"rope_scaling": {"type": "ntk", "factor": 4, "mixed_b": 0.5}})",
-                          R"({"rope_parameters": {"rope_type": "dynamic"}})"})
+  check_near(read(R"({"rope_scaling": {"type": "linear", "factor": 4}})"), {0.25, 0.0025});
+  for (const char* bad :
+       {R"({"rope_scaling": {"type": "ntk"}})", R"({"rope_scaling": {"type": "ntk", "factor": 4, "mixed_b": 0.5}})",
+        R"({"rope_parameters": {"rope_type": "dynamic"}})"})
     CHECK_THROWS_AS(read(bad), ConfigError);
 }

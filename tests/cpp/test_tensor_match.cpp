@@ -94,7 +94,8 @@ TEST_CASE("match: heads and buffers") {
   const auto tensors = held("bert.") + Held{"cls.predictions.bias"} + Held{"classifier.weight", {3, 2}} +
                        Held{"bert.embeddings.position_ids", {1, 4}, "I64"} + Held{"position_ids", {1, 4}, "I64"} +
                        Held{"bert.other.position_ids", {1, 4}, "F32"} + Held{"fp8", {2}, "F8_E4M3"} +
-                       Held{"module.bert.embeddings.position_ids", {4}, "U8"} + Held{"xposition_ids"};
+                       Held{"module.bert.embeddings.position_ids", {4}, "U8"} + Held{"xposition_ids"} +
+                       Held{"model.layers.0.self_attn.rotary_emb.inv_freq", {4}, "F32"};
   const TensorMatch result = match_bert(tensors);
   CHECK(result.unexpected ==
         std::vector<std::string>{"classifier.weight", "cls.predictions.bias", "fp8", "xposition_ids"});

@@ -30,5 +30,9 @@ std::vector<std::string> fuzz_seeds() {
       R"({"rope_theta":160000.0,"rope_type":"default"},"sliding_attention":{"rope_theta":10000.0}}})",
       R"({"model_type":"qwen3","head_dim":128,"num_key_value_heads":8,"rope_scaling":null,"rope_theta":1000000,)"
       R"("sliding_window":4096,"use_sliding_window":true,"max_window_layers":28,"is_causal":true})",
+      R"({"model_type":"llama","rope_theta":500000.0,"rope_scaling":{"rope_type":"llama3","factor":8.0,)"
+      R"("low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":8192}})",
+      R"({"model_type":"mistral","rope_parameters":{"rope_type":"yarn","factor":4.0,"beta_fast":32,"truncate":false,)"
+      R"("mscale":1.0,"mscale_all_dim":0.7,"attention_factor":null}})",
   };
 }

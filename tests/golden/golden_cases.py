@@ -99,6 +99,20 @@ CASES: dict[str, dict[str, Config]] = {
     },
     "gte": {"theta": {**_BERT, "rope_theta": 160000.0}, "ntk": {**_BERT, **_NTK}},
     "jina_embeddings_v3": {"theta": {**_BERT, "rope_theta": 20000.0}},
+    "llama": {
+        "llama3": {
+            **{**_DECODER, "hidden_act": "silu", "rope_theta": 500000.0},
+            "rope_scaling": {
+                **{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0},
+                "original_max_position_embeddings": 8,
+            },
+        },
+        "biases": {
+            **{**_DECODER, "hidden_act": "gelu", "attention_bias": True, "mlp_bias": True, "is_causal": False},
+            "rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0},
+        },
+    },
+    "mistral": {"window": {**_DECODER, "hidden_act": "silu", "rope_theta": 10000.0, "sliding_window": 5}},
     "model2vec": {
         "table": {"vocab_size": 60, "hidden_dim": 16, "pad_token_id": 0, "max_position_embeddings": 20},
     },
@@ -118,6 +132,16 @@ CASES: dict[str, dict[str, Config]] = {
     "mt5": {"gated_gelu": _T5},
     "new": {"joined": {**_BERT, **_NTK}, "apart": {**_BERT, **_NTK, "pack_qkv": False}},
     "nomic_bert": {"silu": {**_BERT, "hidden_act": "silu", "rope_theta": 1000.0}},
+    "qwen2": {
+        "yarn": {
+            **{**_DECODER, "hidden_act": "silu", "rope_theta": 1000000.0},
+            "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8},
+        },
+        "both_ways": {
+            **{**_DECODER, "hidden_act": "silu", "rope_theta": 1000000.0, "is_causal": False},
+            **{"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1},
+        },
+    },
     "qwen3": {
         "causal": {**_DECODER, "hidden_act": "silu", "rope_theta": 1000000.0},
         "windows": {
@@ -136,6 +160,7 @@ for _case, (_kind, _, _labels) in HEADS.items():
         CASES[_name][_case] = {**_first, "id2label": {str(i): "abc"[i] for i in range(_labels)}}
 
 _COUNTED = ("camembert", "mpnet", "roberta", "xlm-roberta")  # positions, from the ids after the padding's
+_LAST = ("gemma3_text", "llama", "mistral", "qwen2", "qwen3")  # classes are of the last token
 _PLACED = ("albert", "bert", "electra")  # positions that a call may give
 
 
@@ -170,7 +195,7 @@ def inputs(model_type: str, case: str) -> Arrays:
     mask[3, :7] = 0
     ids = random.randint(first, config["vocab_size"], mask.shape)
     ids[3, :7] = config["pad_token_id"]
-    if case == "classes" and model_type in ("gemma3_text", "qwen3"):  # for transformers looks at ids, not at the mask
+    if case == "classes" and model_type in _LAST:  # for transformers looks at ids, not at the mask
         ids[mask == 0] = config["pad_token_id"]
     if case == "classes" and model_type == "deberta-v2":  # of a masked first token it takes the mean of all
         mask[:, 0] = 1

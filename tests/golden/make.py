@@ -79,7 +79,8 @@ def reference(model_type: str, config: Config, kind: str, tensors: Arrays) -> An
     config = dict(config)
     if model_type == "new":  # transformers has it as "gte"
         model_type, tensors = "gte", as_gte(tensors)
-    scaling = config.pop("rope_scaling", None)
+    is_ntk = config.get("rope_scaling", {}).get("type") == "ntk"
+    scaling = config.pop("rope_scaling") if is_ntk else None
     settings = getattr(transformers, f"{FAMILIES[model_type][1]}Config")(**config, attn_implementation="eager")
     model = getattr(transformers, class_of(model_type, kind).__name__)(settings).eval()
     own, prefix = model.state_dict(), model.base_model_prefix  # which a base below a head has, and filbert drops

@@ -8,6 +8,7 @@ import numpy as np
 LABELS = ("Model", "ForSequenceClassification", "ForTokenClassification")
 WORDS = (*LABELS, "ForMaskedLM")
 ALL = (*WORDS, "ForQuestionAnswering")
+DECODER = (*LABELS, "ForQuestionAnswering", "ForNextToken")
 
 ACTIVATIONS = ("gelu", "gelu_new", "relu", "silu", "tanh", "gelu_fast")
 
@@ -135,6 +136,55 @@ def _qwen3(rng: np.random.Generator) -> dict[str, Any]:
     if config["use_sliding_window"] and rng.integers(2):
         config["layer_types"] = _layer_types(rng, layers)
     return {**config, **({"rope_theta": theta} if rng.integers(2) else {"rope_parameters": {"rope_theta": theta}})}
+
+
+def rope(rng: np.random.Generator, kind: str) -> dict[str, Any]:
+    """An object of rope_parameters without its theta."""
+    own = {"factor": float(rng.choice([2, 3.7, 8]))}
+    if kind != "linear":
+        own["original_max_position_embeddings"] = int(rng.choice([8, 50]))
+    if kind == "llama3":
+        own |= {"low_freq_factor": float(rng.choice([1.0, 0.3])), "high_freq_factor": float(rng.choice([4.0, 1.5]))}
+    if kind == "yarn" and rng.integers(2):
+        own |= {"beta_fast": 16.0, "beta_slow": 0.5, "mscale": 1.0, "mscale_all_dim": 0.4, "truncate": True}
+    return {"rope_type": kind, **own}
+
+
+def _rotation(rng: np.random.Generator) -> dict[str, Any]:
+    """Of all layers, scaled or not, in one of its spellings."""
+    theta, kind = float(rng.choice([10000, 1000000, 30.5])), str(rng.choice(["default", "linear", "llama3", "yarn"]))
+    own = {} if kind == "default" else rope(rng, kind)
+    if rng.integers(2):
+        return {"rope_parameters": {**own, "rope_theta": theta}}
+    return {"rope_theta": theta, **({"rope_scaling": own} if own else {})}
+
+
+def _decoder(rng: np.random.Generator, *others: str) -> dict[str, Any]:
+    """What Llama and the families after it have in common; `others` of what Qwen3 has."""
+    drawn = _qwen3(rng)
+    heads = drawn["num_attention_heads"]
+    config = {
+        **{key: drawn[key] for key in ("vocab_size", "intermediate_size", "hidden_act", "initializer_range")},
+        **{key: drawn[key] for key in ("max_position_embeddings", "num_hidden_layers", "num_attention_heads")},
+        **{key: drawn[key] for key in ("num_key_value_heads", "rms_norm_eps", "is_causal", "pad_token_id")},
+        **{key: drawn[key] for key in others if key in drawn},
+        "hidden_size": heads * 2 * int(rng.integers(8 if heads == 1 else 4, 24)),
+        **_rotation(rng),
+    }
+    return {**config, "head_dim": drawn["head_dim"]} if rng.integers(2) else config
+
+
+def _llama(rng: np.random.Generator) -> dict[str, Any]:
+    ids = {f"{name}_token_id": 0 for name in ("bos", "eos")}
+    return {**_decoder(rng, "attention_bias"), "mlp_bias": bool(rng.integers(2)), **ids}
+
+
+def _mistral(rng: np.random.Generator) -> dict[str, Any]:
+    return {**_decoder(rng), "sliding_window": [None, 2, 3, 8, 30, 1000][rng.integers(6)]}
+
+
+def _qwen2(rng: np.random.Generator) -> dict[str, Any]:
+    return _decoder(rng, "use_sliding_window", "sliding_window", "max_window_layers", "layer_types")
 
 
 def _eurobert(rng: np.random.Generator) -> dict[str, Any]:
@@ -289,13 +339,16 @@ FAMILIES = {
     "gemma3_text": Family("Gemma3Text", _gemma3, types=False, **_rotary(*LABELS[:2])),
     "gte": Family("Gte", _gte, **_ROTARY),
     "jina_embeddings_v3": Family("JinaEmbeddingsV3", _rotary_bert, **{**_ROTARY, "pooler": True, "tasks": ALL}),
+    "llama": Family("Llama", _llama, types=False, **_rotary(*DECODER)),
+    "mistral": Family("Mistral", _mistral, types=False, **_rotary(*DECODER)),
     "model2vec": Family("Model2Vec", _model2vec, types=False, in_transformers=False, **_rotary("Model")),
     "modernbert": Family("ModernBert", _modernbert, types=False, pooler=False, is_limited=False),
     "mpnet": Family("MPNet", _mpnet, pads=True, types=False),
     "mt5": Family("MT5", _t5, **_T5),
     "new": Family("New", _gte, in_transformers=False, **_ROTARY),
     "nomic_bert": Family("NomicBert", _rotary_bert, **_ROTARY),
-    "qwen3": Family("Qwen3", _qwen3, types=False, **_rotary(*LABELS, "ForQuestionAnswering", "ForNextToken")),
+    "qwen2": Family("Qwen2", _qwen2, types=False, **_rotary(*DECODER)),
+    "qwen3": Family("Qwen3", _qwen3, types=False, **_rotary(*DECODER)),
     "roberta": Family("Roberta", _roberta, pads=True),
     "t5": Family("T5", _t5, **_T5),
     "umt5": Family("UMT5", _t5, **_T5),
@@ -304,7 +357,8 @@ FAMILIES = {
 MODELS = [(name, task) for name, family in FAMILIES.items() for task in family.tasks]
 REFERENCED = [name for name, family in FAMILIES.items() if family.in_transformers]
 CLASSIFIERS = [name for name, task in MODELS if task == "ForSequenceClassification"]
-# One head has no class of transformers: it is tested by itself.
+DECODERS = [name for name, task in MODELS if task == "ForNextToken"]
+# Their head has no class of transformers: it is tested by itself.
 IN_TRANSFORMERS = [model for model in MODELS if model[1] != "ForNextToken"]
 HEADS = [model for model in IN_TRANSFORMERS if model[1] != "Model"]
 

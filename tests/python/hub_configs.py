@@ -168,7 +168,9 @@ _SPECIAL = {
     "an adapter a task": _has("load_trained_adapters"),
     "windows by layer_types": _has("layer_types"),
     "another theta for windows": lambda config: config.get("local_rope_theta", 10000.0) != 10000.0,
-    "attends both ways": _has("use_bidirectional_attention"),
+    "attends both ways": lambda config: (
+        config.get("use_bidirectional_attention", False) or config.get("is_causal") is False
+    ),
     "a convolution": _has("conv_kernel_size"),
     "pos_att_type as one string": lambda config: isinstance(config.get("pos_att_type"), str),
     "factorised embedding": lambda config: config.get("embedding_size", 0) not in (0, config.get("hidden_size")),

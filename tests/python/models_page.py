@@ -38,12 +38,15 @@ SPECIAL = {
     "gemma3_text": "RMS norms before and after each part, grouped queries, windows; both ways or causal",
     "gte": "rotary positions, a gated feed-forward layer, NTK scaling",
     "jina_embeddings_v3": "rotary positions; an adapter for each task, merged (the hub's files: `XLMRobertaModel`)",
+    "llama": "grouped queries; causal or not; rotations for long texts",
+    "mistral": "as `llama`, with a window in all layers",
     "model2vec": "a vector for each token, no transformer (also `StaticEmbedding` of sentence-transformers)",
     "modernbert": "norms before each part, rotary positions, windows in most layers, a gated feed-forward layer",
     "mpnet": "a bias for each distance, in buckets",
     "mt5": "as `t5`; a gated feed-forward layer",
     "new": "`gte` under the names of its authors",
     "nomic_bert": "rotary positions, a gated feed-forward layer",
+    "qwen2": "as `llama`, with biases of queries, keys and values; windows in some layers",
     "qwen3": "grouped queries, norms of queries and keys, windows; causal or not",
     "roberta": "positions counted from the ids",
     "t5": "the encoder alone: RMS norms before each part, a bias for each distance, in buckets, scores without a scale",
@@ -184,8 +187,9 @@ of two errors is larger is luck.
 
 Speed: {case} tokens in float32, a model of a published size with random weights, in turns with onnxruntime, of
 its plain and its fused graph the better one (`bench/compare.py`). The ratio is filbert's median time over
-onnxruntime's. Families of the same maths share a model. GTE-base is without NTK scaling; some
-have a smaller vocabulary than published, which changes no time.
+onnxruntime's. Families of the same maths share a model; `llama`, `mistral` and `qwen2`, which have no norms of
+heads, stand with `qwen3`. GTE-base is without NTK scaling; some have a smaller vocabulary than published, which
+changes no time.
 
 {numbers}
 {sources}"""

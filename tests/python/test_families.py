@@ -122,7 +122,7 @@ def test_query_only_tokens_are_masked_ones_that_are_computed(torch, transformers
     double = reference_outputs(torch, reference.double(), call).last_hidden_state
     found = model.run_packed(ids.ravel(), np.arange(0, 43, 14), query_only=query_only).reshape(single.shape)
     # Where a window reaches no key, transformers takes the mean of what is masked.
-    window = config.get("local_attention", config.get("sliding_window", 1000)) // 2
+    window = config.get("local_attention", config.get("sliding_window") or 1000) // 2
     where = np.arange(14) <= 13 - query_only[:, None] + window
     check("last_hidden_state", found, single, double, where[:, :, None])
     with pytest.raises(InputError, match="query_only 14 at sequence 0 is out of range; expected 0 to 13"):

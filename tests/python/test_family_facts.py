@@ -15,7 +15,7 @@ import filbert
 from filbert import AutoConfig, AutoModel, ConfigError
 from filbert.reference import float64_throughout
 
-ROTARY = ("modernbert", "qwen3")
+ROTARY = ("llama", "modernbert", "qwen3")
 MODERNBERT = {
     "vocab_size": 40,
     "hidden_size": 48,
@@ -151,9 +151,10 @@ def test_modernberts_window_has_both_ends(window):
 
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("window", [2, 3, 8, 40])
-def test_qwen3s_window(window, causal):
+@pytest.mark.parametrize("stem", ["Qwen2", "Qwen3"])
+def test_qwens_window(stem, window, causal):
     sliding = {"use_sliding_window": True, "sliding_window": window, "max_window_layers": 1, "is_causal": causal}
-    model = filbert.Qwen3Model(filbert.Qwen3Config(**QWEN3, **sliding), seed=0)
+    model = getattr(filbert, f"{stem}Model")(getattr(filbert, f"{stem}Config")(**QWEN3, **sliding), seed=0)
     assert model.config.layer_types == ["full_attention", "sliding_attention"]
     ids = np.random.default_rng(0).integers(1, 40, (1, 50))
     every, near = model(ids, output_attentions=True).attentions
@@ -161,6 +162,32 @@ def test_qwen3s_window(window, causal):
     seen = away >= 0 if causal else away == away
     assert ((every[0] > 0) == seen).all()
     assert ((near[0] > 0) == (seen & (away < window if causal else np.abs(away) <= window))).all()
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("window", [2, 3, 8, 40, None])
+def test_mistrals_window_is_of_all_layers(window, causal):
+    config = filbert.MistralConfig(**QWEN3, sliding_window=window, is_causal=causal)
+    layers = filbert.MistralModel(config, seed=0)(np.arange(1, 40)[None], output_attentions=True).attentions
+    away = np.arange(39)[:, None] - np.arange(39)[None, :]
+    seen = away >= 0 if causal else away == away
+    if window is not None:
+        seen &= away < window if causal else np.abs(away) <= window
+    for layer in layers:
+        assert ((layer[0] > 0) == seen).all()
+
+
+def test_which_biases_decoders_have():
+    def biases(stem, **values):
+        model = getattr(filbert, f"{stem}Model")(getattr(filbert, f"{stem}Config")(**QWEN3, **values), seed=0)
+        named = {name.split(".", 2)[2].removesuffix(".bias") for name in model.state_dict() if name.endswith(".bias")}
+        return {name.split(".")[1] for name in named}
+
+    every = {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert biases("Qwen2") == biases("Qwen2", attention_bias=True) == every - {"o_proj"}
+    assert biases("Mistral", attention_bias=True) == biases("Llama") == biases("Qwen3") == set()
+    assert biases("Llama", attention_bias=True) == biases("Qwen3", attention_bias=True) == every
+    assert biases("Llama", mlp_bias=True) == {"gate_proj", "up_proj", "down_proj"}
 
 
 @pytest.mark.parametrize("name", ROTARY)
@@ -284,7 +311,7 @@ REFUSED = [
     ("ModernBert", {"layer_types": ["x", "full_attention"]}, 'layer_types: found "x", expected "full_attention" or'),
     ("ModernBert", {"layer_types": [0, 1]}, r"layer_types: found 0 \(integer\) at 0, expected a string"),
     ("ModernBert", {"layer_types": "full_attention"}, "layer_types: found .*expected an array of strings"),
-    ("ModernBert", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, r'rope_type: found "yarn" \(string\)'),
+    ("ModernBert", {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, r'rope_type: found "dynamic" \(string\)'),
     ("ModernBert", {"rope_parameters": {"rope_theta": 5.0}}, r"rope_parameters\.rope_theta: found 5.*an object for"),
     ("ModernBert", {"rope_parameters": 5}, r"rope_parameters: found 5 \(integer\), expected an object"),
     (
@@ -295,13 +322,13 @@ REFUSED = [
     (
         "ModernBert",
         {"rope_parameters": {"sliding_attention": {"rope_type": "linear"}}},
-        r'rope_parameters\.sliding_attention\.rope_type: found "linear" \(string\), expected one of "default"',
+        r"rope_parameters\.sliding_attention\.factor: missing, expected a number",
     ),
     ("ModernBert", {"hidden_activation": "x"}, "hidden_activation: found .*one of gelu"),
     ("Qwen3", {"head_dim": 15}, "head_dim: found 15 .*an even integer: heads turn in pairs"),
     ("Qwen3", {"head_dim": None}, "head_dim: found null, expected an even integer"),
     ("Qwen3", {"num_key_value_heads": 2}, r"num_attention_heads: found 3, expected a multiple of num_key_value_heads"),
-    ("Qwen3", {"rope_scaling": {"type": "linear", "factor": 2.0}}, r'rope_parameters\.rope_type: found "linear"'),
+    ("Qwen3", {"rope_scaling": {"type": "dynamic", "factor": 2.0}}, r'rope_parameters\.rope_type: found "dynamic"'),
     (
         "Qwen3",
         {"rope_parameters": {"partial_rotary_factor": 0.5}},
@@ -310,10 +337,16 @@ REFUSED = [
     (
         "Qwen3",
         {"rope_parameters": {"full_attention": {}}},
-        r"rope_parameters\.full_attention: found .*one rope_theta for",
+        r"rope_parameters\.full_attention: found .*one rotation for",
     ),
     ("Qwen3", {"use_sliding_window": True, "sliding_window": 1}, r"sliding_window: found 1 .*from 2 to"),
     ("Qwen3", {"layer_types": ["sliding_attention"] * 2}, 'no "sliding_attention" without use_sliding_window'),
+    ("Llama", {"hidden_size": 50}, r"hidden_size: found 50, expected a multiple of num_attention_heads \(3\)"),
+    ("Llama", {"head_dim": 15}, "head_dim: found 15 .*an even integer: heads turn in pairs"),
+    ("Llama", {"is_causal": "no"}, "is_causal: found .*expected true or false"),
+    ("Mistral", {"sliding_window": 1}, r"sliding_window: found 1 .*from 2 to"),
+    ("Qwen2", {"hidden_size": 50, "head_dim": None}, "hidden_size: found 50, expected a multiple of"),
+    ("Qwen2", {"layer_types": ["sliding_attention"] * 2}, 'no "sliding_attention" without use_sliding_window'),
     ("Gemma3Text", {"is_causal": False}, r"is_causal: found false .*expected true: use_bidirectional_attention says"),
     ("Gemma3Text", {"is_causal": None, "use_bidirectional_attention": True}, "is_causal: found null, expected true"),
     ("Gte", {"head_dim": 8}, "head_dim: found 8 .*expected 16, as follows from hidden_size"),
@@ -323,7 +356,9 @@ REFUSED = [
 
 @pytest.mark.parametrize(("stem", "values", "message"), REFUSED)
 def test_settings_that_are_refused(stem, values, message):
-    small = {"MPNet": MPNET, "Qwen3": QWEN3, "Gemma3Text": QWEN3}.get(stem, MODERNBERT)
+    small = {"MPNet": MPNET, "ModernBert": MODERNBERT, "Gte": MODERNBERT, "JinaEmbeddingsV3": MODERNBERT}.get(
+        stem, QWEN3
+    )
     with pytest.raises(ConfigError, match=message):
         getattr(filbert, f"{stem}Model")(getattr(filbert, f"{stem}Config")(**{**small, **values}))
 
@@ -333,6 +368,8 @@ def test_settings_that_are_refused(stem, values, message):
     [
         ("ModernBert", {"sliding_window": 2, "local_attention": 16}, {"local_attention": 4}),
         ("Qwen3", {"is_causal": None}, {"is_causal": False}),
+        ("Llama", {"is_causal": None, "pretraining_tp": 2}, {"is_causal": False}),
+        ("Mistral", {"num_key_value_heads": None}, {"num_key_value_heads": 3}),
         ("Gemma3Text", {"_sliding_window_pattern": 1}, {"sliding_window_pattern": 6}),
     ],
 )
@@ -341,14 +378,15 @@ def test_settings_as_transformers_takes_them(stem, values, same):
         config = getattr(filbert, f"{stem}Config")(**{**small, **settings})
         return getattr(filbert, f"{stem}Model")(config, seed=0)(np.arange(1, 30)[None]).last_hidden_state.tobytes()
 
-    small = {"ModernBert": MODERNBERT, "Qwen3": QWEN3, "Gemma3Text": {**QWEN3, "sliding_window": 4}}[stem]
+    small = {"ModernBert": MODERNBERT, "Gemma3Text": {**QWEN3, "sliding_window": 4}}.get(stem, QWEN3)
     assert run(values) == run(same) != run({**same, "sliding_window_pattern": 1} if "pattern" in str(same) else {})
 
 
-def test_a_file_with_scaled_rotation_is_refused_by_its_own_name(tmp_path):
+def test_a_rotation_of_a_file_is_refused_by_its_own_name(tmp_path):
     for scaling, message in (
-        ({"type": "yarn", "factor": 4.0}, r'rope_scaling\.type: found "yarn" \(string\), expected one of "default"'),
-        ({"rope_type": "default", "rope_theta": 5}, r"rope_scaling\.rope_theta: found 5 .*only rope_parameters tells"),
+        ({"type": "longrope", "factor": 4.0}, r'rope_scaling\.type: found "longrope" .* change with the length'),
+        ({"type": "mrope"}, r'rope_scaling\.type: found "mrope" \(string\), expected one of "default", "linear"'),
+        ({"rope_type": "yarn", "factor": None, "truncate": "no"}, r'rope_scaling\.truncate: found "no" \(string\)'),
     ):
         (tmp_path / "config.json").write_text(json.dumps({**QWEN3, "model_type": "qwen3", "rope_scaling": scaling}))
         with pytest.raises(ConfigError, match=message):

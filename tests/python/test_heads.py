@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from families import FAMILIES, HEADS, REFERENCED, draw_call
+from families import DECODERS, FAMILIES, HEADS, REFERENCED, draw_call
 from test_families import own_model, reference_model
 from test_parity import check, reference_outputs
 
@@ -31,7 +31,7 @@ def test_the_head(torch, transformers, tmp_path, name, task, seed):
         # A masked first token whose window reaches no token: transformers takes the mean of what is masked.
         mask = call["attention_mask"]
         mask[mask.argmax(1) > config["local_attention"] // 2, 0] = 1
-    if of_texts and name in ("gemma3_text", "qwen3") and "attention_mask" in call:
+    if of_texts and name in ("gemma3_text", *DECODERS) and "attention_mask" in call:
         call["input_ids"][call["attention_mask"] == 0] = config["pad_token_id"]  # which is looked at, not the mask
     if of_texts and name == "deberta-v2" and "attention_mask" in call:
         call["attention_mask"][:, 0] = 1  # of a masked first token transformers takes the mean of all, masked ones too
@@ -137,15 +137,18 @@ def test_logits_of_some_positions(vocabulary):
             model(ids, attention_mask=mask, positions=bad)
 
 
-def test_next_tokens(torch, transformers, tmp_path):
-    """Those of Qwen3 as a language model, tied to the table of words and not."""
+@pytest.mark.parametrize("name", DECODERS)
+def test_next_tokens(torch, transformers, tmp_path, name):
+    """Those of a language model, tied to the table of words and not."""
+    family = FAMILIES[name]
+    config_class, model_class = (getattr(transformers, family.stem + kind) for kind in ("Config", "ForCausalLM"))
     for seed in range(10):
-        config = FAMILIES["qwen3"].draw(np.random.default_rng(seed))
+        config = family.draw(np.random.default_rng(seed))
         torch.manual_seed(seed)
-        settings = transformers.Qwen3Config(**config, attn_implementation="eager", tie_word_embeddings=bool(seed % 2))
-        reference = transformers.Qwen3ForCausalLM(settings)
+        settings = config_class(**config, attn_implementation="eager", tie_word_embeddings=bool(seed % 2))
+        reference = model_class(settings)
         reference.save_pretrained(tmp_path)
-        call = draw_call(FAMILIES["qwen3"], config, np.random.default_rng(seed), 4, batch=16)  # padded on the left
+        call = draw_call(family, config, np.random.default_rng(seed), 4, batch=16)  # padded on the left
         model = AutoModelForNextToken.from_pretrained(tmp_path, next_token_ids=[7, 3, 7])
         single = reference_outputs(torch, reference, call).logits[:, -1, [7, 3, 7]]
         double = reference_outputs(torch, reference.double(), call).logits[:, -1, [7, 3, 7]]
@@ -156,7 +159,7 @@ def test_next_tokens(torch, transformers, tmp_path):
         AutoModelForNextToken.from_pretrained(tmp_path, next_token_ids=[])
 
 
-@pytest.mark.parametrize("name", ["qwen3", "gemma3_text"])
+@pytest.mark.parametrize("name", [*DECODERS, "gemma3_text"])
 def test_scores_are_of_the_last_token_that_is_no_padding(torch, transformers, tmp_path, name):
     """Of its id, whatever the mask says."""
     _, reference = reference_model(torch, transformers, name, "ForSequenceClassification", 4)

@@ -311,7 +311,8 @@ def test_any_values_of_any_family_load_or_are_config_errors(tmp_path, name, data
 
 
 THETAS = {
-    **dict.fromkeys(("eurobert", "gte", "jina_embeddings_v3", "new", "nomic_bert", "qwen3"), "rope_theta"),
+    **dict.fromkeys(("eurobert", "gte", "jina_embeddings_v3", "new", "nomic_bert"), "rope_theta"),
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), "rope_theta"),
     "gemma3_text": "rope_local_base_freq",
     "modernbert": "global_rope_theta",
 }

@@ -10,8 +10,9 @@ from tokenizers.models import BPE, Unigram, WordPiece
 
 from filbert import AutoTokenizer, ConfigError
 
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 LETTERS = "abcdefghijklmnopqrstuvwxyzT\u0301\u2581"
-TEXTS = ["The cafe\u0301", "a,b", " two  words", "b"]
+TEXTS = ["The cafe\u0301", "a,b", " two  words", "b", "a</s> a<s>a", " ", ""]
 
 
 def pieces(special):
@@ -86,6 +87,36 @@ def gemma(folder, name="GemmaTokenizer"):
     return write(folder, backend, name, "gemma3_text", **named)
 
 
+def llama(folder, model_type="llama"):
+    """As Llama's files have it: the normalizer puts a space before every piece of text."""
+    special = ["<unk>", "<s>", "</s>"]
+    vocabulary = {token: index for index, token in enumerate([*special, *BYTES, *LETTERS, "▁a", "▁▁"])}
+    backend = Tokenizer(BPE(vocabulary, [("▁", "a"), ("▁", "▁")], fuse_unk=True, unk_token="<unk>", byte_fallback=True))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    backend.decoder = decoders.Sequence(steps)
+    backend.add_special_tokens(special)
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> <s>:1 $B:1", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    named = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "</s>"}
+    return write(folder, backend, "LlamaTokenizer", model_type, **named)
+
+
+def mistral(folder):
+    """Models of this type take tokenizer.json as it is."""
+    return llama(folder, "mistral")
+
+
+def llama_3(folder):
+    """Bytes, under the name of Llama's class."""
+    byte_pairs(folder)
+    write_json(folder / "config.json", {"model_type": "llama"})
+    named = {"eos_token": "</s>", "pad_token": "<pad>", "tokenizer_class": "LlamaTokenizerFast"}
+    write_json(folder / "tokenizer_config.json", {"model_max_length": 64, **named})
+    return folder
+
+
 def generic(folder):
     return gemma(folder, "PreTrainedTokenizerFast")
 
@@ -106,6 +137,12 @@ CASES = [
     (albert, {"add_prefix_space": False}),
     *((xlm_roberta, {"add_prefix_space": value}) for value in (True, False)),
     *((make, {"add_prefix_space": value}) for make in (modernbert, unknown) for value in (True, False)),
+    *((make, {"add_prefix_space": value}) for make in (llama, mistral) for value in (True, False)),
+    *((llama, {"legacy": value}) for value in (True, False)),
+    (llama_3, {"add_prefix_space": True}),
+    (llama, {}),
+    (mistral, {}),
+    (llama_3, {}),
     (mpnet, {"do_lower_case": False}),
     (deberta, {}),
     (albert, {}),

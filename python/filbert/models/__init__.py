@@ -10,6 +10,7 @@ _WORDS = (*_LABELS, "ForMaskedLM")
 _ALL = (*_WORDS, "ForQuestionAnswering")
 # Of what has a decoder, too: the other heads read that.
 _ENCODER = ("Config", "EncoderModel", "ForTokenClassification")
+_DECODER = (*_LABELS, "ForQuestionAnswering", "ForNextToken")
 
 # The heads that the architectures of a checkpoint may name.
 HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMaskedLM")
@@ -26,13 +27,16 @@ FAMILIES = {
     "gemma3_text": ("gemma3_text", "Gemma3Text", (*_BASE, "ForSequenceClassification")),
     "gte": ("gte", "Gte", _WORDS),
     "jina_embeddings_v3": ("jina_embeddings_v3", "JinaEmbeddingsV3", _ALL),
+    "llama": ("llama", "Llama", _DECODER),
+    "mistral": ("mistral", "Mistral", _DECODER),
     "model2vec": ("model2vec", "Model2Vec", _BASE),
     "modernbert": ("modernbert", "ModernBert", _ALL),
     "mpnet": ("mpnet", "MPNet", _ALL),
     "mt5": ("t5", "MT5", _ENCODER),
     "new": ("gte", "New", _WORDS),
     "nomic_bert": ("nomic_bert", "NomicBert", _WORDS),
-    "qwen3": ("qwen3", "Qwen3", (*_LABELS, "ForQuestionAnswering", "ForNextToken")),
+    "qwen2": ("qwen2", "Qwen2", _DECODER),
+    "qwen3": ("qwen3", "Qwen3", _DECODER),
     "roberta": ("roberta", "Roberta", _ALL),
     "t5": ("t5", "T5", _ENCODER),
     "umt5": ("t5", "UMT5", _ENCODER),

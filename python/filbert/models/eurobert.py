@@ -53,7 +53,7 @@ class EuroBertConfig(PretrainedConfig):
             self.num_key_value_heads = self.num_attention_heads
         if self.head_dim is None and integer(self.hidden_size) and heads:
             self.head_dim = self.hidden_size // heads
-        self.rope_parameters = rotation(self.rope_parameters, scaling, theta)
+        self.rope_parameters = rotation(scaling or self.rope_parameters, theta, self.max_position_embeddings)
 
 
 class EuroBertModel(BaseModel):

@@ -7,7 +7,7 @@ from ..base_model import BaseModel
 from ..checks import integer
 from ..configuration import PretrainedConfig
 from ..errors import ConfigError
-from ..layer_settings import layer_types, rotation
+from ..layer_settings import layer_types, merged, rotation
 from ..tasks import ForSequenceClassification
 
 
@@ -62,12 +62,13 @@ class Gemma3TextConfig(PretrainedConfig):
                 raise ConfigError(f"sliding_window_pattern: found {pattern!r}, expected an integer above 0")
             self.layer_types = layer_types(self.num_hidden_layers, lambda i: (i + 1) % every != 0)
         self._sliding_window_pattern = pattern
+        longest = self.max_position_embeddings
         parameters = {} if self.rope_parameters is None else self.rope_parameters
         if isinstance(parameters, dict):
             self.rope_parameters = {
                 **parameters,
-                "full_attention": rotation(parameters.get("full_attention"), scaling, full_theta),
-                "sliding_attention": rotation(parameters.get("sliding_attention"), None, sliding_theta),
+                "full_attention": rotation(merged(parameters.get("full_attention"), scaling), full_theta, longest),
+                "sliding_attention": rotation(parameters.get("sliding_attention"), sliding_theta, longest),
             }
 
 

@@ -43,7 +43,8 @@ class GteConfig(PretrainedConfig):
     def __init__(self, /, **kwargs: Any) -> None:
         scaling, theta = kwargs.pop("rope_scaling", None), kwargs.pop("rope_theta", None)
         super().__init__(**kwargs)
-        self.rope_parameters = rotation(self.rope_parameters, scaling, self.default_theta if theta is None else theta)
+        theta = self.default_theta if theta is None else theta
+        self.rope_parameters = rotation(scaling or self.rope_parameters, theta, self.max_position_embeddings)
 
 
 class GteModel(BaseModel):

@@ -39,7 +39,7 @@ class JinaEmbeddingsV3Config(PretrainedConfig):
     def __init__(self, /, **kwargs: Any) -> None:
         scaling, theta = kwargs.pop("rope_scaling", None), kwargs.pop("rope_theta", 20000.0)
         super().__init__(**kwargs)
-        self.rope_parameters = rotation(self.rope_parameters, scaling, theta)
+        self.rope_parameters = rotation(scaling or self.rope_parameters, theta, self.max_position_embeddings)
 
 
 class JinaEmbeddingsV3Model(BaseModel):

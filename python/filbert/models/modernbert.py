@@ -7,7 +7,7 @@ from ..base_model import BaseModel
 from ..checks import integer
 from ..configuration import PretrainedConfig
 from ..errors import ConfigError
-from ..layer_settings import layer_types, rotation
+from ..layer_settings import layer_types, merged, rotation
 from ..tasks import ForMaskedLM, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 
 
@@ -75,7 +75,10 @@ class ModernBertConfig(PretrainedConfig):
         if isinstance(parameters, dict):
             sliding_theta = full_theta if sliding_theta is None else sliding_theta
             kinds = {"full_attention": full_theta, "sliding_attention": sliding_theta}
-            own = {kind: rotation(parameters.get(kind), scaling, theta) for kind, theta in kinds.items()}
+            own = {
+                kind: rotation(merged(parameters.get(kind), scaling), theta, self.max_position_embeddings)
+                for kind, theta in kinds.items()
+            }
             self.rope_parameters = {**parameters, **own}
 
 

@@ -97,8 +97,8 @@ class NomicBertConfig(PretrainedConfig):
         super().__init__(**kwargs)
         if self.head_dim is None and integer(self.hidden_size) and integer(self.num_attention_heads):
             self.head_dim = self.hidden_size // self.num_attention_heads
-        theta = theta if base is None else base
-        self.rope_parameters = rotation(self.rope_parameters, scaling, 1000.0 if theta is None else theta)
+        theta = next((each for each in (base, theta) if each is not None), 1000.0)
+        self.rope_parameters = rotation(scaling or self.rope_parameters, theta, self.max_position_embeddings)
 
 
 class NomicBertModel(BaseModel):
