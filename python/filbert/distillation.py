@@ -126,7 +126,7 @@ def token_vectors(chain: Chain, ids: Integers, show: bool | None) -> Floats:
             states = chain.model.run_packed(rows.ravel(), np.arange(len(some) + 1, dtype=np.int64) * length)
             pooled = np.stack([chain.pooling(state) for state in states.reshape(len(some), length, -1)])
             for module in chain.steps:
-                pooled = pooled if module.kind == "Normalize" else module(pooled)
+                pooled = pooled if module.kind == "Normalize" else module(pooled, chain.model.num_threads)
             vectors[start : start + step] = pooled
             bar.update(len(some))
     return vectors

@@ -153,7 +153,7 @@ class TextClassifier:
     def _logits(self, texts: list[str], show_progress_bar: bool | None) -> Floats:
         self._check_fitted()
         vectors: Floats = self.encoder.encode(texts, show_progress_bar=show_progress_bar)
-        return vectors if self._head is None else self._head(vectors)
+        return vectors if self._head is None else self._head(vectors, self.encoder.model.num_threads)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "classes_"):
