@@ -284,6 +284,14 @@ def test_a_folder_that_was_written_again(folder):
         assert found.encode("hello").tobytes() == new
 
 
+@pytest.mark.parametrize("name", ["vocab.txt", "vocab.json", "merges.txt", "artifact.metadata", "chat_template.jinja"])
+def test_files_that_are_not_settings_or_weights_count(tmp_path, name):
+    (tmp_path / name).write_text("a")
+    before = stamps.stamp_of(str(tmp_path))
+    (tmp_path / name).write_text("a b")
+    assert stamps.stamp_of(str(tmp_path)) != before
+
+
 @pytest.mark.parametrize("inner", ["1_Pooling", "0_Router/query_0_Transformer", "."])
 def test_files_of_modules_count_and_others_do_not(tmp_path, inner):
     for name in ("router_config.json", "modules.json"):
