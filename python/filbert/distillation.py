@@ -12,6 +12,7 @@ from .checks import optional_count
 from .errors import ConfigError, InputError
 from .hub import Source
 from .progress import Bar
+from .scores import Floats
 from .sentence.chain import Chain
 from .sentence.cuts import Cuts
 from .sentence.encoder import SentenceEncoder
@@ -20,7 +21,6 @@ from .sentence.modules import read_modules
 from .static_files import StaticFiles
 from .tokenization import Tokenizer
 
-Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
