@@ -267,9 +267,9 @@ def test_a_model_after_a_fork(folder):
         assert os.waitpid(child, 0)[1] == 0
 
 
-def written_again(folder, seed=99):
+def written_again(folder):
     """Other weights of the same sizes, as after more training."""
-    checkpoints.write_folder(folder, weights=checkpoints.tensors(TINY, seed=seed))
+    checkpoints.write_folder(folder, weights=checkpoints.tensors(TINY, seed=99))
 
 
 def test_a_folder_that_was_written_again(folder):
