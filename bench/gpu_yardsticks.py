@@ -146,15 +146,15 @@ def _graph_ms(body: Callable[[], object]) -> float:
     return _median_ms(graph.replay)
 
 
-def _median_ms(run: Callable[[], object], runs: int = 20) -> float:
+def _median_ms(run: Callable[[], object]) -> float:
     for _ in range(3):
         run()
     times = []
-    for _ in range(runs):
+    for _ in range(20):
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         begin.record()
         run()
         end.record()
         end.synchronize()
         times.append(begin.elapsed_time(end))
-    return sorted(times)[runs // 2]
+    return sorted(times)[len(times) // 2]

@@ -217,7 +217,6 @@ void bind_model(py::module_& module) {
            "head"_a = true, "query_only"_a = py::none())
       .def("max_head", &max_head, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a = py::none())
       .def("embed", &embed, "input_ids"_a, "cu_seqlens"_a, "pooling"_a, "normalize"_a)
-      .def_property_readonly("model_type", field(&Info::model_type))
       .def_property_readonly("device", field(&Info::device))
       .def_property_readonly("isa", field(&Info::isa))
       .def_property_readonly("threads", field(&Info::threads))
@@ -226,7 +225,6 @@ void bind_model(py::module_& module) {
       .def_property_readonly("layers", field(&Info::layers))
       .def_property_readonly("heads", field(&Info::heads))
       .def_property_readonly("max_positions", field(&Info::max_positions))
-      .def_property_readonly("parameters", field(&Info::parameters))
       .def_property_readonly("head_width", field(&Info::head_width))
       .def_property_readonly("head_per_token", field(&Info::head_per_token));
 }

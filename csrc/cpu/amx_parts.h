@@ -38,7 +38,6 @@ inline __mmask16 has_no_parts(__m512i magnitudes) {
 // What is known of some numbers of a row, in one byte. Marks of all of its numbers say, when put together by or,
 // whether the row can be multiplied in parts (kernels.h).
 enum Mark : std::uint8_t { kNotZero = 1, kLarge = 2, kTooLarge = 4 };
-inline bool is_split(std::uint8_t marks) { return marks == 0 || marks == (kNotZero | kLarge); }
 
 inline void store_part(std::uint16_t* out, __m512i words) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(words));

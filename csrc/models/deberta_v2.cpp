@@ -1,4 +1,4 @@
-// DeBERTa-v2 and -v3 (He et al., arXiv:2006.03654 and arXiv:2111.09543) without a head: BERT whose attention also
+// DeBERTa-v2 and -v3 (He et al., arXiv:2006.03654 and arXiv:2111.09543): BERT whose attention also
 // scores what a token says against where the other one stands. Distances are counted in buckets that widen, and one
 // convolution over the embeddings may stand beside the first layer.
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Gemma 3 for texts (arXiv:2503.19786) without a head, as it makes vectors of texts (EmbeddingGemma: arXiv:2509.20354):
+// Gemma 3 for texts (arXiv:2503.19786), as it makes vectors of texts (EmbeddingGemma: arXiv:2509.20354):
 // RMS norms before and after attention and the gated feed-forward layer, also of every head of q and k, rotary
 // positions, several heads of q to one of k and v, and layers that see only what is near between layers that see all.
 #include <algorithm>

@@ -92,7 +92,6 @@ class Model:
         normalize: bool,
     ) -> npt.NDArray[np.float32]:  # [sequences, hidden]
         ...
-    model_type: str
     device: str
     isa: str
     threads: int
@@ -101,7 +100,6 @@ class Model:
     layers: int
     heads: int
     max_positions: int
-    parameters: int
     head_width: int  # 0: no head
     head_per_token: bool
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from .configuration import PretrainedConfig, from_file
 from .encoder import EncoderModel
 from .errors import ConfigError
-from .hub import HUB_KEYWORDS, Source
+from .hub import Source, hub_keywords
 from .loading_keywords import own_keywords
 from .model_settings import load_config
 from .models import class_of, has_decoder, having
@@ -74,9 +74,7 @@ class _AutoModel:
         kwargs = {**cls.defaults, **own_keywords(kwargs)}
         config = kwargs.pop("config", None)
         if config is None:
-            source = Source(
-                pretrained_model_name_or_path, **{key: kwargs[key] for key in HUB_KEYWORDS if key in kwargs}
-            )
+            source = Source(pretrained_model_name_or_path, **hub_keywords(kwargs))
             config = load_config(AutoConfig, source, cls.__name__)
             kwargs["revision"] = source.revision
         return cls._class_for(config).from_pretrained(pretrained_model_name_or_path, config=config, **kwargs)

@@ -1,7 +1,6 @@
 """What a classifier's folder has beside its encoder: the layer after it, and the labels."""
 
 import itertools
-import json
 import os
 from typing import Any
 
@@ -14,6 +13,7 @@ from .jsonfile import read_json, read_object
 from .labels import Label, as_labels, encoded
 from .sentence.dense import Dense
 from .sentence.modules import read_modules
+from .sentence.saving import as_json, step_part
 
 # Beside the files of sentence-transformers, which does not look at it.
 _LABELS = "text_classifier.json"
@@ -26,21 +26,18 @@ def write_classifier(folder: str, labels: list[Label], head: Dense | None) -> No
     """
     with FileSet(folder) as files:
         if head is not None:
-            from safetensors.numpy import save as to_bytes
-
             modules = read_json(os.path.join(folder, "modules.json"))
             place = _free_place(folder, len(modules))
             os.makedirs(os.path.join(folder, place), exist_ok=True)
-            with files.create(f"{place}/config.json") as file:
-                file.write(_json(head.config()))
-            with files.create(f"{place}/model.safetensors") as file:
-                file.write(to_bytes(dict(head.tensors()), {"format": "pt"}))
+            for name, data in step_part(head).files.items():
+                with files.create(f"{place}/{name}") as file:
+                    file.write(data)
             kind = "sentence_transformers.models.Dense"
             modules.append({"idx": len(modules), "name": str(len(modules)), "path": place, "type": kind})
             with files.create("modules.json") as file:
-                file.write(_json(modules))
+                file.write(as_json(modules))
         with files.create(_LABELS) as file:
-            file.write(_json({"labels": labels}))
+            file.write(as_json({"labels": labels}))
         files.commit()
 
 
@@ -79,7 +76,3 @@ def _free_place(folder: str, number: int) -> str:
     """A folder for a layer that no module of the encoder is in."""
     taken = {place.split("/")[0] for entries in read_modules(Source(folder)).chains().values() for _, place in entries}
     return next(place for place in (f"{index}_Dense" for index in itertools.count(number)) if place not in taken)
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

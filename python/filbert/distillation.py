@@ -12,6 +12,7 @@ from .checks import optional_count
 from .errors import ConfigError, InputError
 from .hub import Source
 from .progress import Bar
+from .scores import Floats
 from .sentence.chain import Chain
 from .sentence.cuts import Cuts
 from .sentence.encoder import SentenceEncoder
@@ -20,7 +21,6 @@ from .sentence.modules import read_modules
 from .static_files import StaticFiles
 from .tokenization import Tokenizer
 
-Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
@@ -126,7 +126,7 @@ def token_vectors(chain: Chain, ids: Integers, show: bool | None) -> Floats:
             states = chain.model.run_packed(rows.ravel(), np.arange(len(some) + 1, dtype=np.int64) * length)
             pooled = np.stack([chain.pooling(state) for state in states.reshape(len(some), length, -1)])
             for module in chain.steps:
-                pooled = pooled if module.kind == "Normalize" else module(pooled)
+                pooled = pooled if module.kind == "Normalize" else module(pooled, chain.model.num_threads)
             vectors[start : start + step] = pooled
             bar.update(len(some))
     return vectors

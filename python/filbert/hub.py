@@ -1,12 +1,13 @@
 """Finding the files of a model: in a folder, or on the hub through `huggingface_hub` and its cache."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from .errors import InputError
 
 # The keywords of a Source.
-HUB_KEYWORDS = ("revision", "subfolder", "cache_dir", "token", "local_files_only", "force_download", "variant")
+_KEYWORDS = ("revision", "subfolder", "cache_dir", "token", "local_files_only", "force_download", "variant")
 
 # Tried in this order, as transformers does. An index names the shards beside it.
 _WEIGHTS = (
@@ -266,3 +267,8 @@ def _looks_like_path(name: str) -> bool:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
+
+
+def hub_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the keywords that a Source takes."""
+    return {key: keywords[key] for key in _KEYWORDS if key in keywords}

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from .errors import InputError
 from .labels import Codes
+from .scores import Floats
 
-Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 # What C="auto" chooses from.

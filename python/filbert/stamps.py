@@ -10,7 +10,8 @@ Stamp = dict[str, tuple[int, int, int]]
 # Names of files that models are read from.
 _IS_READ = re.compile(
     r"((adapter_)?config.*|modules|sentence_.*|router_config|idf|text_classifier|.*\.index)\.json"
-    r"|(tokenizer.*|special_tokens_map|added_tokens)\.json|vocab\.txt|.*\.(safetensors|bin|pt)"
+    r"|(tokenizer.*|special_tokens_map|added_tokens|vocab)\.json|(vocab|merges)\.txt|chat_template\.jinja"
+    r"|artifact\.metadata|.*\.(safetensors|bin|pt)"
 )
 # One of these is in the folder of any module that has files.
 _MARKS = ("config.json", "router_config.json", "model.safetensors", "pytorch_model.bin")

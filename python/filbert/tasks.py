@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .configuration import PretrainedConfig
 from .encoder import EncoderModel
-from .hub import HUB_KEYWORDS, Source
+from .hub import Source, hub_keywords
 from .model_settings import load_config
 from .outputs import (
     MaskedLMOutput,
@@ -133,8 +133,8 @@ class ForNextToken(TaskModel):
     ) -> NextToken:
         """See `EncoderModel.from_pretrained`. next_token_ids: the tokens whose logits are wanted, one at least."""
         if config is None:
-            hub = {key: kwargs[key] for key in HUB_KEYWORDS if key in kwargs}
-            config = load_config(cls.config_class, Source(pretrained_model_name_or_path, **hub), cls.auto_class)
+            source = Source(pretrained_model_name_or_path, **hub_keywords(kwargs))
+            config = load_config(cls.config_class, source, cls.auto_class)
         config = copy.deepcopy(config)
         vars(config)["next_token_ids"] = list(next_token_ids)
         return super().from_pretrained(pretrained_model_name_or_path, config=config, **kwargs)

@@ -4,24 +4,20 @@ import os
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .classifier_files import read_labels, remove_labels, write_classifier
 from .errors import InputError
-from .hub import Source
+from .hub import Source, hub_keywords
 from .labels import as_labels, encoded
 from .logistic import check_installed, fit_logistic
-from .scores import softmax
+from .scores import Floats, softmax
 from .sentence.dense import Dense
 from .sentence.encoder import SentenceEncoder
 from .sentence.given import encoder_of
 from .texts import as_texts
 
-Floats = npt.NDArray[np.float32]
-
 # The best or nearly so for 30 to 2,000 texts of five labels, by the chances of other texts (bench/classify.py --sweep).
 _DEFAULT_C = 3.0
-_WHERE = ("revision", "cache_dir", "token", "local_files_only", "force_download")
 
 
 class TextClassifier:
@@ -83,7 +79,7 @@ class TextClassifier:
         """
         classifier = cls(pretrained_model_name_or_path, **options)
         classifier.classes_ = read_labels(
-            Source(pretrained_model_name_or_path, **{name: options[name] for name in _WHERE if name in options}),
+            Source(pretrained_model_name_or_path, **hub_keywords(options)),
             classifier.encoder.get_embedding_dimension(),
         )
         classifier._is_loaded = True
@@ -153,7 +149,7 @@ class TextClassifier:
     def _logits(self, texts: list[str], show_progress_bar: bool | None) -> Floats:
         self._check_fitted()
         vectors: Floats = self.encoder.encode(texts, show_progress_bar=show_progress_bar)
-        return vectors if self._head is None else self._head(vectors)
+        return vectors if self._head is None else self._head(vectors, self.encoder.model.num_threads)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "classes_"):

@@ -175,7 +175,6 @@ class Tokenizer(Vocabulary):
         inputs: Sequence[str | Pair | list[str]],
         max_length: int,
         stride: int | None = None,
-        truncation: str = "longest_first",
         is_split_into_words: bool = False,
     ) -> list[list[Tokens]]:
         """The encodings, with offsets, of texts or pairs that were checked, each cut to `max_length` tokens.
@@ -183,7 +182,7 @@ class Tokenizer(Vocabulary):
         With a stride, each in as many parts as it takes, which share `stride` tokens with the part before.
         is_split_into_words: texts are lists of words. Raises InputError.
         """
-        cut = self._cut(truncation, max_length, stride)
+        cut = self._cut("longest_first", max_length, stride)
         found = self._texts.encode(list(inputs), cut=cut, details=True, is_split_into_words=is_split_into_words)
         return [[tokens, *([] if stride is None else tokens.overflowing)] for tokens in found]
 

@@ -56,7 +56,7 @@ TEST_CASE("config: typed fields and their fallbacks") {
   CHECK_FALSE(c.has("gone"));
 }
 
-TEST_CASE("config: case 1, empty or not JSON: path, line, column") {
+TEST_CASE("config: empty or not JSON: path, line, column") {
   CHECK(contains(parse_error(""), "m/config.json: line 1, column 1: the file is empty"));
   CHECK(contains(parse_error(" \n"), "the file is empty"));
   CHECK(contains(parse_error("hello"), "m/config.json: line 1, column 1: expected a value"));
@@ -94,7 +94,7 @@ TEST_CASE("config: cases 2 and 3, dimensions out of range or of another type") {
                  "hidden_size: found null, expected an integer"));
 }
 
-TEST_CASE("config: case 4, both values of a failed division") {
+TEST_CASE("config: both values of a failed division") {
   const auto check = [](std::int64_t size, std::int64_t heads) {
     return error_of(
         "{}", [&](const ConfigReader& c) { c.require_divisible("hidden_size", size, "num_attention_heads", heads); });
@@ -104,7 +104,7 @@ TEST_CASE("config: case 4, both values of a failed division") {
   CHECK(check(768, 0) != "");
 }
 
-TEST_CASE("config: case 6, a choice is never replaced by a default") {
+TEST_CASE("config: a choice is never replaced by a default") {
   const std::string message = error_of(R"({"hidden_act": "gelu_fancy"})",
                                        [](const ConfigReader& c) { c.one_of("hidden_act", "gelu", {"gelu", "relu"}); });
   CHECK(message == "m/config.json: hidden_act: found \"gelu_fancy\" (string), expected one of \"gelu\", \"relu\"");
@@ -112,7 +112,7 @@ TEST_CASE("config: case 6, a choice is never replaced by a default") {
         "");
 }
 
-TEST_CASE("config: case 8, eps") {
+TEST_CASE("config: eps") {
   const auto check = [](const char* value) {
     return error_of(std::string("{\"layer_norm_eps\": ") + value + "}",
                     [](const ConfigReader& c) { c.positive_number("layer_norm_eps", 1e-12); });
@@ -198,7 +198,7 @@ TEST_CASE("config: booleans and strings of another type") {
   CHECK(contains(error_of("{}", [](const ConfigReader& c) { c.string("s"); }), "s: missing, expected a string"));
 }
 
-TEST_CASE("config: case 9, depth and size") {
+TEST_CASE("config: depth and size") {
   CHECK(contains(parse_error(std::string(100'000, '[')), "nested deeper than the limit of 64"));
   std::string objects;
   for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";

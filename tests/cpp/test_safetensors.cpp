@@ -138,7 +138,7 @@ TEST_CASE("safetensors: cases 12 and 13, another size than the header says") {
   CHECK(contains(error_of(raw_safetensors("{}", 1)), "trailing bytes: expected 0"));
 }
 
-TEST_CASE("safetensors: case 14, overlap, hole, reversed offsets") {
+TEST_CASE("safetensors: overlap, hole, reversed offsets") {
   const auto two = [](std::uint64_t begin, std::uint64_t end, std::size_t bytes) {
     return error_of(raw_safetensors("{" + tensor_json("a", "U8", "[8]", 0, 8) + "," +
                                         tensor_json("b", "U8", "[" + std::to_string(end - begin) + "]", begin, end) +
@@ -159,7 +159,7 @@ TEST_CASE("safetensors: case 14, overlap, hole, reversed offsets") {
                  "reversed"));
 }
 
-TEST_CASE("safetensors: case 15, names and keys that repeat") {
+TEST_CASE("safetensors: names and keys that repeat") {
   const std::string a = tensor_json("a", "U8", "[1]", 0, 1);
   CHECK(contains(error_of(raw_safetensors("{" + a + "," + tensor_json("a", "U8", "[1]", 1, 2) + "}", 2)),
                  "tensor \"a\" appears twice"));
@@ -182,7 +182,7 @@ TEST_CASE("safetensors: case 15, names and keys that repeat") {
   }
 }
 
-TEST_CASE("safetensors: case 16, products that overflow, also behind a zero") {
+TEST_CASE("safetensors: products that overflow, also behind a zero") {
   for (const char* shape :
        {"[9223372036854775808,2]", "[18446744073709551615]", "[4294967296,4294967296]", "[0,18446744073709551615,2]",
         "[18446744073709551615,2,0]", "[4294967296,0,4294967296]", "[2305843009213693952]"}) {
@@ -242,7 +242,7 @@ TEST_CASE("safetensors: names from the file cannot fill or colour a terminal") {
   CHECK(message.size() < 500);
 }
 
-TEST_CASE("safetensors: case 17, data at any alignment") {
+TEST_CASE("safetensors: data at any alignment") {
   for (const char* pad : {"", " ", "  ", "   "}) {
     const std::string file = raw_safetensors(std::string(kSmall) + pad, 16);
     CHECK(error_of(file) == "");

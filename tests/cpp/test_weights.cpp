@@ -162,7 +162,7 @@ TEST_CASE("weights: shard_names does not need the shards") {
   CHECK(shard_names(folder / kIndex) == std::vector<std::string>{"x.safetensors", "y.safetensors"});
 }
 
-TEST_CASE("weights: case 21, a shard lies beside the index or below it (transformers #47176)") {
+TEST_CASE("weights: a shard lies beside the index or below it (transformers #47176)") {
   const TemporaryFolder folder;
   folder.write("outside.safetensors", make_safetensors({{"a", {1}}}));
   const char* const kBad[] = {
@@ -221,7 +221,7 @@ TEST_CASE("weights: shards in folders below the index") {
   CHECK(contains(open_error(folder.path()), "shard \"none/x.safetensors\" is missing"));
 }
 
-TEST_CASE("weights: case 21, a shard may be a link to anywhere: the owner of the folder made it") {
+TEST_CASE("weights: a shard may be a link to anywhere: the owner of the folder made it") {
   const TemporaryFolder folder;
   const std::string outside = folder.write("store/0123abcd", make_safetensors({{"a", {1}}}));
   const std::string model = folder / "model";
@@ -277,7 +277,7 @@ TEST_CASE("weights: the hub's cache, snapshots/REVISION/FILE -> ../../blobs/HASH
   CHECK(tensor_count(cache / "current") == 2);
 }
 
-TEST_CASE("weights: case 22, shards that are missing or hold other tensors than the index says") {
+TEST_CASE("weights: shards that are missing or hold other tensors than the index says") {
   const TemporaryFolder folder;
   write_two_shards(folder);
   std::filesystem::remove(folder / kShard2);

@@ -6,6 +6,7 @@ from typing import Any
 
 import checkpoints
 import pytest
+from text_models import sentence_folder
 
 from filbert.unpickle import read_pickle
 
@@ -19,6 +20,12 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 def tiny_folder(tmp_path: Path) -> Path:
     """A folder with a small BERT: config.json and model.safetensors."""
     return checkpoints.write_folder(tmp_path / "tiny")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small sentence encoder, which nobody writes into."""
+    return sentence_folder(tmp_path_factory.mktemp("model") / "model")
 
 
 @pytest.fixture

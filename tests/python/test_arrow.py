@@ -6,17 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from bulk_jobs import texts
-from text_models import sentence_folder
 
 import filbert.arrow
 from filbert import InputError, SentenceEncoder
 
 pyarrow = pytest.importorskip("pyarrow", reason="the arrow extra is not installed")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sentence_folder(tmp_path_factory.mktemp("model") / "model")
 
 
 @pytest.fixture(scope="module")

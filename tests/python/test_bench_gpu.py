@@ -16,8 +16,8 @@ from gpu_cases import CASES, H200, MODELS, Case, Model, Rates, floor_ms, goal_ms
 from gpu_tables import digits, kernel_lines, rates_table, results_table, yardstick_tables
 
 
-def of_model(name, case, figure=floor_ms, precision="bfloat16"):
-    return figure(MODELS[name], Case.parse(case), precision, H200)
+def of_model(name, case, figure=floor_ms):
+    return figure(MODELS[name], Case.parse(case), "bfloat16", H200)
 
 
 # The tables of floors and goals of the project's plan, in microseconds, rounded as there.

@@ -28,11 +28,6 @@ ODD = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sentence_folder(tmp_path_factory.mktemp("model") / "model")
-
-
-@pytest.fixture(scope="module")
 def encoder(folder):
     return SentenceEncoder.from_pretrained(folder)
 

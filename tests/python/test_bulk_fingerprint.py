@@ -13,11 +13,6 @@ from filbert.bulk.fingerprint import fingerprint
 from filbert.bulk.settings import make_settings
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sentence_folder(tmp_path_factory.mktemp("model") / "model")
-
-
 def found(encoder, **options):
     settings = make_settings(
         column="text", id=None, keep=(), format="npy", shard_rows=10, on_error="raise", precision=None, options=options

@@ -7,17 +7,11 @@ import time
 
 import pytest
 from bulk_jobs import contents, encode, finish, killed_at, limited, start, write_lines
-from text_models import sentence_folder
 
 from filbert import SentenceEncoder, bulk
 from filbert.bulk.whole_files import new_file, remove_left_behind
 
 OPTIONS = {"format": "npy", "shard_rows": 40}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sentence_folder(tmp_path_factory.mktemp("model") / "model")
 
 
 def parts(folder):

@@ -447,6 +447,8 @@ def test_prompts_beside_sentence_transformers(tmp_path, reference):
     assert ours.predict([("a", "b")], prompt="x ").tobytes() == ours.predict([("x a", "b")], prompt="").tobytes()
     with pytest.warns(UserWarning, match="prompt is used"):
         ours.predict(PAIRS[0], prompt="a", prompt_name="query")
+    with pytest.raises(InputError, match="prompt 0: found 3"):
+        ours.predict(PAIRS[0], prompt=3)
     with pytest.raises(ConfigError, match="default_prompt_name: found 'x', which is none of the prompts: query, none"):
         CrossEncoder(folder, default_prompt_name="x")
 

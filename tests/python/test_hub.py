@@ -1,4 +1,4 @@
-"""The hub and its cache, against a server on loopback: ROBUSTNESS cases 28, 29 and 31."""
+"""The hub and its cache, against a server on loopback."""
 
 import json
 import os
@@ -109,7 +109,7 @@ def test_shards_of_both_formats(hub):
             np.testing.assert_array_equal(state[name], tensors[name])
 
 
-def test_29_a_shard_that_is_not_there(hub):
+def test_a_shard_that_is_not_there(hub):
     index = {"weight_map": {"a": "part1.safetensors", "b": "part2.safetensors"}}
     hub.add(REPO, {"model.safetensors.index.json": json.dumps(index).encode()})
     with pytest.raises(OSError, match=r"shards are missing: part1\.safetensors, part2\.safetensors"):
@@ -145,7 +145,7 @@ def test_a_local_folder_wins(hub, tmp_path, monkeypatch):
     assert hub.requests == []
 
 
-def test_28_offline_and_not_cached(hub, tmp_path, monkeypatch):
+def test_offline_and_not_cached(hub, tmp_path, monkeypatch):
     go_offline(monkeypatch)
     with pytest.raises(OSError, match=r"org/tiny: config\.json is not in the cache .*cache.*HF_HUB_OFFLINE is set"):
         AutoModel.from_pretrained(REPO)
@@ -165,7 +165,7 @@ def test_local_files_only(hub):
     assert hub.requests == []
 
 
-def test_29_cached_in_part(hub, monkeypatch):
+def test_cached_in_part(hub, monkeypatch):
     hub.add(REPO, {"config.json": CONFIG, "model.safetensors": WEIGHTS})
     AutoConfig.from_pretrained(REPO)
     go_offline(monkeypatch)
@@ -240,7 +240,7 @@ def test_a_folder_without_the_files(tmp_path, tiny_folder):
 
 @pytest.mark.parametrize("value", ["..", "../x", "a/../../x", "/etc", "a\0b", "\\\\server\\x", "..\\x", "c:\\x", ""])
 @pytest.mark.parametrize("keyword", ["revision", "subfolder", "variant"])
-def test_31_names_that_lead_out(hub, tiny_folder, keyword, value):
+def test_names_that_lead_out(hub, tiny_folder, keyword, value):
     if (keyword, value) == ("subfolder", ""):  # the folder itself
         return
     for name in (REPO, tiny_folder):
@@ -250,7 +250,7 @@ def test_31_names_that_lead_out(hub, tiny_folder, keyword, value):
 
 
 @pytest.mark.parametrize("name", ["../config.json", "/etc/passwd", "a\0", ""])
-def test_31_file_names_that_lead_out(hub, tiny_folder, name):
+def test_file_names_that_lead_out(hub, tiny_folder, name):
     for where in (REPO, tiny_folder):
         with pytest.raises(InputError, match="file name"):
             Source(where).find(name)
@@ -258,7 +258,7 @@ def test_31_file_names_that_lead_out(hub, tiny_folder, name):
 
 
 @pytest.mark.parametrize("name", ["", "a\0b"])
-def test_31_model_names(name):
+def test_model_names(name):
     with pytest.raises(InputError, match="model name"):
         AutoModel.from_pretrained(name)
 

@@ -6,13 +6,12 @@ import string
 import numpy as np
 import pytest
 import test_multi_vector_parity
-from failing_saves import check_failing_save, contents
+from failing_saves import check_failing_save
 from late_interaction import FORMATS, WIDTH, own_folder, pylate_folder, random_texts, stanford_folder, write_dense
 from test_multi_vector_parity import FIXED, METHODS, TOLERANCE, assert_equal
 from text_models import write_json
 
-from filbert import DeviceError, InputError, MultiVectorEncoder
-from filbert.sentence.multi_vector_settings import MultiVectorModules
+from filbert import DeviceError, MultiVectorEncoder
 
 reference = test_multi_vector_parity.reference  # the fixture
 TEXTS = random_texts(120)
@@ -135,11 +134,6 @@ def test_parts(tmp_path, reference):
     plain = MultiVectorEncoder(encoder.model, encoder.tokenizer)
     same(plain, saved(plain, tmp_path / "saved"))
     beside(tmp_path / "saved", plain, reference)
-    before = contents(tmp_path / "saved")
-    own = MultiVectorModules(steps=[lambda vectors, threads: vectors])
-    with pytest.raises(InputError, match=r"steps: found <function .*, which no module does"):
-        MultiVectorEncoder(encoder.model, encoder.tokenizer, own).save_pretrained(tmp_path / "saved")
-    assert contents(tmp_path / "saved") == before
 
 
 @pytest.mark.parametrize("failing", range(1, 11))

@@ -267,9 +267,9 @@ def test_a_model_after_a_fork(folder):
         assert os.waitpid(child, 0)[1] == 0
 
 
-def written_again(folder, seed=99):
+def written_again(folder):
     """Other weights of the same sizes, as after more training."""
-    checkpoints.write_folder(folder, weights=checkpoints.tensors(TINY, seed=seed))
+    checkpoints.write_folder(folder, weights=checkpoints.tensors(TINY, seed=99))
 
 
 def test_a_folder_that_was_written_again(folder):
@@ -282,6 +282,14 @@ def test_a_folder_that_was_written_again(folder):
     assert new != old.encode("hello").tobytes()
     for found in (round_trip(old), pickling.load_once(SentenceEncoder, str(folder))):
         assert found.encode("hello").tobytes() == new
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "vocab.json", "merges.txt", "artifact.metadata", "chat_template.jinja"])
+def test_files_that_are_not_settings_or_weights_count(tmp_path, name):
+    (tmp_path / name).write_text("a")
+    before = stamps.stamp_of(str(tmp_path))
+    (tmp_path / name).write_text("a b")
+    assert stamps.stamp_of(str(tmp_path)) != before
 
 
 @pytest.mark.parametrize("inner", ["1_Pooling", "0_Router/query_0_Transformer", "."])

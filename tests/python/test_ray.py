@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 import pytest
 from bulk_jobs import contents, texts, write_jsonl, write_lines
-from text_models import sentence_folder
 
 import filbert.ray
 from filbert import InputError, SentenceEncoder, bulk
@@ -15,11 +14,6 @@ with warnings.catch_warnings():
     ray = pytest.importorskip("ray", reason="the ray extra is not installed")
 
 OPTIONS = {"engine": "ray", "workers": 2, "model_options": {"num_threads": 1}}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sentence_folder(tmp_path_factory.mktemp("model") / "model")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 from bulk_jobs import contents, write_lines
-from text_models import sentence_folder
 
 from filbert import DeviceError, InputError, SentenceEncoder, bulk
 from filbert.bulk import ray_engine
@@ -17,11 +16,6 @@ from filbert.bulk.settings import make_settings
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     ray = pytest.importorskip("ray", reason="the ray extra is not installed")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sentence_folder(tmp_path_factory.mktemp("model") / "model")
 
 
 @pytest.fixture(scope="module")

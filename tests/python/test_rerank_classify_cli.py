@@ -2,12 +2,11 @@
 
 import json
 import os
-import shlex
-import subprocess
-import sys
 
 import pytest
+from test_cli import wrong
 from test_cross_encoder import model_folder
+from test_outputs_commands import shell
 from text_models import ODD_TEXTS
 
 from filbert import ConfigError, CrossEncoder, InputError, pipeline
@@ -24,24 +23,6 @@ def work(tmp_path, monkeypatch):
     (tmp_path / "texts.txt").write_bytes("\r\n".join(LINES).encode() + b"\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def shell(line, **options):
-    """Runs a line with `filbert` in it."""
-    filbert = f"{shlex.quote(sys.executable)} -m filbert"
-    return subprocess.run(
-        ["bash", "-c", line.replace("filbert", filbert, 1)], capture_output=True, timeout=300, **options
-    )
-
-
-def wrong(capsys, *arguments):
-    """The one line that a failing command prints."""
-    assert main(list(map(str, arguments))) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("filbert: ")
-    assert captured.err.count("\n") == 1
-    return captured.err
 
 
 def test_a_model_without_a_transformer_neither_classifies_nor_ranks(work, capsys):

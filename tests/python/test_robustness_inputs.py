@@ -1,4 +1,4 @@
-"""ROBUSTNESS cases 34 to 36 through the Python model, which works as before after each."""
+"""Bad inputs of the Python model, which works as before after each."""
 
 import numpy as np
 import pytest
@@ -29,13 +29,13 @@ def replaced(row: int, column: int, value: int) -> np.ndarray:
 
 @pytest.mark.parametrize("value", [-1, 40, 2**31, 2**32 + 1, 2**40, 2**63 - 1, -(2**63)])
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (1, 2), (1, 3)])
-def test_34_token_ids(model, value, row, column):
+def test_token_ids(model, value, row, column):
     with pytest.raises(InputError, match=rf"{value} at row {row}, column {column} .* expected 0 to 39"):
         model(replaced(row, column, value))
 
 
 @pytest.mark.parametrize("value", [-1, 2, 2**40])
-def test_34_token_types(model, value):
+def test_token_types(model, value):
     types = np.zeros((2, 4), int)
     types[1, 2] = value
     with pytest.raises(InputError, match=rf"{value} at row 1, column 2 .* expected 0 to 1"):
@@ -43,14 +43,14 @@ def test_34_token_types(model, value):
 
 
 @pytest.mark.parametrize("value", [-1, 24, 2**40])
-def test_34_positions(model, value):
+def test_positions(model, value):
     positions = np.tile(np.arange(4), (2, 1))
     positions[0, 3] = value
     with pytest.raises(InputError, match=rf"{value} at row 0, column 3 .* expected 0 to 23"):
         model(IDS, position_ids=positions)
 
 
-def test_35_the_longest_sequence(model):
+def test_the_longest_sequence(model):
     assert model([[1] * 24])[0].shape == (1, 24, 32)
     with pytest.raises(InputError, match=r"25 tokens, .* 24 positions; truncate"):
         model([[1] * 25])
@@ -71,13 +71,13 @@ def test_35_the_longest_sequence(model):
         None,
     ],
 )
-def test_36_ids(model, ids):
+def test_ids(model, ids):
     with pytest.raises(InputError, match=r"input_ids: (found|cannot)"):
         model(ids)
 
 
 @pytest.mark.parametrize("mask", [np.ones((2, 3)), np.ones(4), np.ones((2, 4, 4)), [[1, 1, 1, np.nan]] * 2, "1"])
-def test_36_masks(model, mask):
+def test_masks(model, mask):
     with pytest.raises(InputError, match="attention_mask: found"):
         model(IDS, attention_mask=mask)
 
@@ -85,7 +85,7 @@ def test_36_masks(model, mask):
 @pytest.mark.parametrize(
     ("ids", "batch", "length"), [([], 0, 0), (np.zeros((0, 7), int), 0, 7), ([[], []], 2, 0), ([[]], 1, 0)]
 )
-def test_36_empty_batches(model, ids, batch, length):
+def test_empty_batches(model, ids, batch, length):
     output = model(ids, output_hidden_states=True, output_attentions=True)
     assert output.last_hidden_state.shape == (batch, length, 32)
     assert output.pooler_output.shape == (batch, 32)
@@ -94,7 +94,7 @@ def test_36_empty_batches(model, ids, batch, length):
     assert all(np.isfinite(value).all() for value in output.to_tuple()[:2])
 
 
-def test_36_rows_without_a_token_give_zeros(model):
+def test_rows_without_a_token_give_zeros(model):
     mask = np.array([[0, 0, 0, 0], [1, 1, 1, 1]])
     output = model(IDS, mask, output_hidden_states=True, output_attentions=True)
     for array in (*output.hidden_states, output.last_hidden_state, output.pooler_output, *output.attentions):
@@ -104,7 +104,7 @@ def test_36_rows_without_a_token_give_zeros(model):
     assert (model(IDS, np.zeros((2, 4)))[0] == 0).all()
 
 
-def test_36_what_is_masked_does_not_matter(model):
+def test_what_is_masked_does_not_matter(model):
     mask = np.array([[1, 1, 0, 1], [1, 0, 0, 0]])
     other = np.where(mask, IDS, 9)
     np.testing.assert_array_equal(model(IDS, mask)[0], model(other, mask)[0])

@@ -1,4 +1,4 @@
-"""ROBUSTNESS cases 40 and 41: saving never loses what was on disk, and may go onto the files that are mapped."""
+"""Saving never loses what was on disk, and may go onto the files that are mapped."""
 
 import errno
 import json
@@ -70,7 +70,7 @@ def save_on(model, folder, limit):
 
 @pytest.mark.parametrize("limit", [10**9, 5000], ids=["one", "shards"])
 @pytest.mark.parametrize("kind", ["create", "write", "fsync"])
-def test_40_any_failing_call_leaves_the_old_files(tiny_folder, other, monkeypatch, kind, limit):
+def test_any_failing_call_leaves_the_old_files(tiny_folder, other, monkeypatch, kind, limit):
     """The Nth call of a kind fails, for every N up to the end of the save."""
     before = contents(tiny_folder)
     failing, result = 0, errno.ENOSPC
@@ -114,7 +114,7 @@ model.save_pretrained(sys.argv[1], max_shard_size=int(sys.argv[4]))
 
 @pytest.mark.parametrize("limit", [10**9, 20_000])
 @pytest.mark.parametrize(("function", "number"), [("fsync", 1), ("fsync", 2), ("replace", 1)])
-def test_40_killed_before_the_renames(tiny_folder, function, number, limit):
+def test_killed_before_the_renames(tiny_folder, function, number, limit):
     """SIGKILL at a flush or before the first rename: the old files are as they were."""
     config = dict(checkpoints.TINY, note="old")
     (tiny_folder / "config.json").write_text(json.dumps(config))
@@ -128,7 +128,7 @@ def test_40_killed_before_the_renames(tiny_folder, function, number, limit):
 
 
 @pytest.mark.parametrize("number", range(1, 7))
-def test_40_killed_between_the_renames(tiny_folder, number):
+def test_killed_between_the_renames(tiny_folder, number):
     """SIGKILL between two renames of a sharded save over a sharded save: the folder still loads."""
     BertModel.from_pretrained(tiny_folder).save_pretrained(tiny_folder, max_shard_size=20_000)
     (tiny_folder / "config.json").write_text(json.dumps(dict(checkpoints.TINY, note="old")))
@@ -151,7 +151,7 @@ print(model([[1, 2, 3]])[0].shape)
 """
 
 
-def test_40_the_system_refuses_to_write(tiny_folder, tmp_path):
+def test_the_system_refuses_to_write(tiny_folder, tmp_path):
     """A real failing write: the limit on the size of a file."""
     target = tmp_path / "target"
     shutil.copytree(tiny_folder, target)
@@ -163,14 +163,14 @@ def test_40_the_system_refuses_to_write(tiny_folder, tmp_path):
     assert contents(target) == before
 
 
-def test_40_a_file_where_the_folder_should_be(tmp_path, other):
+def test_a_file_where_the_folder_should_be(tmp_path, other):
     (tmp_path / "x").write_text("mine")
     with pytest.raises(OSError, match="x"):
         other.save_pretrained(tmp_path / "x")
     assert (tmp_path / "x").read_text() == "mine"
 
 
-def test_40_an_interrupt_leaves_nothing_behind(tmp_path):
+def test_an_interrupt_leaves_nothing_behind(tmp_path):
     write_text(tmp_path / "a", "old")
 
     def save():
@@ -194,7 +194,7 @@ def test_files_get_the_usual_permissions(tmp_path):
 
 @pytest.mark.parametrize("limit", [10**9, 20_000])
 @pytest.mark.parametrize("mmap", [True, False])
-def test_41_saving_onto_the_folder_that_is_mapped(tiny_folder, limit, mmap):
+def test_saving_onto_the_folder_that_is_mapped(tiny_folder, limit, mmap):
     model = BertModel.from_pretrained(tiny_folder, mmap=mmap)
     expected = model(IDS)[1].copy()
     state = {name: array.copy() for name, array in model.state_dict().items()}
@@ -207,7 +207,7 @@ def test_41_saving_onto_the_folder_that_is_mapped(tiny_folder, limit, mmap):
     np.testing.assert_array_equal(model(IDS)[1], expected)
 
 
-def test_41_a_folder_that_is_gone(tiny_folder):
+def test_a_folder_that_is_gone(tiny_folder):
     """Unlinking the mapped file is harmless; the model can even put it back."""
     model = BertModel.from_pretrained(tiny_folder)
     expected = model(IDS)[1].copy()

@@ -147,6 +147,20 @@ def test_prompts(tmp_path):
     assert encoder.encode_document(["cat"]).tobytes() == encoder.encode("dog cat", prompt="").tobytes()
 
 
+@pytest.mark.parametrize(
+    "opened",
+    [
+        lambda path: SentenceEncoder(sentence_folder(path)).encode,
+        lambda path: SparseEncoder(splade_folder(path)).encode,
+        lambda path: MultiVectorEncoder(own_folder(path)).encode,
+    ],
+)
+@pytest.mark.parametrize("prompt", [3, ["a "]])
+def test_a_prompt_that_is_no_text(tmp_path, opened, prompt):
+    with pytest.raises(InputError, match=r"prompt 0: found .*, expected a string"):
+        opened(tmp_path)(TEXTS, prompt=prompt)
+
+
 def test_texts_that_are_cut_are_told_of_once(tmp_path):
     encoder = SentenceEncoder(sentence_folder(tmp_path))
     texts = ["hello", "hello " * 30, "hello " * 14, "cat " * 15]

@@ -15,8 +15,8 @@ HIDDEN = 32
 MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 
 
-def texts(count=30, seed=0):
-    rng = random.Random(seed)
+def texts(count=30):
+    rng = random.Random(0)
     return [*ODD_TEXTS, *(" ".join(rng.choices(WORDS, k=rng.randint(0, 12))) for _ in range(count))]
 
 
@@ -163,7 +163,20 @@ def test_layer_norm_and_dense_by_hand(tmp_path):
     np.testing.assert_allclose(SentenceEncoder(folder).encode(SENTENCES), expected, atol=2e-5)
 
 
-def router_folder(tmp_path, routes, parameters=None, before=True):
+def test_dense_keeps_to_the_threads_of_the_model(tmp_path, monkeypatch):
+    asked = []
+
+    def products(rows, weight, num_threads):
+        asked.append(num_threads)
+        return rows @ weight.T
+
+    monkeypatch.setattr("filbert.sentence.dense.products", products)
+    folder = append(sentence_folder(tmp_path), dense(HIDDEN, 4))
+    SentenceEncoder.from_pretrained(folder, num_threads=1).encode(SENTENCES)
+    assert asked == [1]
+
+
+def router_folder(tmp_path, routes, parameters=None):
     """A model with a Router of Dense modules after its Pooling; routes: their output sizes by name."""
     folder = sentence_folder(tmp_path, normalize=False)
     types, structure = {}, {}

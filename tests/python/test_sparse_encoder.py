@@ -199,9 +199,11 @@ def test_other_bad_arguments(encoder, folder):
         encoder.decode("hello")
     with pytest.raises(InputError, match="similarity_fn_name: found 'maxsim', expected one of cosine, dot"):
         encoder.similarity_fn_name = "maxsim"
-    for options in ({"similarity_fn_name": "l2"}, {"max_active_dims": -1}, {"default_prompt_name": "none"}):
-        with pytest.raises(InputError, match=next(iter(options)).replace("default_", "")):
+    for options in ({"similarity_fn_name": "l2"}, {"max_active_dims": -1}):
+        with pytest.raises(InputError, match=next(iter(options))):
             SparseEncoder(folder, **options)
+    with pytest.raises(ConfigError, match="default_prompt_name: found 'none'"):
+        SparseEncoder(folder, default_prompt_name="none")
     with pytest.raises(NotImplementedError, match="does not train"):
         encoder.train()
 
@@ -254,11 +256,11 @@ def test_keywords_of_sentence_transformers(folder, tmp_path):
 def test_a_token_beyond_the_model(tmp_path):
     masked_words_folder(tmp_path, VOCABULARY[:30])
     (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY), encoding="utf-8")
-    with pytest.raises(InputError, match="text 2: token 'long' has id 36, and the model has ids from 0 to 29"):
+    with pytest.raises(InputError, match=r"text 2: token 'long' has id 36, and .* for ids from 0 to 29"):
         SparseEncoder(tmp_path).encode(["a", "the cat", "a long day", "the"])
     table_folder(tmp_path / "table", table_weights(30))
     modules_of(tmp_path / "table", ("SparseStaticEmbedding", ""))
-    with pytest.raises(InputError, match="text 1: token 'long' has id 36, and the model has ids from 0 to 29"):
+    with pytest.raises(InputError, match=r"text 1: token 'long' has id 36, and .* for ids from 0 to 29"):
         SparseEncoder(tmp_path / "table").encode(["a", "a long day"])
 
 

@@ -9,6 +9,7 @@ import pytest
 from text_models import sentence_folder
 
 from filbert import AutoTokenizer, BertConfig, BertModel, InputError, SentenceEncoder
+from filbert.sentence.forwards import forwards
 
 CAT = ["a cat", "a dog"]
 
@@ -169,6 +170,17 @@ def test_a_token_beyond_the_model_is_named_by_its_text(tmp_path):
     with pytest.raises(InputError, match=r"text 217: token '<e1>' has id 40, .* ids from 0 to 39"):
         encoder.encode(texts, batch_size=7)
     assert encoder.encode(texts[:217]).shape == (217, 32)
+
+
+def test_the_longest_pairs_come_first():
+    asked = []
+
+    def tokenize(numbers):
+        asked.extend(numbers)
+        return ["token"] * len(numbers)
+
+    assert len(list(forwards([("a", "b"), ("a", "b c d"), "b c", ("a b", "b")], tokenize))) == 1
+    assert asked == [1, 3, 2, 0]
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])

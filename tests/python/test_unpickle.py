@@ -1,4 +1,4 @@
-"""pytorch_model.bin: ROBUSTNESS cases 23 to 27, and the files that torch writes."""
+"""pytorch_model.bin: bad ones, and the files that torch writes."""
 
 import collections
 import struct
@@ -62,7 +62,7 @@ def test_state_dict_one_level_down(read):
     assert list(read(tf.zip_bytes(tf.program(outer), storages))) == ["a"]
 
 
-def test_24_tar_files(read):
+def test_tar_files(read):
     header = b"sys_info".ljust(257, b"\0") + b"ustar\x0000".ljust(255, b"\0")
     with pytest.raises(UnsafePickleError, match=r"tar form .* save it again"):
         read(header + bytes(1024))
@@ -106,12 +106,12 @@ def test_24_tar_files(read):
         (tf.tensor_v3(tf.storage("0", "Untyped", 48), 0, (4,), (1,), "complex128"), "which has 3 elements"),
     ],
 )
-def test_25_tensors_that_do_not_fit_their_storage(read, tensor, message):
+def test_tensors_that_do_not_fit_their_storage(read, tensor, message):
     with pytest.raises(WeightsError, match=message):
         read(tf.zip_bytes(tf.program(tf.mapping({"t": tensor})), {"0": bytes(48)}))
 
 
-def test_25_one_storage_of_two_types(read):
+def test_one_storage_of_two_types(read):
     other = tf.tensor(tf.storage("0", "Int", 12), 0, (12,), (1,))
     with pytest.raises(WeightsError, match="storage '0' is 12 float32 at one place and 12 int32"):
         read(tf.zip_bytes(tf.program(tf.mapping({"a": tf.strided((12,), (1,)), "b": other})), {"0": bytes(48)}))
@@ -126,7 +126,7 @@ def test_25_one_storage_of_two_types(read):
         ("Untyped", 49, "49 uint8 at one place and 48 uint8"),
     ],
 )
-def test_25_one_storage_with_and_without_a_type(read, kind, numel, message):
+def test_one_storage_with_and_without_a_type(read, kind, numel, message):
     typed = tf.tensor(tf.storage("0", kind, numel), 0, (1,), (1,))
     other = tf.tensor_v3(tf.storage("0", "Untyped", 48), 0, (1,), (1,), "uint16")
     with pytest.raises(WeightsError, match=f"storage '0' is {message}"):
@@ -206,7 +206,7 @@ def test_dtypes_that_safetensors_lacks_are_left_out_with_one_warning(read):
         assert part in message
 
 
-def test_25_legacy_storages(read):
+def test_legacy_storages(read):
     pickled, storages = tf.dense({"a": np.zeros(4, np.float32)}, legacy=True)
     good = tf.legacy_bytes(pickled, storages)
     for data, message in [

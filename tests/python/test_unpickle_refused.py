@@ -42,7 +42,7 @@ class Evil:
 )
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 @pytest.mark.parametrize("form", [tf.zip_bytes, tf.legacy_bytes])
-def test_23_nothing_outside_the_allow_list(read, value, found, protocol, form):
+def test_nothing_outside_the_allow_list(read, value, found, protocol, form):
     with pytest.raises(UnsafePickleError, match=rf"pytorch_model.bin: .*({found}|opcode)"):
         read(form(pickle.dumps({"a": value}, protocol), {}))
 
@@ -81,7 +81,7 @@ def test_23_nothing_outside_the_allow_list(read, value, found, protocol, form):
     ],
 )
 @pytest.mark.parametrize("stacked", [False, True])
-def test_23_names_near_the_allow_list(read, module, name, stacked):
+def test_names_near_the_allow_list(read, module, name, stacked):
     symbol = tf.text(module) + tf.text(name) + b"\x93" if stacked else tf.name(module, name)
     with pytest.raises(UnsafePickleError, match="Nothing was run"):
         read(tf.zip_bytes(tf.program(symbol + b")R"), {}))
@@ -131,7 +131,7 @@ def test_23_names_near_the_allow_list(read, module, name, stacked):
         + b"tQ",
     ],
 )
-def test_23_every_way_to_call_is_refused(read, body):
+def test_every_way_to_call_is_refused(read, body):
     with pytest.raises(UnsafePickleError):
         read(tf.zip_bytes(tf.program(body), {}))
 
@@ -170,7 +170,7 @@ SCHEME = tf.name("torch", "per_tensor_affine")
         tf.name("torch._utils", "_rebuild_parameter") + b"(" + UNTYPED + b"".join(FRONT) + b"tR",
     ],
 )
-def test_23_new_calls_with_other_arguments(read, tensor):
+def test_new_calls_with_other_arguments(read, tensor):
     data = tf.zip_bytes(tf.program(tf.mapping({"t": tensor, "a": tf.strided((1,), (1,))})), {"0": bytes(48)})
     with pytest.raises(UnsafePickleError, match=r"arguments that torch\.save does not write"):
         read(data)
@@ -276,12 +276,12 @@ def with_extra_record(name: str) -> bytes:
         (lambda: GOOD.replace(np.arange(5, dtype=np.float32).tobytes(), bytes(20)), "does not match its CRC"),
     ],
 )
-def test_26_zip_files_that_readers_could_disagree_about(read, make, message):
+def test_zip_files_that_readers_could_disagree_about(read, make, message):
     with pytest.raises(WeightsError, match=message):
         read(make())
 
 
-def test_26_overlapping_records(read):
+def test_overlapping_records(read):
     """A second record inside the content of the first, with headers that agree."""
     inner = b"PK\x03\x04" + struct.pack("<HHH4xIIIHH", 20, 0, 0, 0, 0, 0, 1, 0) + b"x"
     pickled, storages = tf.dense({"a": np.frombuffer(inner + b"\0", np.float32)})

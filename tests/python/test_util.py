@@ -26,11 +26,11 @@ def vectors(count, size=16, seed=0):
     return np.random.default_rng(seed).standard_normal((count, size), np.float32)
 
 
-def clusters(count, each, size=16, spread=0.5):
+def clusters(count, each):
     """`count` groups of `each` vectors around a centre, in a random order."""
     generator = np.random.default_rng(1)
-    centres = generator.standard_normal((count, size))
-    rows = np.repeat(centres, each, axis=0) + spread * generator.standard_normal((count * each, size))
+    centres = generator.standard_normal((count, 16))
+    rows = np.repeat(centres, each, axis=0) + 0.5 * generator.standard_normal((count * each, 16))
     return generator.permutation(rows).astype(np.float32)
 
 

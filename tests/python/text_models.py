@@ -15,7 +15,7 @@ VOCABULARY = (  # noqa: SIM905
 ).split()
 
 SENTENCES = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
-COSINES = [0.6660, 0.1046, 0.1411]  # of 1 and 2, 1 and 3, 2 and 3: from PARITY.md and the model card
+COSINES = [0.6660, 0.1046, 0.1411]  # of 1 and 2, 1 and 3, 2 and 3: from the model card
 
 ODD_TEXTS = [
     "",

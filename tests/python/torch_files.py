@@ -115,15 +115,15 @@ def raw(tensor: Any) -> bytes:
     return np.asarray(tensor.data).tobytes()
 
 
-def strided(shape, strides, offset=0, numel=12):
-    return tensor(storage("0", "Float", numel), offset, shape, strides)
+def strided(shape, strides, offset=0):
+    return tensor(storage("0", "Float", 12), offset, shape, strides)
 
 
 def v3_call(*arguments: bytes) -> bytes:
     return name("torch._utils", "_rebuild_tensor_v3") + b"(" + b"".join(arguments) + b"tR"
 
 
-def quantised(source: bytes, parameters: bytes, call: str = "_rebuild_qtensor") -> bytes:
+def quantised(source: bytes, parameters: bytes) -> bytes:
     hooks = name("collections", "OrderedDict") + b")R"
     arguments = source + integer(0) + integers((4,)) + integers((1,)) + parameters + b"\x89" + hooks
-    return name("torch._utils", call) + b"(" + arguments + b"tR"
+    return name("torch._utils", "_rebuild_qtensor") + b"(" + arguments + b"tR"

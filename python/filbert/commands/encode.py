@@ -46,7 +46,7 @@ def add(commands: Any) -> None:
         "--on-truncate",
         choices=("warn", "ignore", "raise"),
         default="warn",
-        help="of a text that is too long and would be cut: warn (default) once, or raise an error",
+        help="of texts that are too long: cut them and warn once (default), cut them in silence, or raise an error",
     )
     _add_bulk(parser.add_argument_group("bulk jobs"))
     add_machine(parser)

@@ -1,4 +1,4 @@
-"""Gemma 3 for texts, as it makes vectors of them: without a head."""
+"""Gemma 3 for texts, as it makes vectors of them, and its classifier."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar

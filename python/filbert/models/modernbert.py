@@ -21,7 +21,8 @@ class ModernBertConfig(PretrainedConfig):
 
     model_type: ClassVar[str] = "modernbert"
     checked_by_engine = PretrainedConfig.checked_by_engine | {"sliding_window"}
-    # The last three are of BERT's configuration, from which this one once derived, and of ways to compute the same.
+    # What layer_types is made of, ways to compute the same, and keys of BERT's configuration, from which this one once
+    # derived.
     unused_keys = frozenset(
         {"global_attn_every_n_layers", "layer_norm_eps", "position_embedding_type", "reference_compile"}
         | {"repad_logits_with_grad", "hidden_act", "hidden_dropout_prob", "attention_probs_dropout_prob"}

@@ -1,4 +1,4 @@
-"""Qwen3, as it makes vectors of texts: without a head."""
+"""Qwen3, as it makes vectors of texts, and its heads."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .base import Floats
+from ..scores import Floats
 from .ranking import highest
 
 Integers = npt.NDArray[np.int64]

@@ -6,17 +6,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ..batching import batches, packed
 from ..checks import optional_count
 from ..encoder import EncoderModel
 from ..errors import InputError
 from ..progress import Bar
+from ..scores import Floats
 from ..texts import as_list
 from ..tokenization import Tokenizer
-
-Floats = npt.NDArray[np.float32]
 
 # Characters from which on fewer items are tokenised at a time.
 _CHARACTERS = 2**20

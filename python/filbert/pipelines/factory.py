@@ -10,7 +10,7 @@ from ..checks import integer
 from ..configuration import PretrainedConfig
 from ..encoder import EncoderModel, dtype_name
 from ..errors import ConfigError, InputError
-from ..hub import HUB_KEYWORDS, Source
+from ..hub import Source, hub_keywords
 from ..loading_keywords import own_keywords
 from ..model_settings import load_config
 from ..tokenization import AutoTokenizer, Tokenizer
@@ -172,10 +172,10 @@ def _tokenizer(name: Any, model: Any, keywords: dict[str, Any]) -> Tokenizer:
     if not isinstance(name, str | os.PathLike | None):
         found = type(name).__name__
         raise InputError(f"tokenizer: found a {found}, expected a folder, an id on the hub or one of AutoTokenizer")
-    where = _hub(keywords)
+    where = hub_keywords(keywords)
     if name is None and isinstance(model, EncoderModel):
         reference = model._reference or {}
-        where = {**_hub(reference), **where}
+        where = {**hub_keywords(reference), **where}
         name = reference.get("name", model.name_or_path)
     name = os.fspath(model if name is None else name)
     if not name:
@@ -187,10 +187,6 @@ def _tokenizer(name: Any, model: Any, keywords: dict[str, Any]) -> Tokenizer:
         if not where.get("subfolder") or "subfolder" in keywords:
             raise
     return AutoTokenizer.from_pretrained(name, **{**where, "subfolder": ""})  # beside several models
-
-
-def _hub(keywords: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in keywords.items() if key in HUB_KEYWORDS}
 
 
 def _usual_model(task: str | None) -> str:
@@ -208,7 +204,7 @@ def _task_of(model: Any, keywords: dict[str, Any]) -> str:
         where = os.fspath(model)
         config = keywords.get("config")
         if config is None:
-            config = load_config(auto.AutoConfig, Source(where, **_hub(keywords)), "pipeline")
+            config = load_config(auto.AutoConfig, Source(where, **hub_keywords(keywords)), "pipeline")
         names = config.architectures or []
     for name in names:
         for end, task in _TASK_OF.items():

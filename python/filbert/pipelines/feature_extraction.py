@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from ..checks import optional_count
 from ..errors import InputError
+from ..scores import Floats
 from ..texts import check_text
-from .base import Floats, Options, Pipeline, Sequence
+from .base import Options, Pipeline, Sequence
 
 _TOKENIZE_KEYWORDS = ("truncation", "max_length", "padding", "add_special_tokens")
 

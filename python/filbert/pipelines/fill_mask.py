@@ -11,9 +11,10 @@ import numpy.typing as npt
 from ..checks import count
 from ..encoder import EncoderModel
 from ..errors import ConfigError, InputError
+from ..scores import Floats
 from ..texts import as_list, as_texts, check_text
 from ..tokenization import Tokenizer
-from .base import Floats, Options, Pipeline, Sequence
+from .base import Options, Pipeline, Sequence
 from .ranking import highest
 
 Fillings = list[dict[str, Any]]

@@ -9,9 +9,10 @@ import numpy as np
 
 from ..checks import count, integer
 from ..errors import InputError
+from ..scores import Floats
 from ..texts import as_list, check_text
 from .answers import Answer, Candidates, Integers, Piece, aligned, answers, bounds, candidates
-from .base import Floats, Options, Pipeline, Sequence
+from .base import Options, Pipeline, Sequence
 
 if TYPE_CHECKING:
     from tokenizers import Encoding

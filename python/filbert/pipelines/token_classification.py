@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..checks import integer
 from ..errors import ConfigError, InputError
-from ..scores import softmax
+from ..scores import Floats, softmax
 from ..texts import check_text
-from .base import Floats, Options, Pipeline, Sequence
+from .base import Options, Pipeline, Sequence
 from .entities import WORD_STRATEGIES, Token, check_strategy, entities_of, without_labels, without_overlaps
 from .labels import label_names
 

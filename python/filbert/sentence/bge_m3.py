@@ -207,15 +207,14 @@ class BGEM3Encoder(LoadedByName):
         self.model = model
         self.tokenizer = tokenizer
         self._sparse, self._colbert = sparse, colbert
-        self._vocabulary = model.vocabulary
         roles = tokenizer.special_tokens_map
         self._no_words = {tokenizer.convert_tokens_to_ids(roles[role]) for role in _NO_WORDS if role in roles}
 
     def _run(self, indices: list[int], rows: list[list[int]], found: dict[str, Any]) -> None:
         """Writes what is wanted of the texts of these numbers into `found`."""
         ids, bounds = packed(rows)
-        if len(ids) and ids.max() >= self._vocabulary:
-            raise self.tokenizer.beyond(self._vocabulary, "text", indices, rows)
+        if len(ids) and ids.max() >= self.model.vocabulary:
+            raise self.tokenizer.beyond(self.model.vocabulary, "text", indices, rows)
         hidden = self.model.run_packed(ids, bounds)
         threads = self.model.num_threads
         if "dense_vecs" in found:

@@ -36,7 +36,7 @@ class Encoded:
 
 
 @dataclass
-class _Row:
+class Row:
     """The tokens of a text, and their types if it is a pair and the model takes some."""
 
     ids: list[int]
@@ -103,7 +103,7 @@ class Chain:
             for indices, rows in self._forwards(texts, asked):
                 vectors[indices] = self._pooled(indices, rows, early, skipped)
         for step in self.steps[1:] if early else self.steps:
-            vectors = step(vectors)
+            vectors = step(vectors, self.model.num_threads)
         return normalize(vectors) if late else vectors
 
     def tokens(self, texts: list[str | Pair], asked: Asked, with_offsets: bool) -> list[Encoded]:
@@ -130,23 +130,23 @@ class Chain:
     def finish_rows(self, rows: Floats) -> Floats:
         """The vectors [n, size] of texts from those that the first module and pooling give."""
         for step in self.steps:
-            rows = step(rows)
+            rows = step(rows, self.model.num_threads)
         return rows
 
-    def _forwards(self, texts: list[str | Pair], asked: Asked) -> Iterator[tuple[list[int], list[_Row]]]:
+    def _forwards(self, texts: list[str | Pair], asked: Asked) -> Iterator[tuple[list[int], list[Row]]]:
         with Bar(len(texts), asked.show_progress_bar, "Encoding") as bar:
             for indices, rows in forwards(texts, lambda numbers: self._rows(texts, numbers, asked)):
                 yield indices, rows
                 bar.update(len(indices))
 
-    def _rows(self, texts: list[str | Pair], numbers: list[int], asked: Asked) -> list[_Row]:
+    def _rows(self, texts: list[str | Pair], numbers: list[int], asked: Asked) -> list[Row]:
         limit = self.tokenizer.model_max_length
         some = [texts[index] for index in numbers]
         if asked.prompt:
             some = [prefixed(asked.prompt, text) for text in some]
         if all(isinstance(text, str) for text in some):
             ids, cut = self.tokenizer.truncated(cast(list[str], some), limit, self.pooling is not None)
-            rows = [_Row(row) for row in ids]
+            rows = [Row(row) for row in ids]
         else:
             rows, cut = self._rows_of_pairs(some, limit)
         if cut:
@@ -155,15 +155,15 @@ class Chain:
             asked.cut += cut
         return rows
 
-    def _rows_of_pairs(self, texts: list[str | Pair], limit: int) -> tuple[list[_Row], list[int]]:
+    def _rows_of_pairs(self, texts: list[str | Pair], limit: int) -> tuple[list[Row], list[int]]:
         if self.pooling is None:
             raise InputError("text: found a pair, and a table of vectors takes no pairs")
         ids, types = self.tokenizer.truncated_pairs(cast(list[Pair], texts), limit)
         full = [index for index, row in enumerate(ids) if len(row) >= limit]
         cut = [index for index in full if len(self.tokenizer.encodings([texts[index]])[0].ids) > limit]
-        return [_Row(row, None if types is None else types[index]) for index, row in enumerate(ids)], cut
+        return [Row(row, None if types is None else types[index]) for index, row in enumerate(ids)], cut
 
-    def _packed(self, indices: list[int], rows: list[_Row]) -> tuple[Integers, Integers, Integers | None]:
+    def _packed(self, indices: list[int], rows: list[Row]) -> tuple[Integers, Integers, Integers | None]:
         """Their ids, where those of each begin and end, and their types if any has some."""
         ids, bounds = packed([row.ids for row in rows])
         if len(ids) and (max(rows[0].ids) if len(rows) == 1 else ids.max()) >= self.model.vocabulary:
@@ -172,7 +172,7 @@ class Chain:
             return ids, bounds, None
         return ids, bounds, packed([row.types or [0] * len(row) for row in rows])[0]
 
-    def _pooled(self, indices: list[int], rows: list[_Row], scale: bool, skipped: int) -> Floats:
+    def _pooled(self, indices: list[int], rows: list[Row], scale: bool, skipped: int) -> Floats:
         ids, bounds, types = self._packed(indices, rows)
         modes = ("mean",) if self.pooling is None else self.pooling.modes
         if len(modes) == 1 and modes[0] in ENGINE_MODES and not skipped and types is None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import auto
-from ..batching import batches, packed
+from ..batching import packed
 from ..checks import count, optional_count
 from ..configuration import PretrainedConfig
 from ..encoder import EncoderModel
@@ -19,18 +19,17 @@ from ..progress import Bar
 from ..scores import softmax
 from ..texts import Pair, as_pairs, as_texts, check_text
 from ..tokenization import AutoTokenizer, Tokenizer
-from ..tokenizer_files import lowercase_first
 from . import reranker_saving
 from .activations import Activation, activate, path_of
+from .chain import Row
 from .encoder_habits import EncoderHabits, ModelCardData
+from .forwards import forwards
+from .loading import limit_tokenizer
 from .older_names import older_names
 from .pair_tokens import PairTokens
 from .reranker import RerankerModules, activation_of, chat_template, configured, next_tokens, read_reranker
 from .transformer import check_default_prompt, choose_prompt, meaningful, merged_prompts, refuse_backend
 from .vectors import Floats
-
-# Pairs tokenised at a time.
-_CHUNK = 4096
 
 
 class CrossEncoder(Referable, EncoderHabits):
@@ -366,14 +365,9 @@ class CrossEncoder(Referable, EncoderHabits):
         return {"device": self.device, "model_kwargs": {**options, "dtype": self.dtype}}
 
     def _prepare_tokenizer(self, modules: RerankerModules, max_length: int | None) -> None:
-        tokenizer = self.tokenizer
-        if modules.do_lower_case:
-            lowercase_first(tokenizer.backend_tokenizer)
-        if modules.max_seq_length is not None and "model_max_length" not in modules.tokenizer_settings:
-            tokenizer.model_max_length = modules.max_seq_length
+        limit_tokenizer(self.tokenizer, modules, self.model.max_positions)
         if max_length is not None:
-            tokenizer.model_max_length = count("max_length", max_length)
-        tokenizer.model_max_length = min(tokenizer.model_max_length, self.model.max_positions)
+            self.tokenizer.model_max_length = min(count("max_length", max_length), self.model.max_positions)
 
     def _scores(
         self,
@@ -392,21 +386,18 @@ class CrossEncoder(Referable, EncoderHabits):
 
     def _logits(self, pairs: list[Pair], prompt: str, batch_size: int | None, show: bool | None) -> Floats:
         logits, vocabulary = np.empty((len(pairs), self.num_labels), np.float32), self.model.vocabulary
-        # The longest first, as in SentenceEncoder.
-        order = sorted(range(len(pairs)), key=lambda index: -len(pairs[index][0]) - len(pairs[index][1]))
+
+        def tokenize(numbers: list[int]) -> list[Row]:
+            ids, types = self._pair_tokens.tokens([pairs[index] for index in numbers], prompt, self.max_seq_length)
+            return [Row(row, None if types is None else types[index]) for index, row in enumerate(ids)]
+
         with Bar(len(pairs), show, "Scoring", "pair") as bar:
-            for start in range(0, len(order), _CHUNK):
-                chunk = order[start : start + _CHUNK]
-                tokens, types = self._pair_tokens.tokens([pairs[index] for index in chunk], prompt, self.max_seq_length)
-                for batch in batches(list(map(len, tokens)), batch_size):
-                    rows = [tokens[index] for index in batch]
-                    ids, bounds = packed(rows)
-                    if len(ids) and ids.max() >= vocabulary:
-                        raise self.tokenizer.beyond(vocabulary, "pair", [chunk[index] for index in batch], rows)
-                    kinds = None if types is None else packed([types[index] for index in batch])[0]
-                    found = self.model.run_packed(ids, bounds, kinds)
-                    logits[[chunk[index] for index in batch]] = (
-                        found[:, :1] - found[:, 1:] if self._is_log_odds else found
-                    )
-                    bar.update(len(batch))
+            for indices, rows in forwards(pairs, tokenize, batch_size):
+                ids, bounds = packed([row.ids for row in rows])
+                if len(ids) and ids.max() >= vocabulary:
+                    raise self.tokenizer.beyond(vocabulary, "pair", indices, [row.ids for row in rows])
+                kinds = None if rows[0].types is None else packed([row.types or [] for row in rows])[0]
+                found = self.model.run_packed(ids, bounds, kinds)
+                logits[indices] = found[:, :1] - found[:, 1:] if self._is_log_odds else found
+                bar.update(len(indices))
         return logits

@@ -138,7 +138,10 @@ class SentenceEncoder(Referable, SentenceHabits):
         task: str | None = None,
         **options: Any,
     ) -> "SentenceEncoder":
-        """The same as the class, with the keywords of `AutoModel.from_pretrained`; `options` are those of the class."""
+        """The same as the class, with the keywords of `AutoModel.from_pretrained`: `cache_dir` is its `cache_folder`.
+
+        options: the others of the class.
+        """
         given = {
             "num_threads": num_threads,
             "dtype": dtype,

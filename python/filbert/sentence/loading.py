@@ -41,12 +41,17 @@ def load_parts(
         return model, Tokenizer(load_bare(inner), source.name)
     tokenizer = AutoTokenizer.from_pretrained(source.name, **where, **module.tokenizer_settings)
     refuse_chats(inner, module, tokenizer)
+    limit_tokenizer(tokenizer, module, model.max_positions)
+    return model, tokenizer
+
+
+def limit_tokenizer(tokenizer: Tokenizer, module: TransformerModule, positions: int) -> None:
+    """Makes it lower texts and cut them as the module says, to no more tokens than the model has positions."""
     if module.do_lower_case:
         lowercase_first(tokenizer.backend_tokenizer)
     if module.max_seq_length is not None and "model_max_length" not in module.tokenizer_settings:
         tokenizer.model_max_length = module.max_seq_length
-    tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_positions)
-    return model, tokenizer
+    tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
 
 
 def load_chains(

@@ -23,8 +23,9 @@ from .forwards import forwards
 from .loading import load_parts
 from .maxsim import SCORES, pair_scores, scores
 from .multi_vector_modules import read_multi_vector
-from .multi_vector_settings import MultiVectorModules, normalized
+from .multi_vector_settings import MultiVectorModules
 from .multi_vector_tokens import TASKS, MultiVectorTokens, Row
+from .steps import Normalize
 from .transformer import check_default_prompt, choose_prompt, meaningful, merged_prompts, prompt_for, refuse_backend
 from .vectors import Floats, normalize
 
@@ -306,8 +307,7 @@ class MultiVectorEncoder(LoadedByName, EncoderHabits):
     def _assemble(self, model: EncoderModel, tokenizer: Tokenizer, modules: MultiVectorModules | None) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self._modules = modules or MultiVectorModules(steps=[normalized])
-        self._vocabulary = model.vocabulary
+        self._modules = modules or MultiVectorModules(steps=[Normalize()])
         self._dimension = self._modules.dimension(model.hidden_size)
         self._tokens = MultiVectorTokens(tokenizer, self._modules, model)
         self.prompts = self._modules.prompts
@@ -369,8 +369,8 @@ class MultiVectorEncoder(LoadedByName, EncoderHabits):
     def _run(self, indices: list[int], rows: list[Row]) -> list[Floats]:
         """The vectors of the texts of these numbers."""
         ids, bounds = packed([row.ids for row in rows])
-        if len(ids) and ids.max() >= self._vocabulary:
-            raise self.tokenizer.beyond(self._vocabulary, "text", indices, [row.ids for row in rows])
+        if len(ids) and ids.max() >= self.model.vocabulary:
+            raise self.tokenizer.beyond(self.model.vocabulary, "text", indices, [row.ids for row in rows])
         query_only = np.array([row.query_only for row in rows], np.int64)
         hidden = self.model.run_packed(ids, bounds, query_only=query_only if query_only.any() else None)
         vectors = hidden[np.array([keep for row in rows for keep in row.kept], bool)]

@@ -7,7 +7,7 @@ from typing import Any
 from ..hub import Source
 from ..jsonfile import read_object
 from .dense import Dense
-from .multi_vector_settings import LENGTHS, MultiVectorModules, Step, texts_of
+from .multi_vector_settings import LENGTHS, MultiVectorModules, texts_of
 from .tensors import read_tensor
 from .transformer import optional
 
@@ -44,7 +44,7 @@ def read_pylate(path: str, settings: dict[str, Any], modules: MultiVectorModules
     return lengths
 
 
-def read_stanford(source: Source, modules: MultiVectorModules) -> Step:
+def read_stanford(source: Source, modules: MultiVectorModules) -> Dense:
     """Takes everything out of artifact.metadata, and gives the projection, which is in the file of the weights.
 
     Raises ConfigError, WeightsError and OSError.

@@ -10,7 +10,8 @@ from .dense import read_dense
 from .maxsim import SCORES
 from .modules import read_encoder
 from .multi_vector_legacy import PUNCTUATION, PYLATE_KEYS, read_pylate, read_stanford
-from .multi_vector_settings import LENGTHS, MultiVectorModules, normalized, texts_of
+from .multi_vector_settings import LENGTHS, MultiVectorModules, texts_of
+from .steps import Normalize
 from .transformer import check_default_prompt, read_entries, read_prompts, within
 
 _KINDS = ("Transformer", "Dense", "MultiVectorMask", "Normalize")
@@ -38,7 +39,7 @@ def read_multi_vector(source: Source) -> MultiVectorModules:
         _read_listed(source, path, _OWN if is_stanford else _SINGLE, modules)
     elif is_stanford:
         modules.infers_chats = True
-        modules.steps = [read_stanford(source, modules), normalized]
+        modules.steps = [read_stanford(source, modules), Normalize()]
     else:
         raise ConfigError(
             f"{source.name}: no modules.json, and no {_STANFORD} among the architectures of config.json: it has no "
@@ -69,11 +70,11 @@ def _read_listed(source: Source, path: str, usual: str, modules: MultiVectorModu
         elif kind == "MultiVectorMask":
             _read_mask(source, folder, modules)
         elif _normalizes_tokens(source, folder):
-            modules.steps.append(normalized)
+            modules.steps.append(Normalize())
     if model_type == _OWN:
         modules.has_mask = "MultiVectorMask" in kinds
     else:
-        modules.steps.append(normalized)
+        modules.steps.append(Normalize())
 
 
 def _read_settings(source: Source, usual: str, modules: MultiVectorModules) -> tuple[str, dict[str, Any]]:

@@ -3,10 +3,8 @@
 from typing import Any
 
 from ..encoder import EncoderModel
-from ..errors import InputError
 from ..tokenization import Tokenizer
-from .dense import Dense
-from .multi_vector_settings import MultiVectorModules, Step, normalized
+from .multi_vector_settings import MultiVectorModules
 from .router import Entry
 from .saving import Part, as_json, save_parts, step_part, transformer_part
 
@@ -16,8 +14,8 @@ _NAMES = {"module_input_name": "token_embeddings", "module_output_name": "token_
 def save(
     folder: str, modules: MultiVectorModules, model: EncoderModel, tokenizer: Tokenizer, settings: dict[str, Any]
 ) -> None:
-    """Writes the modules into a folder; see `save_parts`. Raises InputError for a step that is no module."""
-    after = [_step(step) for step in modules.steps]
+    """Writes the modules into a folder; see `save_parts`."""
+    after = [(step.kind, step_part(step, _NAMES)) for step in modules.steps]
     if modules.has_mask:
         # Where sentence-transformers has it: after the last Dense.
         dense = [index for index, (kind, _) in enumerate(after, 1) if kind == "Dense"]
@@ -26,14 +24,6 @@ def save(
     parts["Transformer", modules.transformer] = transformer_part(model, tokenizer, modules, _lengths(modules))
     parts |= {(kind, f"{index}_{kind}"): part for index, (kind, part) in enumerate(after, 1)}
     save_parts(folder, list(parts), parts, {"model_type": "MultiVectorEncoder", **settings})
-
-
-def _step(step: Step) -> tuple[str, Part]:
-    if step is normalized:
-        return "Normalize", Part({"config.json": as_json(_NAMES)})
-    if isinstance(step, Dense):
-        return "Dense", step_part(step, _NAMES)
-    raise InputError(f"steps: found {step!r:.100}, which no module does; Dense and normalized are written")
 
 
 def _mask(modules: MultiVectorModules) -> Part:

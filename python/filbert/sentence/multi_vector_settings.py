@@ -1,19 +1,16 @@
 """The settings of a model of late interaction."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError
 from .dense import Dense
+from .steps import Step
 from .transformer import TransformerModule, optional
-from .vectors import Floats, normalize
 
 # Settings of the Transformer module.
 LENGTHS = ("query_length", "document_length", "query_expansion")
-
-# From vectors [n, in], and a number of threads, to vectors [n, out].
-Step = Callable[[Floats, int], Floats]
 
 _STRATEGIES = ("fixed", "min")
 
@@ -69,11 +66,6 @@ class MultiVectorModules(TransformerModule):
                 f"{where}: query_length: found {self.query_length}, less than the {self.expansion.length} tokens of "
                 "query_expansion"
             )
-
-
-def normalized(vectors: Floats, num_threads: int) -> Floats:
-    """The step that makes every vector one of length 1."""
-    return normalize(vectors)
 
 
 def texts_of(where: str, config: Mapping[str, Any], key: str) -> list[str] | None:

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from ..checks import integer
 from ..errors import InputError
+from ..scores import Floats
 
-Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int32]
 Integers = npt.NDArray[np.int64]
 

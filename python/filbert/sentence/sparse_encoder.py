@@ -1,7 +1,6 @@
 """Sparse vectors of texts, with the interface of sentence-transformers' SparseEncoder."""
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -25,7 +24,7 @@ from .older_names import older_names
 from .sparse import SparseVector, SparseVectors, as_tensors, as_vectors
 from .sparse_modules import read_sparse_modules
 from .sparse_routes import Route, load_routes
-from .transformer import meaningful, merged_prompts, prompt_for, refuse_backend
+from .transformer import check_default_prompt, choose_prompt, meaningful, merged_prompts, prompt_for, refuse_backend
 
 
 class SparseEncoder(Referable, EncoderHabits):
@@ -101,7 +100,7 @@ class SparseEncoder(Referable, EncoderHabits):
         settings = self._modules.settings
         self.prompts = merged_prompts(settings.prompts, prompts)
         self.default_prompt_name = settings.default_prompt_name if default_prompt_name is None else default_prompt_name
-        self._prompt(None, self.default_prompt_name)  # is one of them
+        check_default_prompt(source.name, self.default_prompt_name, self.prompts)
         self.similarity_fn_name = settings.similarity if similarity_fn_name is None else similarity_fn_name
         self.max_active_dims = optional_count("max_active_dims", max_active_dims) or settings.max_active_dims
         where["revision"] = source.revision
@@ -161,9 +160,7 @@ class SparseEncoder(Referable, EncoderHabits):
             InputError, MemoryError.
         """
         single, listed = as_texts("text", _given({"inputs": inputs, "sentences": sentences, "texts": texts}))
-        prefix = self._prompt(prompt, self.default_prompt_name if prompt_name is None else prompt_name)
-        if prompt is not None and prompt_name is not None:
-            warnings.warn("prompt and prompt_name are both given: prompt is used", stacklevel=2)
+        prefix = choose_prompt(self.prompts, self.default_prompt_name, prompt, prompt_name)
         batch_size = optional_count("batch_size", batch_size)
         most = optional_count("max_active_dims", max_active_dims) or self.max_active_dims
         route = self._route(task)
@@ -348,15 +345,6 @@ class SparseEncoder(Referable, EncoderHabits):
 
     def _models(self) -> list[ForMaskedLM]:
         return [route.model for route in self._routes.values() if route.model is not None]
-
-    def _prompt(self, prompt: str | None, name: str | None) -> str:
-        if prompt is None and name is not None:
-            if name not in self.prompts:
-                raise InputError(f"prompt_name: found {name!r:.100}, the model has {', '.join(self.prompts)}")
-            prompt = self.prompts[name]
-        prompt = "" if prompt is None else prompt
-        as_texts("prompt", [prompt])  # is one
-        return prompt
 
 
 def _given(values: dict[str, Any]) -> Any:

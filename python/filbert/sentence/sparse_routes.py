@@ -11,11 +11,12 @@ from ..batching import packed
 from ..errors import ConfigError, WeightsError
 from ..hub import Source
 from ..jsonfile import read_object
+from ..scores import Floats
 from ..tasks import ForMaskedLM
 from ..tokenization import AutoTokenizer, Tokenizer
 from ..weights import as_array, open_weights
 from .loading import load_parts
-from .sparse import Floats, SparseVector
+from .sparse import SparseVector
 from .sparse_modules import SparseModules, SpladeFiles, TableFiles
 from .token_batches import token_batches
 

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .sparse import Floats, Integers, SparseVector, SparseVectors, as_vectors
+from ..scores import Floats
+from .sparse import Integers, SparseVector, SparseVectors, as_vectors
 
 Doubles = npt.NDArray[np.float64]
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from ..errors import InputError
 from ..tokenization import Tokenizer
 from .forwards import forwards
 
@@ -26,14 +25,6 @@ def token_batches(
         return tokenizer.truncated_ids(some, tokenizer.model_max_length, add_special_tokens)
 
     for indices, rows in forwards(texts, tokenize, batch_size):
-        for index, row in zip(indices, rows, strict=True):
-            if row and max(row) >= vocabulary:
-                raise _unknown_token(tokenizer, index, max(row), vocabulary)
+        if any(max(row, default=0) >= vocabulary for row in rows):
+            raise tokenizer.beyond(vocabulary, "text", indices, rows)
         yield indices, rows
-
-
-def _unknown_token(tokenizer: Tokenizer, index: int, token: int, vocabulary: int) -> InputError:
-    return InputError(
-        f"text {index}: token {tokenizer.convert_ids_to_tokens(token)!r} has id {token}, and the model has ids from 0 "
-        f"to {vocabulary - 1}: the tokenizer's tokens were added without resizing the model"
-    )

@@ -11,6 +11,7 @@ from ..hub import Source
 from ..jsonfile import read_json, read_object
 from ..loading_keywords import HARMLESS
 from ..settings import warn_about_unknown
+from ..texts import check_text
 from ..tokenization import Tokenizer
 
 _CONFIGS = tuple(
@@ -178,6 +179,7 @@ def choose_prompt(
     if prompt is not None:
         if prompt_name is not None:
             warnings.warn("prompt and prompt_name are both given: prompt is used", stacklevel=4)
+        check_text("prompt", 0, prompt)
         return prompt
     name = default_name if prompt_name is None else prompt_name
     if name is None:
