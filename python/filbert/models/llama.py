@@ -1,4 +1,4 @@
-"""Llama, as it makes vectors of texts: without a head."""
+"""Llama, as it makes vectors of texts, and its heads."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar

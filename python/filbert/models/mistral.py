@@ -1,4 +1,4 @@
-"""Mistral, as it makes vectors of texts: without a head."""
+"""Mistral, as it makes vectors of texts, and its heads."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""Qwen2, as it makes vectors of texts: without a head."""
+"""Qwen2, as it makes vectors of texts, and its heads."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
