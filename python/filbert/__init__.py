@@ -6,6 +6,7 @@ Names are loaded when they are first used, so that `import filbert` costs next t
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import subinterpreters
 from .models import NAMES
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
     from .stand_in import install_as_sentence_transformers as install_as_sentence_transformers
     from .text_classifier import TextClassifier as TextClassifier
     from .tokenization import AutoTokenizer as AutoTokenizer
+
+# Here, because it is imported before any module that imports the engine.
+subinterpreters.refuse()
 
 _MODULE_OF = {
     "AutoConfig": "auto",

@@ -1,18 +1,8 @@
-"""`python -m filbert`: the command line; `python -m filbert --cmake-dir` prints where the CMake package is."""
+"""`python -m filbert`: the command line."""
 
 import sys
 
-from . import cmake_dir
-
-
-def main() -> int:
-    if sys.argv[1:] == ["--cmake-dir"]:
-        print(cmake_dir())
-        return 0
-    from .cli import main as run
-
-    return run()
-
+from .cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,6 +15,7 @@ from .atomic import Output
 from .batching import Integers, batches, packed
 from .encoder import EncoderModel
 from .errors import InputError
+from .progress import Bar
 from .sentence.vectors import Floats
 
 Milliseconds = list[float]
@@ -30,7 +31,6 @@ _RAGGED_MEDIAN, _RAGGED_SIGMA = 32, 0.8
 
 _BATCH, _LENGTH = 1, 128
 _FEWEST_RUNS = 3
-_BAR_DELAY = 1.0
 
 
 @dataclass(frozen=True)
@@ -91,25 +91,23 @@ def measure(
     cases = choose_cases(batch, length, model.max_positions)
     jobs: list[tuple[str, int, int, Callable[[], object]]] = []
     generator = np.random.default_rng(0)
-    vocabulary = model.config.to_dict()["vocab_size"]
     for sequences, tokens in cases:
-        ids = generator.integers(0, vocabulary, (sequences, tokens))
+        ids = generator.integers(0, model.vocabulary, (sequences, tokens))
         jobs.append((f"{sequences}x{tokens}", sequences, sequences * tokens, lambda ids=ids: model(ids)))  # type: ignore[misc]
     if batch is None and length is None:
         lengths = ragged_lengths(min(RAGGED_LONGEST, model.max_positions))
-        ragged = packed_batches([generator.integers(0, vocabulary, each) for each in lengths])
+        ragged = packed_batches([generator.integers(0, model.vocabulary, each) for each in lengths])
         jobs.append(("ragged", len(lengths), int(lengths.sum()), lambda: run_packed(model, ragged)))
     return list(_timings(jobs, seconds))
 
 
 def _timings(jobs: list[tuple[str, int, int, Callable[[], object]]], seconds: float) -> Iterator[Timing]:
-    from tqdm.auto import tqdm
-
-    bar = tqdm(jobs, unit="case", desc="Timing", delay=_BAR_DELAY, leave=False, disable=not sys.stderr.isatty())
-    for name, sequences, tokens, run in bar:
-        times = _time(run, seconds)
-        found = percentiles(times)
-        yield Timing(name, sequences, tokens, len(times), **found, tokens_per_second=1e3 * tokens / found["p50_ms"])
+    with Bar(len(jobs), None, "Timing", "case") as bar:
+        for name, sequences, tokens, run in jobs:
+            times = _time(run, seconds)
+            found = percentiles(times)
+            yield Timing(name, sequences, tokens, len(times), **found, tokens_per_second=1e3 * tokens / found["p50_ms"])
+            bar.update()
 
 
 def _time(run: Callable[[], object], seconds: float) -> Milliseconds:

@@ -25,6 +25,6 @@ def count(name: str, value: Any, largest: int | None = None) -> int:
     return number
 
 
-def optional_count(name: str, value: Any) -> int | None:
-    """`value` as an int, or None for None. Raises InputError unless it is an integer above 0."""
-    return None if value is None else count(name, value)
+def optional_count(name: str, value: Any, largest: int | None = None) -> int | None:
+    """`value` as an int, or None for None. Raises InputError as `count` does."""
+    return None if value is None else count(name, value, largest)

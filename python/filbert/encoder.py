@@ -28,6 +28,9 @@ Model = TypeVar("Model", bound="EncoderModel")
 
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
+# What the engine counts threads in.
+_MOST_THREADS = 2**31 - 1
+
 # What the names of embeddings end in.
 _EMBEDDINGS = ("_embeddings.weight", "embed_tokens.weight", "relative_attention_bias.weight", "shared.weight")
 
@@ -204,7 +207,7 @@ class EncoderModel(Referable, ModuleHabits):
         device: Any,
         num_threads: int | None,
     ) -> None:
-        self._num_threads = optional_count("num_threads", num_threads) or 0
+        self._num_threads = optional_count("num_threads", num_threads, _MOST_THREADS) or 0
         self.config = config
         self._config_json = config.to_json_string()
         self._weights = weights

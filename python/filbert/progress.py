@@ -12,7 +12,7 @@ class Bar:
 
     def __init__(self, total: int | None, show: bool | None, description: str, unit: str = "text") -> None:
         self._bar: Any = None
-        if sys.stderr.isatty() if show is None else show:
+        if sys.stderr is not None and (_is_terminal() if show is None else show):
             from tqdm.auto import tqdm
 
             self._bar = tqdm(total=total, unit=unit, desc=description, delay=_DELAY if show is None else 0)
@@ -24,6 +24,11 @@ class Bar:
         if self._bar is not None:
             self._bar.close()
 
-    def update(self, count: int) -> None:
+    def update(self, count: int = 1) -> None:
         if self._bar is not None:
             self._bar.update(count)
+
+
+def _is_terminal() -> bool:
+    # Standard error may be an object of a program that logs what is written to it.
+    return hasattr(sys.stderr, "isatty") and sys.stderr.isatty()

@@ -7,6 +7,7 @@ from tokenizers import Tokenizer as Backend
 
 from .errors import InputError
 from .exits import RunningCalls
+from .tokenizer_errors import is_of_tokenizers
 from .truncation import Truncation
 
 # More tokens than any text has, and than any row could be filled up to.
@@ -76,17 +77,14 @@ class TextEncoder:
                     inputs, add_special_tokens=add_special_tokens, is_pretokenized=is_split_into_words
                 )
                 return found
-        except (InputError, MemoryError):
-            raise
         except BaseException as error:
-            # The package raises bare exceptions, and panics outside of Exception.
-            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-                message = str(error)
-                if cut is not None and cut.stride and not isinstance(error, Exception):
-                    # Of a pair, each text is cut by its own length.
-                    message = f"stride: found {cut.stride}, expected less than a part has of a text's tokens ({error})"
-                raise InputError(message) from None
-            raise
+            if not is_of_tokenizers(error):
+                raise
+            message = str(error)
+            if cut is not None and cut.stride and not isinstance(error, Exception):
+                # Of a pair, each text is cut by its own length.
+                message = f"stride: found {cut.stride}, expected less than a part has of a text's tokens ({error})"
+            raise InputError(message) from None
 
     def _cutting(self, cut: Cut, add_special_tokens: bool, is_pair: bool) -> Backend:
         added = self.special_tokens(is_pair) if add_special_tokens else 0

@@ -1,8 +1,10 @@
 """Files of texts, one a line, as commands read them."""
 
+import errno
 import os
 import stat
 import sys
+from typing import BinaryIO
 
 from .errors import InputError
 
@@ -21,10 +23,17 @@ def refuse_same(source: str, place: str | int) -> None:
         raise InputError(f"{source}: is both the input and the output")
 
 
+def standard_input() -> BinaryIO:
+    """Its bytes. Raises OSError where who started this process has closed it."""
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard input")
+    return sys.stdin.buffer
+
+
 def read_lines(source: str) -> list[str]:
     """The lines of a file, or of standard input ("-"). Raises OSError, and InputError if they are not UTF-8."""
     if source == "-":
-        data = sys.stdin.buffer.read()
+        data = standard_input().read()
     else:
         with open(source, "rb") as file:
             data = file.read()

@@ -9,6 +9,7 @@ from .files import read_file
 from .hub import Source
 from .jsonfile import read_object
 from .settings import warn_about_unknown
+from .tokenizer_errors import is_of_tokenizers
 from .tokenizer_overrides import BERT_LIKE, add_special_tokens_around, flag, is_of_bytes, override_parts
 from .tokenizer_vocabularies import from_vocabulary
 
@@ -206,10 +207,10 @@ def _from_json(path: str) -> Tokenizer:
     data = read_file(path, _MAX_TOKENIZER_BYTES, ConfigError)
     try:
         return Tokenizer.from_buffer(data)
-    except BaseException as error:  # the Rust library raises bare exceptions, and panics outside of Exception
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise ConfigError(f"{path}: not a tokenizer that the tokenizers package can read: {error}") from None
-        raise
+    except BaseException as error:
+        if not is_of_tokenizers(error):
+            raise
+        raise ConfigError(f"{path}: not a tokenizer that the tokenizers package can read: {error}") from None
 
 
 def _add_tokens(backend: Tokenizer, source: Source, config: dict[str, Any], named: list[AddedToken]) -> None:

@@ -9,6 +9,7 @@ from .errors import ConfigError
 from .files import read_file
 from .hub import Source
 from .jsonfile import read_object
+from .tokenizer_errors import is_of_tokenizers
 from .tokenizer_overrides import BERT_LIKE, WORD_PIECES, flag
 
 _BYTE_PAIRS = frozenset({"RobertaTokenizer", "Qwen2Tokenizer"})
@@ -126,9 +127,9 @@ def _byte_pairs(
     vocabulary = read_object(path)
     try:
         model = BPE(vocabulary, _merges(merges_path), continuing_subword_prefix="", end_of_word_suffix="")
-    except ConfigError:
-        raise
-    except Exception as error:  # the Rust library raises bare exceptions
+    except BaseException as error:
+        if not is_of_tokenizers(error):
+            raise
         raise ConfigError(f"{path}: not a vocabulary for {merges_path}: {error}") from None
     backend = Tokenizer(model)
     space = flag(config, "add_prefix_space", False)

@@ -3,8 +3,8 @@
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from .errors import DeviceError, FilbertError
 from .hub import Source
 from .model_settings import load_config
 from .models import class_of, has_decoder, head_named
+from .progress import Bar
 from .reference import Outputs
 from .sentence.encoder import SentenceEncoder
 from .sentence.modules import SentenceModules, read_modules
@@ -47,7 +48,6 @@ _LENGTHS = (1, 2, 3, 5, 8, 16, 33, 64, 129, 256, 512, 16)
 # Attention costs the square of a length, and more than that in float64; nothing new happens further on.
 _LONGEST = 512
 _DTYPES = ("bfloat16", "int8")
-_BAR_DELAY = 1.0
 
 
 @dataclass(frozen=True)
@@ -142,17 +142,17 @@ def verify(name: str, *, device: Any = "cpu", num_threads: int | None = None, **
     texts = [] if subject.encoder is None else _texts(subject.encoder)
 
     alone = max(len(rows), len(texts))
-    with _progress(alone + 2 * len(rows) + 2 * len(texts)) as advance:
+    with Bar(alone + 2 * len(rows) + 2 * len(texts), None, "Comparing", "run") as bar:
         together = subject.outputs(rows, texts)
         same_bits = dict.fromkeys(together, True)
         for index in range(alone):
             one = slice(index, index + 1)
             for key, arrays in subject.outputs(rows[one], texts[one]).items():
                 same_bits[key] &= all(array.tobytes() == together[key][index].tobytes() for array in arrays)
-            advance()
-        evaluations = [reference.model_outputs(name, rows, subject.reference_class, num_threads, advance, **inner)]
+            bar.update()
+        evaluations = [reference.model_outputs(name, rows, subject.reference_class, num_threads, bar.update, **inner)]
         if is_sentence:
-            evaluations.append(reference.sentence_vectors(name, texts, num_threads, advance, **where))
+            evaluations.append(reference.sentence_vectors(name, texts, num_threads, bar.update, **where))
         cosines = _cosines(subject.models, lambda: subject.outputs(rows, texts), together, left_out)
     deviations = [
         deviation(key, together[key], single[key], double[key], same_bits[key], cosines[key])
@@ -257,15 +257,6 @@ def _cosines(
     for model in models:
         model.to(dtype="float32")
     return cosines
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], object]]:
-    from tqdm.auto import tqdm
-
-    hide = not sys.stderr.isatty()
-    with tqdm(total=total, unit="run", desc="Comparing", delay=_BAR_DELAY, leave=False, disable=hide) as bar:
-        yield bar.update
 
 
 def lines(found: Verification) -> list[str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 import checkpoints
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from filbert import AutoModel
+from filbert import AutoModel, Model2VecConfig
 from filbert.bench import (
     CASES,
     RAGGED_LONGEST,
@@ -119,6 +120,20 @@ def test_measure_runs_each_case_at_least_three_times(tiny_folder):
     (timing,) = measure(model, batch=2, length=6, seconds=0)
     assert (timing.case, timing.sequences, timing.tokens, timing.runs) == ("2x6", 2, 12, 3)
     assert table([timing])[1].split()[0] == "2x6"
+
+
+def test_a_static_model(capsys, tmp_path):
+    save_file({"embeddings": np.ones((16, 4), np.float32)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(Model2VecConfig(hidden_dim=4).to_json_string())
+    lines = bench(capsys, tmp_path, "--batch", 2, "--length", 3)
+    assert lines[3].split()[0] == "2x3"
+
+
+@pytest.mark.parametrize("standard_error", [None, object()], ids=["closed", "without isatty"])
+def test_no_bar_on_what_is_no_terminal(tiny_folder, monkeypatch, standard_error):
+    model = AutoModel.from_pretrained(tiny_folder, add_pooling_layer=False)
+    monkeypatch.setattr(sys, "stderr", standard_error)
+    assert len(measure(model, batch=1, length=6, seconds=0)) == 1
 
 
 def test_percentiles():

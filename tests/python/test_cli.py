@@ -51,6 +51,9 @@ def test_version_and_cmake_dir(capsys):
         ["encode", "m", "f"],
         ["demo", "--threads", "0"],
         ["demo", "--threads", "x"],
+        ["demo", "--seconds", "nan"],
+        ["bench", "m", "--seconds", "inf"],
+        ["bench", "m", "--seconds", "-1"],
         ["info", "--x"],
         ["verify", "m", "--x"],
     ],
@@ -171,6 +174,50 @@ def test_a_reader_that_goes_away(folder):
         command = [sys.executable, "-m", "filbert", "info", str(folder)]
         result = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, timeout=300)
     assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("argument", ["--version", "--cmake-dir", "devices"])
+def test_a_standard_output_that_takes_nothing(argument, unbuffered):
+    command = [sys.executable, "-m", "filbert", argument]
+    options = {"stderr": subprocess.PIPE, "timeout": 300, "env": {**os.environ, "PYTHONUNBUFFERED": unbuffered}}
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as pipe:
+        result = subprocess.run(command, stdout=pipe, **options)
+    assert (result.returncode, result.stderr) == (0, b"")
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(command, stdout=full, **options)
+    assert (result.returncode, result.stderr) == (2, b"filbert: [Errno 28] No space left on device\n")
+
+
+def test_more_threads_than_an_integer_of_the_engine(folder, tmp_path, capsys):
+    (tmp_path / "texts").write_text("the cat\n")
+    arguments = ["encode", folder, tmp_path / "texts", "-o", tmp_path / "out.npy", "--threads", 2**31]
+    assert main(list(map(str, arguments))) == 2
+    assert "num_threads: found 2147483648, expected an integer from 1 to 2147483647" in capsys.readouterr().err
+
+
+def closed(stream, *arguments):
+    """A run with a descriptor closed, as daemons and some schedulers start programs."""
+    command = ["bash", "-c", f'exec "$@" {stream}&-', "-", sys.executable, "-m", "filbert", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, timeout=300)
+
+
+@pytest.mark.parametrize("form", [[], ["--format", "npy"]], ids=["array", "bulk"])
+def test_closed_standard_input(folder, tmp_path, form):
+    result = closed("<", "encode", folder, "-", "-o", tmp_path / ("out" if form else "out.npy"), *form)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert result.stderr.endswith(b"filbert: [Errno 9] Bad file descriptor: 'standard input'\n")
+
+
+def test_closed_standard_error(folder, tmp_path):
+    (folder / "modules.json").unlink()  # which is warned of
+    (tmp_path / "texts").write_text("the cat\n")
+    result = closed("2>", "encode", folder, tmp_path / "texts", "-o", "-")
+    assert (result.returncode, result.stdout[:6]) == (0, b"\x93NUMPY")
+    result = closed("2>", "info", tmp_path / "nothing")
+    assert (result.returncode, b"filbert:" in result.stdout) == (2, False)
 
 
 def test_the_demo(capsys):

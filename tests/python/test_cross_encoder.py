@@ -603,6 +603,13 @@ def test_a_token_that_the_model_has_no_vector_for(tmp_path):
         encoder.predict([("a", "b"), ("a", "zebra"), ("a", "b")])
 
 
+@pytest.mark.parametrize(("stream", "show"), [(None, None), (None, True), (object(), None)])
+def test_no_progress_bar_on_what_is_no_terminal(encoder, monkeypatch, stream, show):
+    expected = encoder.predict(PAIRS[:2])
+    monkeypatch.setattr("sys.stderr", stream)
+    np.testing.assert_array_equal(encoder.predict(PAIRS[:2], show_progress_bar=show), expected)
+
+
 def test_the_progress_bar(encoder, capsys):
     encoder.predict(PAIRS[:9])
     assert capsys.readouterr().err == ""

@@ -30,6 +30,20 @@ def test_what_an_import_brings_in(statement, allowed):
     assert loaded.split() == list(allowed)
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python 3.12 keeps interpreters apart")
+def test_a_subinterpreter_is_refused():
+    code = """
+import _xxsubinterpreters as interpreters
+try:
+    interpreters.run_string(interpreters.create(), "from filbert import _core")
+except interpreters.RunFailedError as error:
+    print(error)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert "ImportError'>: filbert runs in the main interpreter of a process" in result.stdout
+
+
 def test_names():
     assert set(filbert.__all__) <= set(dir(filbert))
     with pytest.raises(AttributeError, match="no attribute 'Bert'"):

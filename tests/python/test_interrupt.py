@@ -1,12 +1,14 @@
-"""Ctrl-C in a long call: KeyboardInterrupt soon, and the model stays usable."""
+"""Signals in calls: KeyboardInterrupt soon, and what a handler raises is what the caller gets."""
 
 import signal
 import time
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models
 
-from filbert import BertConfig, BertModel
+from filbert import BertConfig, BertModel, InputError
+from filbert.text_encoder import TextEncoder
 
 
 def test_ctrl_c_stops_a_long_forward():
@@ -29,3 +31,30 @@ def test_ctrl_c_stops_a_long_forward():
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
     np.testing.assert_array_equal(model(ids).last_hidden_state, before)
+
+
+class TimeIsUpError(Exception):
+    pass
+
+
+def test_what_a_signal_handler_raises_while_texts_are_tokenised():
+    def stop(*_):
+        raise TimeIsUpError
+
+    encoder = TextEncoder(Tokenizer(models.WordLevel({"a": 0}, unk_token="?")))
+    texts = ["a"] * 10_000
+
+    def encode_for_ever():
+        while True:
+            encoder.encode(texts)
+
+    old = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(TimeIsUpError):
+            encode_for_ever()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    with pytest.raises(InputError, match="WordLevel error"):  # of the package itself
+        encoder.encode(["b"])

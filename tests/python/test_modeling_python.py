@@ -154,7 +154,7 @@ def test_cuda_raises_with_the_reason(model):
         BertModel(BertConfig(**TINY), device="cuda")
 
 
-@pytest.mark.parametrize("threads", [0, -1, True, 1.5, "2"])
+@pytest.mark.parametrize("threads", [0, -1, 2**31, True, 1.5, "2"])
 def test_bad_thread_counts(threads):
     with pytest.raises(InputError, match="num_threads: found"):
         BertModel(BertConfig(**TINY), num_threads=threads)

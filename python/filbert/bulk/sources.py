@@ -2,10 +2,10 @@
 
 import glob
 import os
-import sys
 from collections.abc import Iterable, Sequence
 
 from ..errors import InputError
+from ..text_lines import standard_input
 from .parquet_source import ParquetFile
 from .record_source import RecordFile, RecordStream
 from .records import Csv, Format, JsonLines, TextLines
@@ -64,8 +64,8 @@ def open_source(named: Named, settings: Settings) -> Source:
 
 
 def open_stream(named: Named, settings: Settings) -> RecordStream:
-    """Standard input. Raises InputError."""
-    return RecordStream("standard input", sys.stdin.buffer, _record_format(named.format), settings)
+    """Standard input. Raises InputError and OSError."""
+    return RecordStream("standard input", standard_input(), _record_format(named.format), settings)
 
 
 def _record_format(name: str) -> Format:
