@@ -56,9 +56,11 @@ class T5Config(PretrainedConfig):
         super().__init__(**kwargs)
         if self.num_decoder_layers is None:
             self.num_decoder_layers = self.num_layers
-        kind, _, name = str(self.feed_forward_proj).rpartition("-")
+        usual = type(self).feed_forward_proj
+        feed_forward = str(usual if self.feed_forward_proj is None else self.feed_forward_proj)
+        kind, _, name = feed_forward.rpartition("-")
         if self.dense_act_fn is None:
-            self.dense_act_fn = "gelu_new" if self.feed_forward_proj == "gated-gelu" else name
+            self.dense_act_fn = "gelu_new" if feed_forward == "gated-gelu" else name
         if self.is_gated_act is None:
             self.is_gated_act = kind == "gated"
 
