@@ -117,10 +117,11 @@ void bind_weights(py::module_& module) {
       "config_json"_a, "task"_a);
   module.def(
       "match_tensors",
-      [](const std::string& config_json, const Weights& weights, const std::string& task, bool require_head) {
-        return match_tensors(config_json, weights, task_of(task), require_head);
+      [](const std::string& config_json, const Weights& weights, const std::string& task, bool require_head,
+         const std::string& source) {
+        return match_tensors(config_json, weights, task_of(task), require_head, source);
       },
-      "config_json"_a, "weights"_a, "task"_a, "require_head"_a);
+      "config_json"_a, "weights"_a, "task"_a, "require_head"_a, "source"_a = "config");
 }
 
 }  // namespace filbert::python

@@ -44,8 +44,8 @@ Size read(const ConfigReader& config) {
     config.fail("sliding_window", "an integer: some layers see only what is near");
   const std::size_t head_size = read_head_size(config, 256);
   const std::size_t longest = size(config.positive_int("max_position_embeddings", 131072, kPositions));
-  const double full_theta = read_theta(config, "rope_theta", 1e6);
-  const double sliding_theta = read_theta(config, "rope_local_base_freq", 1e4);
+  const RotaryModel full = {1e6, head_size, longest};
+  const RotaryModel sliding = {1e4, head_size, longest, "rope_local_base_freq", false};
   return {
       .vocabulary = size(config.positive_int("vocab_size", 262208, kVocabulary)),
       .hidden = size(config.positive_int("hidden_size", 2304, kHiddenSize)),
@@ -62,8 +62,8 @@ Size read(const ConfigReader& config) {
       .causal = causal,
       .activation = read_activation(config, "hidden_activation", "gelu_pytorch_tanh"),
       .is_sliding = is_sliding,
-      .full = read_rotation_of_kind(config, "full_attention", {full_theta, head_size, longest}),
-      .sliding = read_rotation_of_kind(config, "sliding_attention", {sliding_theta, head_size, longest, false}),
+      .full = read_rotation_of_kind(config, "full_attention", full),
+      .sliding = read_rotation_of_kind(config, "sliding_attention", sliding),
   };
 }
 
@@ -180,7 +180,7 @@ std::unique_ptr<Encoder> gemma3(const ConfigReader& config, Tensors& tensors) {
 std::unique_ptr<Head> gemma3_head(Task task, const ConfigReader& config, Tensors& tensors) {
   if (task != Task::sequence_classification) return nullptr;
   std::optional<std::int64_t> padding;
-  if (!config.is_null("pad_token_id")) padding = config.non_negative_int("pad_token_id", 0, kVocabulary);
+  if (!config.is_null("pad_token_id")) padding = read_padding_id(config).value_or(0);
   return labels(config, tensors, Over::last, {read(config).hidden}, "score", false, padding);
 }
 

@@ -128,6 +128,10 @@ std::size_t count_labels(const ConfigReader& config) {
   return names->object()->members().size();
 }
 
+std::optional<std::int64_t> read_padding_id(const ConfigReader& config) {
+  return config.optional_int("pad_token_id", -config_limits::kVocabulary, config_limits::kVocabulary);
+}
+
 const char* missing_head(Task task) {
   return task == Task::model
              ? "\nThe weights have no pooler; add_pooling_layer=False (in C++ Task::encoder) loads without one."

@@ -31,6 +31,9 @@ HeadInner inner_layer(Tensors& tensors, const std::string& name, std::size_t in,
 // As in transformers: num_labels, else the length of id2label, else 2.
 std::size_t count_labels(const ConfigReader& config);
 
+// pad_token_id of a classifier that reads the last token, which padding is not; below 0 it is no token's.
+std::optional<std::int64_t> read_padding_id(const ConfigReader& config);
+
 // What to say where a checkpoint lacks the head for a task.
 const char* missing_head(Task task);
 

@@ -132,8 +132,7 @@ std::unique_ptr<Head> decoder_head(Task task, const ConfigReader& config, Tensor
   const LlamaSizes sizes = kRead(config);
   switch (task) {
     case Task::sequence_classification:
-      return labels(config, tensors, Over::last, {sizes.hidden}, "score", false,
-                    config.optional_int("pad_token_id", 0, config_limits::kVocabulary));
+      return labels(config, tensors, Over::last, {sizes.hidden}, "score", false, read_padding_id(config));
     case Task::token_classification:
       return labels(config, tensors, Over::each, {sizes.hidden}, "score");
     case Task::question_answering:

@@ -33,8 +33,8 @@ Size read(const ConfigReader& config) {
   const auto local_attention = config.optional_int("local_attention", 2, kPositions);
   const auto one_side = config.optional_int("sliding_window", 1, kPositions);  // where it is there, it holds
   const std::size_t longest = size(config.positive_int("max_position_embeddings", 8192, kPositions));
-  const double global = read_theta(config, "global_rope_theta", 160000);
-  const double local = config.is_null("local_rope_theta") ? global : config.positive_number("local_rope_theta", 10000);
+  const RotaryModel full = {160000, head_size, longest, "global_rope_theta"};
+  const RotaryModel local = {10000, head_size, longest, "local_rope_theta"};
   return {
       .vocabulary = size(config.positive_int("vocab_size", 50368, kVocabulary)),
       .hidden = size(hidden),
@@ -49,8 +49,8 @@ Size read(const ConfigReader& config) {
       .mlp_bias = config.boolean("mlp_bias", false),
       .activation = read_activation(config, "hidden_activation", "gelu"),
       .is_sliding = read_sliding_layers(config, layers, [&](std::size_t i) { return i % every != 0; }),
-      .full = read_rotation_of_kind(config, "full_attention", {global, head_size, longest}),
-      .sliding = read_rotation_of_kind(config, "sliding_attention", {local, head_size, longest}),
+      .full = read_rotation_of_kind(config, "full_attention", full),
+      .sliding = read_rotation_of_kind(config, "sliding_attention", config.is_null(local.theta_field) ? full : local),
   };
 }
 

@@ -144,9 +144,10 @@ TensorMatch match_tensors(const Family& family, const ConfigReader& config, cons
   return result;
 }
 
-TensorMatch match_tensors(const std::string& config_json, const Weights& weights, Task task, bool require_head) {
-  const JsonValue root = parse_config(config_json, "config");
-  const ConfigReader config(root, "config");
+TensorMatch match_tensors(const std::string& config_json, const Weights& weights, Task task, bool require_head,
+                          const std::string& source) {
+  const JsonValue root = parse_config(config_json, source);
+  const ConfigReader config(root, source);
   return match_tensors(find_family(config), config, weights, task, require_head);
 }
 

@@ -134,16 +134,28 @@ std::string read_type(const ConfigReader& parameters) {
   return type;
 }
 
+// Null is an error, as in transformers.
+double read_theta(const ConfigReader& config, const char* field, double fallback) {
+  if (config.is_null(field)) config.fail(field, "a number");
+  return config.positive_number(field, fallback);
+}
+
+// Where `parameters` has none, the one beside it: no matter what that is otherwise.
+double read_theta(const ConfigReader& config, const std::optional<ConfigReader>& parameters, const RotaryModel& model) {
+  if (parameters && (parameters->has("rope_theta") || parameters->is_null("rope_theta")))
+    return read_theta(*parameters, "rope_theta", model.theta);
+  return read_theta(config, model.theta_field, model.theta);
+}
+
 // Of an object that tells a rotation. original: the positions that a model began with, if they stand outside of it.
-Rotation read(const ConfigReader& parameters, const RotaryModel& model, std::optional<std::int64_t> original,
-              bool truncates) {
+Rotation read(const ConfigReader& parameters, const RotaryModel& model, double theta,
+              std::optional<std::int64_t> original, bool truncates) {
   const std::string type = read_type(parameters);
   parameters.one_of(parameters.has("rope_type") ? "rope_type" : "type", "default",
                     {"default", "linear", "llama3", "yarn"});
   refuse_partial_rotation(parameters);
   for (const char* field : {"partial_rotary_factor", "original_max_position_embeddings"})
     if (parameters.is_null(field)) parameters.fail(field, "a number");
-  const double theta = read_theta(parameters, "rope_theta", model.theta);
   if (type == "linear") return {linear_frequencies(parameters, theta, model.head_size)};
   if (type == "default") return {rotary_frequencies(theta, model.head_size)};
   const auto longest = static_cast<std::int64_t>(model.longest);
@@ -177,11 +189,6 @@ std::optional<ConfigReader> parameters_of_all(const ConfigReader& config) {
 
 }  // namespace
 
-double read_theta(const ConfigReader& config, const char* field, double fallback) {
-  if (config.is_null(field)) config.fail(field, "a number");
-  return config.positive_number(field, fallback);
-}
-
 std::vector<float> rotary_frequencies(double theta, std::size_t rotary) {
   std::vector<float> result = periods(theta, rotary);
   for (float& each : result) each = 1.0f / each;
@@ -195,12 +202,12 @@ std::vector<float> ntk_frequencies(double theta, double factor, std::size_t rota
   return result;
 }
 
-Rotation read_rotation(const ConfigReader& config, RotaryModel model) {
+Rotation read_rotation(const ConfigReader& config, const RotaryModel& model) {
   const auto parameters = parameters_of_all(config);
-  model.theta = read_theta(config, "rope_theta", model.theta);
-  if (!parameters) return {rotary_frequencies(model.theta, model.head_size)};
+  const double theta = read_theta(config, parameters, model);
+  if (!parameters) return {rotary_frequencies(theta, model.head_size)};
   const auto original = config.optional_int("original_max_position_embeddings", 1, config_limits::kPositions);
-  return read(*parameters, model, original, read_truncates(*parameters));
+  return read(*parameters, model, theta, original, read_truncates(*parameters));
 }
 
 Rotation read_rotation_of_kind(const ConfigReader& config, const char* kind, const RotaryModel& model) {
@@ -215,20 +222,20 @@ Rotation read_rotation_of_kind(const ConfigReader& config, const char* kind, con
     older->fail("type", "none but rope_type, which alone counts where layers are of several kinds");
   if (older && own) config.fail("rope_scaling", "none beside rope_parameters." + std::string(kind));
   const auto found = older ? older : own;
-  if (!found) return {rotary_frequencies(model.theta, model.head_size)};
+  const double theta = read_theta(config, found, model);
+  if (!found) return {rotary_frequencies(theta, model.head_size)};
   // transformers asks for it in the wrong place, where layers are of several kinds.
   if (!read_truncates(*found)) found->fail("truncate", "true: layers are of several kinds");
-  return read(*found, model, std::nullopt, true);
+  return read(*found, model, theta, std::nullopt, true);
 }
 
-Rotation read_rotation_or_ntk(const ConfigReader& config, RotaryModel model) {
+Rotation read_rotation_or_ntk(const ConfigReader& config, const RotaryModel& model) {
   const auto parameters = parameters_of_all(config);
   if (!parameters || read_type(*parameters) != "ntk") return read_rotation(config, model);
-  model.theta = read_theta(config, "rope_theta", model.theta);
   refuse_partial_rotation(*parameters);
   if (parameters->has("mixed_b")) parameters->fail("mixed_b", "none: all frequencies are stretched by one rule");
   const double factor = read_factor(*parameters, "factor", "a number: how much longer texts may be");
-  return {ntk_frequencies(read_theta(*parameters, "rope_theta", model.theta), factor, model.head_size)};
+  return {ntk_frequencies(read_theta(config, parameters, model), factor, model.head_size)};
 }
 
 }  // namespace filbert

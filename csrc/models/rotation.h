@@ -16,24 +16,22 @@ struct Rotation {
 
 // What a model says of its rotation beside rope_parameters.
 struct RotaryModel {
-  double theta;               // where rope_parameters has none
-  std::size_t head_size;      // heads turn as a whole
-  std::size_t longest;        // max_position_embeddings
-  bool takes_scaling = true;  // whether the older rope_scaling is of these layers
+  double theta;                            // where nothing tells it
+  std::size_t head_size;                   // heads turn as a whole
+  std::size_t longest;                     // max_position_embeddings
+  const char* theta_field = "rope_theta";  // where it is if not in rope_parameters
+  bool takes_scaling = true;               // whether the older rope_scaling is of these layers
 };
 
 // The rotation of all layers: of rope_scaling where it says anything, else of rope_parameters, else the older
 // rope_theta. Throws ConfigError for one that is unknown or changes with the length of a text.
-Rotation read_rotation(const ConfigReader& config, RotaryModel model);
+Rotation read_rotation(const ConfigReader& config, const RotaryModel& model);
 
 // The same of the layers of one kind ("full_attention").
 Rotation read_rotation_of_kind(const ConfigReader& config, const char* kind, const RotaryModel& model);
 
 // The rotation of gte: one more type, "ntk".
-Rotation read_rotation_or_ntk(const ConfigReader& config, RotaryModel model);
-
-// A theta outside of rope_parameters. Null is an error, as in transformers.
-double read_theta(const ConfigReader& config, const char* field, double fallback);
+Rotation read_rotation_or_ntk(const ConfigReader& config, const RotaryModel& model);
 
 // 1 / theta^(2 i / rotary), i < rotary / 2.
 std::vector<float> rotary_frequencies(double theta, std::size_t rotary);

@@ -211,7 +211,8 @@ class EncoderModel(Referable, ModuleHabits):
         self.config = config
         self._config_json = config.to_json_string()
         self._weights = weights
-        self._match = _core.match_tensors(self._config_json, weights, self._task, self._require_head)
+        source = os.fsencode(config.name_or_path or "config")
+        self._match = _core.match_tensors(self._config_json, weights, self._task, self._require_head, source)
         stored = self._stored_dtype()
         try:
             self._start(dtype_name(dtype, stored), str(device))

@@ -382,6 +382,14 @@ def test_settings_as_transformers_takes_them(stem, values, same):
     assert run(values) == run(same) != run({**same, "sliding_window_pattern": 1} if "pattern" in str(same) else {})
 
 
+def test_gemmas_pattern_is_saved_as_transformers_saves_it(transformers, tmp_path):
+    transformers.Gemma3TextConfig(**QWEN3, sliding_window_pattern=2).save_pretrained(tmp_path)
+    AutoConfig.from_pretrained(tmp_path).save_pretrained(tmp_path / "ours")
+    ours, theirs = (json.loads((each / "config.json").read_text()) for each in (tmp_path / "ours", tmp_path))
+    assert ours["_sliding_window_pattern"] == theirs["_sliding_window_pattern"]
+    assert ours["layer_types"] == theirs["layer_types"]
+
+
 def test_a_rotation_of_a_file_is_refused_by_its_own_name(tmp_path):
     for scaling, message in (
         ({"type": "longrope", "factor": 4.0}, r'rope_scaling\.type: found "longrope" .* change with the length'),

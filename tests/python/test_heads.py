@@ -1,6 +1,7 @@
 """Every head of every family: numbers beside transformers, and what a head is asked for."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -169,6 +170,27 @@ def test_scores_are_of_the_last_token_that_is_no_padding(torch, transformers, tm
     single = reference_outputs(torch, reference, {"input_ids": ids}).logits
     double = reference_outputs(torch, reference.double(), {"input_ids": ids}).logits
     check("logits", model(ids).logits, single, double, True)
+
+
+@pytest.mark.parametrize("name", [*DECODERS, "gemma3_text"])
+def test_a_padding_id_below_0_is_no_tokens(tmp_path, name):
+    _, model = own_model(name, "ForSequenceClassification", 0)
+    model.save_pretrained(tmp_path)
+    ids = [[5, 6, 7, 0], [5, 0, 0, 0]]
+    found = {}
+    for padding in (None, -1, 0):
+        config = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps({**config, "pad_token_id": padding}))
+        found[padding] = filbert.AutoModelForSequenceClassification.from_pretrained(tmp_path)(ids).logits.tobytes()
+    assert found[-1] == found[None] != found[0]
+
+
+def test_what_is_wrong_for_a_head_names_the_model(tmp_path):
+    own_model("bert", "ForMaskedLM", 0)[1].save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": "no"}))
+    with pytest.raises(ConfigError, match="^" + re.escape(f'{tmp_path}: tie_word_embeddings: found "no" (string)')):
+        filbert.AutoModelForMaskedLM.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("names", ["both", "decoder alone"])

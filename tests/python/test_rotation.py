@@ -84,6 +84,18 @@ def test_older_spellings_as_transformers_reads_them(transformers, tmp_path, name
     assert again.rope_parameters == theirs.rope_parameters
 
 
+@pytest.mark.parametrize("name", [*OF_ALL, *OF_EACH_KIND])
+def test_an_older_theta_beside_a_newer_one_is_not_looked_at(transformers, tmp_path, name):
+    turn = {"rope_type": "default", "rope_theta": 777.0}
+    own = {"full_attention": turn, "sliding_attention": turn} if name in OF_EACH_KIND else turn
+    older = dict.fromkeys(("rope_theta", "global_rope_theta", OF_EACH_KIND.get(name, "rope_theta")))
+    values = {"model_type": name, **draw(name, "Model", 0), **older, "rope_parameters": own}
+    values.pop("rope_scaling", None)
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    for library in (filbert, transformers):
+        assert library.AutoConfig.from_pretrained(tmp_path).rope_parameters == own
+
+
 def test_the_engine_reads_files_as_the_configuration_does(tmp_path):
     """Programs in C++ give it files as they are."""
     from filbert import _core

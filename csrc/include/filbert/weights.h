@@ -96,8 +96,8 @@ struct TensorMatch {
 FILBERT_API std::vector<TensorSpec> tensor_specs(const std::string& config_json, Task task);
 
 // Finds each of them in `weights`; without `require_head` also a base model without the head that its family has.
-// Throws ConfigError, and WeightsError listing the first ten missing or wrong-shaped tensors.
+// Throws ConfigError, with `source` in it, and WeightsError listing the first ten missing or wrong-shaped tensors.
 FILBERT_API TensorMatch match_tensors(const std::string& config_json, const Weights& weights, Task task,
-                                      bool require_head);
+                                      bool require_head, const std::string& source = "config");
 
 }  // namespace filbert

@@ -61,7 +61,7 @@ class Gemma3TextConfig(PretrainedConfig):
             if not every:
                 raise ConfigError(f"sliding_window_pattern: found {pattern!r}, expected an integer above 0")
             self.layer_types = layer_types(self.num_hidden_layers, lambda i: (i + 1) % every != 0)
-        self._sliding_window_pattern = pattern
+        self._sliding_window_pattern = kwargs.get("_sliding_window_pattern", pattern)  # as transformers keeps it
         longest = self.max_position_embeddings
         parameters = {} if self.rope_parameters is None else self.rope_parameters
         if isinstance(parameters, dict):
