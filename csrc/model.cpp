@@ -87,6 +87,7 @@ struct Model::Impl {
     info.layers = size.layers;
     info.heads = size.heads;
     info.max_positions = size.inputs.longest;
+    info.max_tokens = size.inputs.most_tokens();
     if (head) info.head_width = head->width();
     info.head_per_token = head && head->is_per_token();
     for (const MatchedTensor& tensor : match.tensors) {

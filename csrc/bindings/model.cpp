@@ -225,6 +225,7 @@ void bind_model(py::module_& module) {
       .def_property_readonly("layers", field(&Info::layers))
       .def_property_readonly("heads", field(&Info::heads))
       .def_property_readonly("max_positions", field(&Info::max_positions))
+      .def_property_readonly("max_tokens", field(&Info::max_tokens))
       .def_property_readonly("head_width", field(&Info::head_width))
       .def_property_readonly("head_per_token", field(&Info::head_per_token));
 }

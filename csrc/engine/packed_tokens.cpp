@@ -46,8 +46,7 @@ std::size_t checked_count(std::int64_t count, std::size_t length, std::size_t se
 }
 
 [[noreturn]] void fail_length(std::size_t length, const InputRules& rules, const std::string& place) {
-  const bool is_table = rules.rule != InputRules::Positions::of_tokens;
-  const std::size_t limit = is_table ? rules.longest : rules.positions;
+  const std::size_t limit = rules.most_tokens();
   throw InputError(
       "sequence" + place + " has " + std::to_string(length) + " tokens, but the model has " + std::to_string(limit) +
       " positions; truncate it (tokenizer(..., truncation=True, max_length=" + std::to_string(limit) + "))");

@@ -32,6 +32,9 @@ struct InputRules {
   Positions rule = Positions::of_row;
   std::int64_t padding_id = 0;
   std::optional<std::int64_t> unread = std::nullopt;  // an id that is padding at the end, whatever the mask says
+
+  // Of a sequence: where nothing is looked up by positions, more than the model learned from.
+  std::size_t most_tokens() const { return rule == Positions::of_tokens ? positions : longest; }
 };
 
 // One record a token, in the order of the batch. Kept between calls for its memory.

@@ -28,6 +28,18 @@ std::string todays_name(std::string_view name) {
   return std::string(name);
 }
 
+// Without `module.` (DistributedDataParallel) and then without one of the prefixes, each where it is there.
+std::string_view without_prefixes(std::string_view name, const Prefixes& base_prefixes) {
+  constexpr std::string_view kParallel = "module.";
+  if (name.starts_with(kParallel)) name.remove_prefix(kParallel.size());
+  for (const std::string_view prefix : base_prefixes) {
+    if (prefix.empty() || !name.starts_with(prefix)) continue;
+    name.remove_prefix(prefix.size());
+    break;
+  }
+  return name;
+}
+
 bool is_same(const TensorView& a, const TensorView& b) {
   return a.dtype_name == b.dtype_name && a.shape == b.shape &&
          (a.data == b.data || std::memcmp(a.data, b.data, a.bytes) == 0);
@@ -40,8 +52,9 @@ bool is_position_buffer(std::string_view name) {
 
 class Matcher {
  public:
-  Matcher(const std::vector<TensorSpec>& specs, const Prefixes& base_prefixes, const Weights& weights)
-      : specs_(specs), weights_(weights) {
+  Matcher(const std::vector<TensorSpec>& specs, const Prefixes& base_prefixes, std::string_view skipped,
+          const Weights& weights)
+      : specs_(specs), base_prefixes_(base_prefixes), skipped_(skipped), weights_(weights) {
     for (const TensorSpec& spec : specs) {
       sources_.emplace(spec.name, nullptr);
       if (!spec.tied.empty()) sources_.emplace(spec.tied, nullptr);
@@ -49,7 +62,7 @@ class Matcher {
     for (const auto& [name, view] : weights.tensors()) {
       const auto source = sources_.find(todays_name(without_prefixes(name, base_prefixes)));
       if (source == sources_.end()) {
-        if (!is_position_buffer(name)) unknown_.push_back(name);
+        if (!is_passed_over(name)) unknown_.push_back(name);
         continue;
       }
       if (source->second != nullptr) fail_ambiguous(source->first, *source->second, name);
@@ -106,11 +119,16 @@ class Matcher {
     std::sort(used.begin(), used.end());
     for (const auto& [name, view] : weights_.tensors()) {
       const bool is_used = std::binary_search(used.begin(), used.end(), std::string_view(name));
-      if (!is_used && !is_position_buffer(name)) result.unexpected.push_back(name);
+      if (!is_used && !is_passed_over(name)) result.unexpected.push_back(name);
     }
   }
 
  private:
+  bool is_passed_over(std::string_view name) const {
+    const bool is_skipped = !skipped_.empty() && without_prefixes(name, base_prefixes_).starts_with(skipped_);
+    return is_skipped || is_position_buffer(name);
+  }
+
   // Names of the file that mean nothing to the model: where tensors are missing, they show under which prefix they are.
   std::string list_unknown() const {
     if (unknown_.empty()) return "";
@@ -151,6 +169,8 @@ class Matcher {
   }
 
   const std::vector<TensorSpec>& specs_;
+  const Prefixes& base_prefixes_;
+  const std::string_view skipped_;
   const Weights& weights_;
   std::map<std::string, const std::string*, std::less<>> sources_;  // the name in the weights, or null, of every spec
   std::vector<std::string_view> unknown_;
@@ -161,17 +181,6 @@ class Matcher {
 
 }  // namespace
 
-std::string_view without_prefixes(std::string_view name, const Prefixes& base_prefixes) {
-  constexpr std::string_view kParallel = "module.";
-  if (name.starts_with(kParallel)) name.remove_prefix(kParallel.size());
-  for (const std::string_view prefix : base_prefixes) {
-    if (prefix.empty() || !name.starts_with(prefix)) continue;
-    name.remove_prefix(prefix.size());
-    break;
-  }
-  return name;
-}
-
 Shapes shapes_in(const Weights& weights, const Prefixes& base_prefixes) {
   Shapes shapes;
   for (const auto& [name, view] : weights.tensors())
@@ -180,10 +189,11 @@ Shapes shapes_in(const Weights& weights, const Prefixes& base_prefixes) {
 }
 
 TensorMatch match(const std::vector<TensorSpec>& base, const std::vector<TensorSpec>& head,
-                  const Prefixes& base_prefixes, bool require, const std::string& hint, const Weights& weights) {
+                  const Prefixes& base_prefixes, bool require, const std::string& hint, const Weights& weights,
+                  std::string_view skipped) {
   std::vector<TensorSpec> specs = base;
   specs.insert(specs.end(), head.begin(), head.end());
-  Matcher matcher(specs, base_prefixes, weights);
+  Matcher matcher(specs, base_prefixes, skipped, weights);
   // A head may stand on a part of the base model, which says nothing of whether it is there itself.
   const auto is_own = [](const TensorSpec& spec) { return spec.owner == TensorSpec::Owner::head; };
   const bool has_own = std::any_of(head.begin(), head.end(), is_own);

@@ -134,7 +134,8 @@ std::unique_ptr<Head> decoder_head(Task task, const ConfigReader& config, Tensor
     case Task::sequence_classification:
       return labels(config, tensors, Over::last, {sizes.hidden}, "score", false, read_padding_id(config));
     case Task::token_classification:
-      return labels(config, tensors, Over::each, {sizes.hidden}, "score");
+      return labels(config, tensors, Over::each, {sizes.hidden}, "score",
+                    config.boolean("token_classification_bias", true));
     case Task::question_answering:
       return spans(config, tensors, {sizes.hidden});
     case Task::next_token:

@@ -131,16 +131,12 @@ TensorMatch match_tensors(const Family& family, const ConfigReader& config, cons
                           bool require_head) {
   const Specs specs = declare(family, config, task, shapes_in(weights, family.prefixes));
   const bool has_task = task != Task::encoder && task != Task::model;
-  TensorMatch result =
-      match(specs.base, specs.head, family.prefixes, require_head || has_task, missing_head(task), weights);
+  TensorMatch result = match(specs.base, specs.head, family.prefixes, require_head || has_task, missing_head(task),
+                             weights, family.skipped);
   const bool is_other = task == Task::question_answering && !family.answers_prefix.empty();
   const std::string prefix(!has_task ? "" : is_other ? family.answers_prefix : family.prefixes.front());
   for (MatchedTensor& tensor : result.tensors)
     tensor.saved_name = (tensor.spec.owner == TensorSpec::Owner::base ? prefix : "") + tensor.spec.name;
-  if (!family.skipped.empty())
-    std::erase_if(result.unexpected, [&](const std::string& name) {
-      return without_prefixes(name, family.prefixes).starts_with(family.skipped);
-    });
   return result;
 }
 

@@ -100,6 +100,7 @@ class Model:
     layers: int
     heads: int
     max_positions: int
+    max_tokens: int
     head_width: int  # 0: no head
     head_per_token: bool
 

@@ -99,7 +99,15 @@ class PretrainedConfig:
             value = str(value).removeprefix("torch.")
         elif key == "id2label" and value is not None:
             value = _integer_keys(value)
+        elif key == "num_hidden_layers":
+            self._cut_layer_types(value)
         super().__setattr__(key, value)
+
+    def _cut_layer_types(self, layers: Any) -> None:
+        """Of a model that gets fewer layers than it had, the kinds of the first ones stay."""
+        kinds, layers = vars(self).get("layer_types"), integer(layers)
+        if isinstance(kinds, list) and layers is not None and layers < len(kinds):
+            self.layer_types = kinds[:layers]
 
     @property
     def name_or_path(self) -> str:
@@ -204,6 +212,8 @@ class PretrainedConfig:
     def to_diff_dict(self) -> dict[str, Any]:
         """The attributes that config.json should hold: all but the common ones left at their defaults."""
         common = PretrainedConfig().to_dict()
+        if type(self).is_encoder_decoder:
+            del common["is_encoder_decoder"]  # of such a class neither goes without saying
         return {
             key: value
             for key, value in self.to_dict().items()

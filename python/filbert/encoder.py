@@ -428,8 +428,13 @@ class EncoderModel(Referable, ModuleHabits):
 
     @property
     def max_positions(self) -> int:
-        """Tokens of the longest sequence."""
+        """Tokens of the longest sequence, as the configuration has it."""
         return self._engine.max_positions
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of the longest sequence that it takes: above `max_positions` where no table has positions."""
+        return self._engine.max_tokens
 
     @property
     def isa(self) -> str:

@@ -47,6 +47,7 @@ _HARMLESS = frozenset().union(
         "_num_labels",
     },
     {"sentence_transformers", "sbert_ce_default_activation_function", "emb_pooler", "next_token_ids"},
+    {"token_classification_bias", "classifier_dropout", "hidden_dropout"},
     # BERT's first release wrote sizes of a pooler that has only ever had one form.
     {"directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers"},
     {"pooler_size_per_head", "pooler_type"},
@@ -81,7 +82,7 @@ def warn_about_settings(config: PretrainedConfig, subfolder: str | os.PathLike[s
     where = path if name and os.path.isfile(path) else name or type(config).__name__
     own = {field.name for field in dataclasses.fields(config)} | config.checked_by_engine | config.unused_keys
     if "rope_parameters" in own:
-        own |= {"original_max_position_embeddings"}
+        own |= {"original_max_position_embeddings", "partial_rotary_factor"}
     warn_about_unknown(where, vars(config), own | _HARMLESS | {"auto_map"})
     _warn_about_code(where, config, task)
 

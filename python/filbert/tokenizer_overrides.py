@@ -63,6 +63,10 @@ def override_parts(backend: Tokenizer, config: dict[str, Any], name: str | None)
         first = {step["type"] for step in pre_tokenizer}
         split = _null_is_false(config, "split_by_punct")
         _switch(pre_tokenizer, ("Punctuation",), split, first, behavior="Isolated")
+    if name == "T5Tokenizer":
+        for step in pre_tokenizer:
+            if step["type"] == "Metaspace":
+                step["prepend_scheme"] = "always"  # also after a special token, which other classes leave open
     if name == "LlamaTokenizer":
         normalizer.clear()
         pre_tokenizer[:] = [_space_of_llama(config)]
@@ -89,6 +93,8 @@ def add_special_tokens_around(
     """
     if not {"add_bos_token", "add_eos_token"}.isdisjoint(overrides) and name not in _OWN_PROCESSOR:
         backend.post_processor = _bos_and_eos(backend, overrides, {**_BOS_AND_EOS.get(name or "", {}), **special})
+    if name == "T5Tokenizer" and backend.post_processor is None:
+        backend.post_processor = _bos_and_eos(backend, {"add_eos_token": True}, {"eos_token": "</s>", **special})
     tokens = [special[role] for role in ("cls_token", "sep_token") if role in special]
     known = [(token, index) for token in tokens if (index := backend.token_to_id(token)) is not None]
     if backend.post_processor is not None or len(known) < 2:

@@ -27,7 +27,7 @@ MODERNBERT = {
 QWEN3 = {**MODERNBERT, "num_key_value_heads": 1, "head_dim": 16}
 MPNET = {**MODERNBERT, "max_position_embeddings": 302, "pad_token_id": 1}
 
-# config.json of three models of the hub.
+# config.json of some models of the hub.
 ON_THE_HUB = {
     "ModernBERT-base": {
         "architectures": ["ModernBertForMaskedLM"], "attention_bias": False, "attention_dropout": 0.0,
@@ -61,6 +61,15 @@ ON_THE_HUB = {
         "num_key_value_heads": 8, "rms_norm_eps": 1e-06, "rope_scaling": None, "rope_theta": 1000000,
         "sliding_window": None, "tie_word_embeddings": True, "torch_dtype": "bfloat16",
         "transformers_version": "4.51.3", "use_cache": True, "use_sliding_window": False, "vocab_size": 151669,
+    },
+    "Qwen2.5-1.5B": {
+        "architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 151643,
+        "eos_token_id": 151643, "hidden_act": "silu", "hidden_size": 1536, "initializer_range": 0.02,
+        "intermediate_size": 8960, "max_position_embeddings": 131072, "max_window_layers": 28, "model_type": "qwen2",
+        "num_attention_heads": 12, "num_hidden_layers": 28, "num_key_value_heads": 2, "rms_norm_eps": 1e-06,
+        "rope_theta": 1000000.0, "sliding_window": 131072, "tie_word_embeddings": True, "torch_dtype": "bfloat16",
+        "transformers_version": "4.40.1", "use_cache": True, "use_mrope": False, "use_sliding_window": False,
+        "vocab_size": 151936,
     },
 }  # fmt: skip
 SMALL = {"hidden_size": 32, "intermediate_size": 8, "num_attention_heads": 8, "vocab_size": 60}
@@ -220,6 +229,18 @@ def test_texts_may_be_longer_than_those_it_learned_from(torch, transformers, tmp
     double_ = reference_outputs(torch, reference.double(), call)
     found = model(**call).last_hidden_state
     check("last_hidden_state", found, single.last_hidden_state, double_.last_hidden_state, True)
+
+
+@pytest.mark.parametrize("name", ROTARY)
+def test_the_first_layers_of_a_model(torch, transformers, tmp_path, name):
+    reference_model(torch, transformers, name, "Model", 6)[1].save_pretrained(tmp_path)
+    model = AutoModel.from_pretrained(tmp_path, num_hidden_layers=1)
+    reference = transformers.AutoModel.from_pretrained(tmp_path, num_hidden_layers=1, attn_implementation="eager")
+    call = {"input_ids": np.arange(1, 20)[None]}
+    single, double = reference_outputs(torch, reference, call), reference_outputs(torch, reference.double(), call)
+    check("last_hidden_state", model(**call)[0], single[0], double[0], True)
+    model.save_pretrained(tmp_path / "ours")
+    assert AutoModel.from_pretrained(tmp_path / "ours")(**call)[0].tobytes() == model(**call)[0].tobytes()
 
 
 @pytest.mark.parametrize("name", ROTARY)

@@ -2,10 +2,11 @@
 
 import json
 import re
+import warnings
 
 import numpy as np
 import pytest
-from families import DECODERS, FAMILIES, HEADS, REFERENCED, draw_call
+from families import DECODERS, FAMILIES, HEADS, REFERENCED, draw, draw_call
 from test_families import own_model, reference_model
 from test_parity import check, reference_outputs
 
@@ -170,6 +171,21 @@ def test_scores_are_of_the_last_token_that_is_no_padding(torch, transformers, tm
     single = reference_outputs(torch, reference, {"input_ids": ids}).logits
     double = reference_outputs(torch, reference.double(), {"input_ids": ids}).logits
     check("logits", model(ids).logits, single, double, True)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_labels_of_tokens_may_have_no_bias(torch, transformers, tmp_path, name):
+    config = {**draw(name, "ForTokenClassification", 0), "token_classification_bias": False, "classifier_dropout": 0.1}
+    stem = FAMILIES[name].stem
+    settings = getattr(transformers, f"{stem}Config")(**config)
+    reference = getattr(transformers, f"{stem}ForTokenClassification")(settings).eval()
+    reference.save_pretrained(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = filbert.AutoModelForTokenClassification.from_pretrained(tmp_path)
+    call = {"input_ids": np.arange(1, 9)[None]}
+    single, double = reference_outputs(torch, reference, call), reference_outputs(torch, reference.double(), call)
+    check("logits", model(**call).logits, single.logits, double.logits, True)
 
 
 @pytest.mark.parametrize("name", [*DECODERS, "gemma3_text"])

@@ -66,6 +66,19 @@ def test_a_causal_model_without_modules_gives_last_tokens(tmp_path, reference, s
     assert encoder.encode(SENTENCES) == pytest.approx(reference(folder).encode(SENTENCES), abs=1e-5)
 
 
+def test_a_longest_text_that_is_named_may_be_longer_than_those_it_learned_from(tmp_path, reference):
+    longer = {"max_seq_length": 60, "do_lower_case": False}
+    folder = causal_folder(sentence_folder(tmp_path, {"pooling_mode": "lasttoken", "embedding_dimension": 32}))
+    texts = ["hello world " * 20, "hello"]
+    for transformer in ({}, longer):
+        write_json(folder / "sentence_bert_config.json", transformer)
+        ours, theirs = SentenceEncoder(folder), reference(folder)
+        assert ours.max_seq_length == theirs.max_seq_length == transformer.get("max_seq_length", 24)
+        assert ours.encode(texts) == pytest.approx(theirs.encode(texts), abs=1e-5)
+    ours.max_seq_length = theirs.max_seq_length = 30
+    assert ours.encode(texts) == pytest.approx(theirs.encode(texts), abs=1e-5)
+
+
 CHAT = "{% for message in messages %}the {{ message.content }} day{% endfor %}"
 
 

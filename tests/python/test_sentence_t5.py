@@ -1,5 +1,6 @@
 """Models of the kind of sentence-t5, gtr-t5 and INSTRUCTOR, beside sentence-transformers."""
 
+import itertools
 import json
 import warnings
 
@@ -56,6 +57,19 @@ def test_tokens_are_those_of_transformers(transformers, tmp_path):
     assert {ids[-1] for ids in found["input_ids"]} == {1}  # </s>
     assert list(found) == list(expected) == ["input_ids", "attention_mask"]
     assert ours(SENTENCES[:2], SENTENCES[1:])["input_ids"] == theirs(SENTENCES[:2], SENTENCES[1:])["input_ids"]
+
+
+def test_the_class_says_what_is_around_the_pieces(transformers, tmp_path):
+    """Whatever tokenizer.json says."""
+    t5_folder(tmp_path)
+    state = json.loads((tmp_path / "tokenizer.json").read_text())
+    for step in state["pre_tokenizer"]["pretokenizers"]:
+        if step["type"] == "Metaspace":
+            step["prepend_scheme"] = "first"
+    write_json(tmp_path / "tokenizer.json", {**state, "post_processor": None})
+    ours, theirs = AutoTokenizer.from_pretrained(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    texts = [*TEXTS, *(f"{a}<extra_id_0>{b}" for a, b in itertools.pairwise(SENTENCES))]
+    assert ours(texts, truncation=True)["input_ids"] == theirs(texts, truncation=True)["input_ids"]
 
 
 @pytest.mark.parametrize(

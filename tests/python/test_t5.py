@@ -121,6 +121,26 @@ def test_a_whole_models_encoder(torch, transformers, tmp_path, name):
     assert info["unexpected_keys"] == set()
 
 
+def test_an_encoder_alone_stays_one(torch, transformers, tmp_path):
+    transformers.T5EncoderModel(transformers.T5Config(**T5)).save_pretrained(tmp_path)
+    AutoModel.from_pretrained(tmp_path).save_pretrained(tmp_path / "ours")
+    for folder in (tmp_path, tmp_path / "ours"):
+        for library in (filbert, transformers):
+            assert not library.AutoConfig.from_pretrained(folder).is_encoder_decoder
+
+
+def test_what_is_missing_is_not_looked_for_in_the_decoder(tmp_path):
+    _, model = own_model("t5", "Model", 0)
+    model.save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors["encoder.final_layer_norm.weight"]
+    more = {name: np.ones(3, np.float32) for name in ("decoder.final_layer_norm.weight", "encoder.norm.weight")}
+    with_tensors(tmp_path, {**tensors, **more})
+    with pytest.raises(WeightsError) as error:
+        AutoModel.from_pretrained(tmp_path)
+    assert 'the model does not know: "encoder.norm.weight"\n' in str(error.value)
+
+
 def test_a_language_models_last_layer_is_told(tmp_path):
     _, model = own_model("t5", "Model", 0)
     model.save_pretrained(tmp_path)
@@ -208,6 +228,7 @@ def test_the_engine_reads_older_keys_and_usual_names_as_the_configuration_does(t
         ({"is_decoder": True}, "is_decoder: found true .*expected false: filbert runs encoders"),
         ({"add_cross_attention": True}, "add_cross_attention: found true"),
         ({"feed_forward_proj": "gated-swish2"}, 'dense_act_fn: found "swish2" .*expected one of gelu'),
+        ({"feed_forward_proj": "gates-gelu"}, "feed_forward_proj: found 'gates-gelu', expected an activation"),
         ({"dense_act_fn": "swish2"}, 'dense_act_fn: found "swish2" .*expected one of gelu'),
         ({"relative_attention_num_buckets": 40}, "relative_attention_num_buckets: found 40 .*a power of two"),
         ({"relative_attention_num_buckets": 2}, "relative_attention_num_buckets: found 2 .*from 4 to 128"),
@@ -236,6 +257,7 @@ def test_heads_that_read_the_decoder(torch, transformers, tmp_path, name):
 
 
 def test_new_weights_are_as_wide_as_those_of_transformers(torch, transformers):
+    torch.manual_seed(0)
     sizes = {**T5, "d_model": 200, "vocab_size": 500, "d_ff": 300, "feed_forward_proj": "gated-gelu"}
     for name in ("t5", "umt5"):
         stem, kind = FAMILIES[name].stem, "ForTokenClassification"

@@ -62,7 +62,8 @@ struct ModelInfo {
   std::size_t hidden_size = 0;
   std::size_t layers = 0;
   std::size_t heads = 0;
-  std::size_t max_positions = 0;  // longest sequence
+  std::size_t max_positions = 0;  // longest sequence, as the configuration has it
+  std::size_t max_tokens = 0;     // longest that is computed: more where positions are not looked up in a table
   std::size_t parameters = 0;
   std::size_t head_width = 0;   // 0: no head
   bool head_per_token = false;  // it gives a row a token, not one a sequence

@@ -21,6 +21,7 @@ class Qwen2Config(PretrainedConfig):
     model_type: ClassVar[str] = "qwen2"
     # Whether a token sees no later one; transformers takes it of any decoder.
     checked_by_engine = PretrainedConfig.checked_by_engine | {"head_dim", "is_causal"}
+    unused_keys = frozenset({"use_mrope"})
 
     vocab_size: int = 151936
     hidden_size: int = 4096

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from ..base_model import BaseModel
 from ..configuration import PretrainedConfig
+from ..errors import ConfigError
 from ..tasks import ForTokenClassification
 
 
@@ -59,6 +60,8 @@ class T5Config(PretrainedConfig):
         usual = type(self).feed_forward_proj
         feed_forward = str(usual if self.feed_forward_proj is None else self.feed_forward_proj)
         kind, _, name = feed_forward.rpartition("-")
+        if kind not in ("", "gated"):
+            raise ConfigError(f"feed_forward_proj: found {feed_forward!r}, expected an activation, or one after gated-")
         if self.dense_act_fn is None:
             self.dense_act_fn = "gelu_new" if feed_forward == "gated-gelu" else name
         if self.is_gated_act is None:

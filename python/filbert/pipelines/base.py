@@ -158,7 +158,7 @@ class Pipeline:
         if truncation in (False, "do_not_truncate"):
             limit = None
         else:
-            limit = min(self.model.max_positions, max_length or self.tokenizer.model_max_length)
+            limit = min(self.model.max_tokens, max_length or self.tokenizer.model_max_length)
         found = self.tokenizer(
             texts,
             truncation=truncation,
@@ -246,10 +246,9 @@ class Pipeline:
                 raise InputError(f"{name}: has no tokens, which leaves nothing to classify")
             if max(ids, default=0) >= self.model.vocabulary:
                 raise self.tokenizer.beyond(self.model.vocabulary, "input", [int(number_of[index])], [ids])
-            if len(ids) > self.model.max_positions:
+            if len(ids) > self.model.max_tokens:
                 raise InputError(
-                    f"{name}: has {len(ids)} tokens, but the model has {self.model.max_positions} positions; "
-                    f"{self.remedy}"
+                    f"{name}: has {len(ids)} tokens, but the model has {self.model.max_tokens} positions; {self.remedy}"
                 )
 
     def __repr__(self) -> str:

@@ -77,7 +77,7 @@ class FillMaskPipeline(Pipeline):
     def sequences(self, items: list[str], first: int, options: FillMaskOptions) -> list[list[Sequence]]:
         keywords = {**options.tokenizer_kwargs, "return_attention_mask": True, "return_tensors": None}
         if keywords.get("truncation") and keywords.get("max_length") is None:
-            keywords["max_length"] = min(self.tokenizer.model_max_length, self.model.max_positions)
+            keywords["max_length"] = min(self.tokenizer.model_max_length, self.model.max_tokens)
         encoded = self.tokenizer(items, **{"verbose": False, **keywords})
         masked, found = self.tokenizer.mask_token_id, []
         for row, mask in enumerate(encoded["attention_mask"]):

@@ -165,7 +165,7 @@ class QuestionAnsweringPipeline(Pipeline):
         limit = options.max_seq_len
         if limit is None:
             limit = min(self.tokenizer.model_max_length, _USUAL_LENGTH)
-        limit = min(limit, self.model.max_positions)
+        limit = min(limit, self.model.max_tokens)
         overlap = options.doc_stride
         if overlap is None:
             overlap = min(limit // 2, _USUAL_OVERLAP)

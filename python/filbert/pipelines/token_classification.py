@@ -117,7 +117,7 @@ class TokenClassificationPipeline(Pipeline):
                 _check_words(number, item)
             else:
                 check_text("input", number, item)
-        limit = min(self.tokenizer.model_max_length, self.model.max_positions)
+        limit = min(self.tokenizer.model_max_length, self.model.max_tokens)
         found = self.tokenizer.windows(items, limit, options.stride, is_split_into_words=options.is_split_into_words)
         if options.stride is None and not self._warned:
             self._warn_if_cut(found, first, limit)

@@ -325,7 +325,7 @@ class CrossEncoder(Referable, EncoderHabits):
 
     @max_seq_length.setter
     def max_seq_length(self, tokens: int) -> None:
-        self.tokenizer.model_max_length = count("max_seq_length", tokens, self.model.max_positions)
+        self.tokenizer.model_max_length = count("max_seq_length", tokens, self.model.max_tokens)
 
     max_length = max_seq_length
 
@@ -365,9 +365,9 @@ class CrossEncoder(Referable, EncoderHabits):
         return {"device": self.device, "model_kwargs": {**options, "dtype": self.dtype}}
 
     def _prepare_tokenizer(self, modules: RerankerModules, max_length: int | None) -> None:
-        limit_tokenizer(self.tokenizer, modules, self.model.max_positions)
+        limit_tokenizer(self.tokenizer, modules, self.model)
         if max_length is not None:
-            self.tokenizer.model_max_length = min(count("max_length", max_length), self.model.max_positions)
+            self.tokenizer.model_max_length = min(count("max_length", max_length), self.model.max_tokens)
 
     def _scores(
         self,

@@ -353,9 +353,9 @@ class SentenceEncoder(Referable, SentenceHabits):
 
     @max_seq_length.setter
     def max_seq_length(self, tokens: int) -> None:
-        tokens = count("max_seq_length", tokens, max(model.max_positions for model in self._models()))
+        tokens = count("max_seq_length", tokens, max(model.max_tokens for model in self._models()))
         for chain in self._chains.values():
-            chain.tokenizer.model_max_length = min(tokens, chain.model.max_positions)
+            chain.tokenizer.model_max_length = min(tokens, chain.model.max_tokens)
 
     @property
     def similarity_fn_name(self) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from ..auto import AutoConfig, AutoModel
 from ..configuration import PretrainedConfig, override
+from ..encoder import EncoderModel
 from ..errors import ConfigError
 from ..hub import Source
 from ..model_settings import load_config
@@ -41,17 +42,19 @@ def load_parts(
         return model, Tokenizer(load_bare(inner), source.name)
     tokenizer = AutoTokenizer.from_pretrained(source.name, **where, **module.tokenizer_settings)
     refuse_chats(inner, module, tokenizer)
-    limit_tokenizer(tokenizer, module, model.max_positions)
+    limit_tokenizer(tokenizer, module, model)
     return model, tokenizer
 
 
-def limit_tokenizer(tokenizer: Tokenizer, module: TransformerModule, positions: int) -> None:
-    """Makes it lower texts and cut them as the module says, to no more tokens than the model has positions."""
+def limit_tokenizer(tokenizer: Tokenizer, module: TransformerModule, model: EncoderModel) -> None:
+    """Makes it lower texts and cut them: where the module says, else where the model's positions end."""
     if module.do_lower_case:
         lowercase_first(tokenizer.backend_tokenizer)
-    if module.max_seq_length is not None and "model_max_length" not in module.tokenizer_settings:
-        tokenizer.model_max_length = module.max_seq_length
-    tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+    is_named = "model_max_length" in module.tokenizer_settings
+    if module.max_seq_length is not None and not is_named:
+        tokenizer.model_max_length, is_named = module.max_seq_length, True
+    longest = model.max_tokens if is_named else model.max_positions
+    tokenizer.model_max_length = min(tokenizer.model_max_length, longest)
 
 
 def load_chains(

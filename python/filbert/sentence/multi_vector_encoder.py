@@ -281,7 +281,7 @@ class MultiVectorEncoder(LoadedByName, EncoderHabits):
 
     @max_seq_length.setter
     def max_seq_length(self, tokens: int) -> None:
-        self.tokenizer.model_max_length = count("max_seq_length", tokens, self.model.max_positions)
+        self.tokenizer.model_max_length = count("max_seq_length", tokens, self.model.max_tokens)
 
     @property
     def device(self) -> str:

@@ -29,7 +29,7 @@ class MultiVectorTokens:
 
     def __init__(self, tokenizer: Tokenizer, modules: MultiVectorModules, model: EncoderModel) -> None:
         """model: what the tokens are for. Raises ConfigError."""
-        self._tokenizer, self._modules, self._longest = tokenizer, modules, model.max_positions
+        self._tokenizer, self._modules, self._longest = tokenizer, modules, model.max_tokens
         _register(tokenizer, modules.markers)
         self._skipped = frozenset(_skipped(tokenizer, modules.skiplist_words))
         self._only = frozenset(modules.keep_only_token_ids)
@@ -99,8 +99,8 @@ def _skipped(tokenizer: Tokenizer, words: list[str]) -> Iterable[int]:
 
 def _check_expansion(tokenizer: Tokenizer, expansion: QueryExpansion, model: EncoderModel) -> None:
     where = f"{tokenizer.name_or_path}: query_expansion"
-    if expansion.length > model.max_positions:
-        raise ConfigError(f"{where}: length: found {expansion.length}, the model takes {model.max_positions}")
+    if expansion.length > model.max_tokens:
+        raise ConfigError(f"{where}: length: found {expansion.length}, the model takes {model.max_tokens}")
     if expansion.attend:
         return
     if model.config.model_type == "deberta-v2":

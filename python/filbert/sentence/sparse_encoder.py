@@ -308,7 +308,7 @@ class SparseEncoder(Referable, EncoderHabits):
 
     @max_seq_length.setter
     def max_seq_length(self, tokens: int) -> None:
-        longest = [model.max_positions for model in self._models()]
+        longest = [model.max_tokens for model in self._models()]
         tokens = count("max_seq_length", tokens, min(longest, default=None))
         for route in self._routes.values():
             route.tokenizer.model_max_length = tokens
