@@ -34,6 +34,9 @@ class Output:
         OSError: before anything is written, if there is nothing there that can be; or in writing.
     """
 
+    # The new file and its place, until it is there.
+    _pending: tuple[str, str] | None = None
+
     def __init__(self, place: str | bytes | os.PathLike[str] | int) -> None:
         if isinstance(place, int):
             self.name = "standard output" if place == STANDARD_OUTPUT else f"descriptor {place}"
@@ -43,8 +46,6 @@ class Output:
             target = follow(self.name)
         self.is_stdout = False
         self._old: os.stat_result | None = None
-        # The new file and its place, until it is there.
-        self._pending: tuple[str, str] | None = None
         with self._naming():
             self.file = self._open(target)
         self.is_stdout = self._pending is None and same_open_file(self.file.fileno(), STANDARD_OUTPUT)
@@ -58,9 +59,16 @@ class Output:
         # Closing the buffer would write what is in it, and wait for the reader of a pipe.
         with suppress(OSError):
             self.file.raw.close()
+        self._discard()
+
+    def __del__(self) -> None:
+        self._discard()  # Ctrl-C between its making and the `with`
+
+    def _discard(self) -> None:
         if self._pending is not None:
             with suppress(FileNotFoundError):
                 os.unlink(self._pending[0])
+            self._pending = None
 
     def write(self, data: bytes) -> int:
         with self._naming():
@@ -92,9 +100,8 @@ class Output:
         folder, name = os.path.split(target)
         # As much of the name as leaves room for the rest, in bytes.
         temporary = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.tmp")
-        file = os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
         self._pending = (temporary, target)
-        return file
+        return os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
 
     def _finish(self) -> None:
         """All but the rename."""

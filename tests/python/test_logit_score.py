@@ -270,7 +270,7 @@ def test_what_cannot_be_honoured(folder, reference, tmp_path):
     assert CrossEncoder(saved).predict(("a", "b")).shape == ()
     edit(saved / "tokenizer_config.json", chat_template=7)
     refused("chat_template: found 7, expected a string")
-    assert CrossEncoder(folder, max_length=201).max_seq_length == 200
+    assert CrossEncoder(folder, max_length=201).max_seq_length == 201
 
 
 def test_a_tokenizer_without_the_two_words(folder):

@@ -46,6 +46,23 @@ def test_the_permission_bits_of_the_old_file_stay(tmp_path, mode):
     assert os.listdir(tmp_path) == ["a"]
 
 
+@pytest.mark.parametrize("where", ["fdopen", "urandom", "return"])
+def test_an_interrupt_before_the_with_leaves_nothing(tmp_path, monkeypatch, where):
+    (tmp_path / "a").write_text("old")
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    if where == "return":
+        Output(tmp_path / "a").file.close()  # its `with` is never reached
+    else:
+        monkeypatch.setattr(os, where, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Output(tmp_path / "a")
+    assert os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_text() == "old"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_the_owner_of_the_old_file_stays(tmp_path):
     (tmp_path / "a").write_text("old")
