@@ -107,7 +107,7 @@ class PretrainedConfig:
         """Of a model that gets fewer layers than it had, the kinds of the first ones stay."""
         kinds, layers = vars(self).get("layer_types"), integer(layers)
         if isinstance(kinds, list) and layers is not None and layers < len(kinds):
-            self.layer_types = kinds[:layers]
+            vars(self)["layer_types"] = kinds[:layers]
 
     @property
     def name_or_path(self) -> str:
