@@ -101,7 +101,7 @@ struct Family {
   std::unique_ptr<Head> (*head)(Task, const ConfigReader&, Tensors&);  // null: it has none for the task
   std::string_view position_embedding_type = "";  // that marks it, where others have the same model_type
   std::string_view answers_prefix = "";           // the prefix that is saved of question answering, if it is another
-  std::string_view skipped = "";                  // what the names of tensors begin with that nobody needs to hear of
+  std::string_view skipped = "";                  // prefix of tensors that are left out in silence (T5's decoder)
 };
 
 }  // namespace filbert

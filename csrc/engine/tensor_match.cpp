@@ -47,7 +47,8 @@ bool is_same(const TensorView& a, const TensorView& b) {
 
 // What older files hold of positions, and follows from the configuration.
 bool is_position_buffer(std::string_view name) {
-  return name == "position_ids" || name.ends_with(".position_ids") || name.ends_with("rotary_emb.inv_freq");
+  return name == "position_ids" || name.ends_with(".position_ids") || name == "rotary_emb.inv_freq" ||
+         name.ends_with(".rotary_emb.inv_freq");
 }
 
 class Matcher {

@@ -291,7 +291,7 @@ Names gte_hub_names(bool is_packed) {
 constexpr Defaults kGteDefaults = {250048, 768, 12, 12, 3072, 8192, 1, 1e-12, 160000};
 constexpr Defaults kNewDefaults = {30528, 768, 12, 12, 3072, 2048, 1, 1e-12, 10000};
 
-// The code of authors knows no rotation but the plain one and, of gte, NTK's.
+// Authors' code knows no rotation but the plain one and NTK's.
 void refuse_other_rotations(const ConfigReader& config) {
   for (const char* field : {"rope_scaling", "rope_parameters"})
     if (const auto parameters = config.object(field))

@@ -101,7 +101,12 @@ class Output:
         # As much of the name as leaves room for the rest, in bytes.
         temporary = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.tmp")
         self._pending = (temporary, target)
-        return os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        except OSError:
+            self._pending = None
+            raise
+        return os.fdopen(descriptor, "wb")
 
     def _finish(self) -> None:
         """All but the rename."""

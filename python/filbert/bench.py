@@ -102,7 +102,7 @@ def measure(
 
 
 def _timings(jobs: list[tuple[str, int, int, Callable[[], object]]], seconds: float) -> Iterator[Timing]:
-    with Bar(len(jobs), None, "Timing", "case") as bar:
+    with Bar(len(jobs), None, "Timing", "case", leave=False) as bar:
         for name, sequences, tokens, run in jobs:
             times = _time(run, seconds)
             found = percentiles(times)

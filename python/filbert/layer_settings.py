@@ -19,6 +19,15 @@ def layer_types(layers: Any, is_sliding: Callable[[int], bool]) -> list[str]:
     return ["sliding_attention" if is_sliding(i) else "full_attention" for i in range(count)]
 
 
+def share_heads(config: Any) -> None:
+    """Sets num_key_value_heads and head_dim where they are None: as many as heads, which share the hidden size."""
+    if config.num_key_value_heads is None:
+        config.num_key_value_heads = config.num_attention_heads
+    heads = integer(config.num_attention_heads)
+    if config.head_dim is None and integer(config.hidden_size) and heads:
+        config.head_dim = config.hidden_size // heads
+
+
 def rotation(parameters: Any, theta: Any, longest: Any) -> Any:
     """One object of rope_parameters (or rope_scaling, as it was called) with the keys that it leaves out.
 

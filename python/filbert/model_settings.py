@@ -47,7 +47,7 @@ _HARMLESS = frozenset().union(
         "_num_labels",
     },
     {"sentence_transformers", "sbert_ce_default_activation_function", "emb_pooler", "next_token_ids"},
-    {"token_classification_bias", "classifier_dropout", "hidden_dropout"},
+    {"classifier_dropout", "hidden_dropout"},
     # BERT's first release wrote sizes of a pooler that has only ever had one form.
     {"directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers"},
     {"pooler_size_per_head", "pooler_type"},

@@ -8,14 +8,20 @@ _DELAY = 1.0
 
 
 class Bar:
-    """A progress bar over texts: shown, not shown, or (None) shown on a terminal once it takes its time."""
+    """A progress bar: shown, not shown, or (None) shown on a terminal once it takes its time.
 
-    def __init__(self, total: int | None, show: bool | None, description: str, unit: str = "text") -> None:
+    leave: whether a finished one stays.
+    """
+
+    def __init__(
+        self, total: int | None, show: bool | None, description: str, unit: str = "text", leave: bool = True
+    ) -> None:
         self._bar: Any = None
         if sys.stderr is not None and (_is_terminal() if show is None else show):
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=total, unit=unit, desc=description, delay=_DELAY if show is None else 0)
+            delay = _DELAY if show is None else 0
+            self._bar = tqdm(total=total, unit=unit, desc=description, delay=delay, leave=leave)
 
     def __enter__(self) -> "Bar":
         return self

@@ -142,7 +142,7 @@ def verify(name: str, *, device: Any = "cpu", num_threads: int | None = None, **
     texts = [] if subject.encoder is None else _texts(subject.encoder)
 
     alone = max(len(rows), len(texts))
-    with Bar(alone + 2 * len(rows) + 2 * len(texts), None, "Comparing", "run") as bar:
+    with Bar(alone + 2 * len(rows) + 2 * len(texts), None, "Comparing", "run", leave=False) as bar:
         together = subject.outputs(rows, texts)
         same_bits = dict.fromkeys(together, True)
         for index in range(alone):

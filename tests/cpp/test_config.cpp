@@ -66,7 +66,7 @@ TEST_CASE("config: empty or not JSON: path, line, column") {
   CHECK(contains(parse_error(R"({"a":1,"a":2})"), "repeated"));
 }
 
-TEST_CASE("config: cases 2 and 3, dimensions out of range or of another type") {
+TEST_CASE("config: dimensions out of range or of another type") {
   const char* const kExpected = "expected an integer from 1 to 1048576";
   const std::pair<const char*, const char*> kBad[] = {
       {"2147483648", "found 2147483648 (integer)"},

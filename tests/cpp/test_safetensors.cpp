@@ -112,7 +112,7 @@ TEST_CASE("safetensors: bits that are no whole number of bytes") {
   CHECK(error_of(one("F4", "[3,0]", 0)) == "");
 }
 
-TEST_CASE("safetensors: cases 10 and 11, the header's length") {
+TEST_CASE("safetensors: the header's length") {
   CHECK(contains(error_of(""), "m.safetensors: header too small: the file is empty"));
   CHECK(contains(error_of("1234567"), "header too small: the file has 7 bytes"));
   CHECK(contains(error_of("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"),
@@ -130,7 +130,7 @@ TEST_CASE("safetensors: cases 10 and 11, the header's length") {
   CHECK(contains(error_of(raw_safetensors("{\n\"a\"")), "m.safetensors: header: line 2, column 4: expected ':'"));
 }
 
-TEST_CASE("safetensors: cases 12 and 13, another size than the header says") {
+TEST_CASE("safetensors: another size than the header says") {
   const std::string file = raw_safetensors(kSmall, 16);
   CHECK(contains(error_of(file.substr(0, file.size() - 1)),
                  "truncated: expected 16 bytes of tensors after the header, found 15"));

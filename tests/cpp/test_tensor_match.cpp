@@ -193,7 +193,7 @@ TEST_CASE("match: two names for one tensor") {
   }
 }
 
-TEST_CASE("match: cases 18 and 19, every problem in one message") {
+TEST_CASE("match: every problem in one message") {
   std::vector<Held> tensors = held("");
   tensors[0].shape = {3};
   tensors[1].dtype = "F8_E4M3";

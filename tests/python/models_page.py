@@ -186,8 +186,8 @@ Every family computes {dtypes}. Every family and head but those of T5, Llama, Mi
 has run on an H200, small models of it; BERT in real sizes.
 The classes are `BertModel`, and for the heads `BertForSequenceClassification`, `BertForTokenClassification`,
 `BertForQuestionAnswering` (answers) and `BertForMaskedLM` (words); `Auto...` finds them. Of T5, mT5 and umT5 the
-encoder is computed, and `AutoModel` gives that (`T5EncoderModel`), where transformers gives encoder and decoder. Its
-hidden states outgrow float16: on a GPU take float32 or bfloat16.
+encoder is computed, and `AutoModel` gives that (`T5EncoderModel`), where transformers gives encoder and decoder. The
+hidden states of T5's encoder outgrow float16: on a GPU take float32 or bfloat16.
 
 {families}
 ## Parity and speed
@@ -199,9 +199,9 @@ of two errors is larger is luck.
 
 Speed: {case} tokens in float32, a model of a published size with random weights, in turns with onnxruntime, of
 its plain and its fused graph the better one, and with OpenVINO (`bench/compare.py`). The ratio is filbert's median
-time over that of the faster of these; of three turns, so it is off by up to a tenth. Families of the same maths share
-a model; `llama`, `mistral` and `qwen2`, which have no norms of heads, stand with `qwen3`. GTE-base is without NTK
-scaling; some have a smaller vocabulary than published, which changes no time.
+time over that of the faster of these; of three turns, so it is off by a tenth and more. Families of the same maths
+share a model; `llama`, `mistral` and `qwen2`, which have no norms of heads, stand with `qwen3`. GTE-base is without
+NTK scaling; some have a smaller vocabulary than published, which changes no time.
 
 {numbers}
 {sources}"""

@@ -1,5 +1,6 @@
 """The command line: what it prints, what it writes, and how it fails."""
 
+import io
 import os
 import subprocess
 import sys
@@ -216,6 +217,8 @@ def test_closed_standard_error(folder, tmp_path):
     (tmp_path / "texts").write_text("the cat\n")
     result = closed("2>", "encode", folder, tmp_path / "texts", "-o", "-")
     assert (result.returncode, result.stdout[:6]) == (0, b"\x93NUMPY")
+    np.save(array := io.BytesIO(), np.load(io.BytesIO(result.stdout)))
+    assert result.stdout == array.getvalue(), "and nothing else"
     result = closed("2>", "info", tmp_path / "nothing")
     assert (result.returncode, b"filbert:" in result.stdout) == (2, False)
 

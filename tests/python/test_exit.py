@@ -3,10 +3,8 @@
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from text_models import sentence_folder
 
 HEAD = """
 import os, sys, threading, time, types
@@ -52,11 +50,6 @@ sys.modules["last"].last = Last()
 leave(lambda: model(ids))
 """,
 }
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return sentence_folder(tmp_path_factory.mktemp("exit") / "sentence")
 
 
 @pytest.mark.parametrize("case", CASES)

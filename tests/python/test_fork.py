@@ -3,10 +3,8 @@ a child that hangs is ended by SIGALRM."""
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from text_models import sentence_folder
 
 HEAD = """
 import os, signal, sys, threading, warnings
@@ -133,11 +131,6 @@ with Busy(2, runs), multiprocessing.get_context("fork").Pool(2) as pool:
     assert pool.map_async(work, range(20)).get(20) == [True] * 20
 """,
 }
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return sentence_folder(tmp_path_factory.mktemp("fork") / "sentence")
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,6 +1,7 @@
 """Every output goes to what is at its place: files are replaced whole, links followed, all else written to."""
 
 import errno
+import gc
 import os
 import re
 import socket
@@ -61,6 +62,19 @@ def test_an_interrupt_before_the_with_leaves_nothing(tmp_path, monkeypatch, wher
             Output(tmp_path / "a")
     assert os.listdir(tmp_path) == ["a"]
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_what_could_not_be_created_is_not_removed(tmp_path, monkeypatch):
+    def refused(*arguments):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    removed = []
+    monkeypatch.setattr(os, "open", refused)
+    monkeypatch.setattr(os, "unlink", removed.append)
+    with pytest.raises(OSError, match="Read-only file system"):
+        Output(tmp_path / "a")
+    gc.collect()
+    assert removed == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

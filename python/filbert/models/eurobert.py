@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..base_model import BaseModel
-from ..checks import integer
 from ..configuration import PretrainedConfig
-from ..layer_settings import rotation
+from ..layer_settings import rotation, share_heads
 from ..tasks import ForMaskedLM, ForSequenceClassification, ForTokenClassification
 
 
@@ -48,11 +47,7 @@ class EuroBertConfig(PretrainedConfig):
     def __init__(self, /, **kwargs: Any) -> None:
         scaling, theta = kwargs.pop("rope_scaling", None), kwargs.pop("rope_theta", 10000.0)
         super().__init__(**kwargs)
-        heads = integer(self.num_attention_heads)
-        if self.num_key_value_heads is None:
-            self.num_key_value_heads = self.num_attention_heads
-        if self.head_dim is None and integer(self.hidden_size) and heads:
-            self.head_dim = self.hidden_size // heads
+        share_heads(self)
         self.rope_parameters = rotation(scaling or self.rope_parameters, theta, self.max_position_embeddings)
 
 

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..base_model import BaseModel
-from ..checks import integer
 from ..configuration import PretrainedConfig
-from ..layer_settings import rotation
+from ..layer_settings import rotation, share_heads
 from ..tasks import ForNextToken, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 
 
@@ -18,8 +17,8 @@ class MistralConfig(PretrainedConfig):
     """
 
     model_type: ClassVar[str] = "mistral"
-    # Whether a token sees no later one; transformers takes it of any decoder.
-    checked_by_engine = PretrainedConfig.checked_by_engine | {"is_causal"}
+    # is_causal: whether a token sees no later one. transformers takes these of any decoder.
+    checked_by_engine = PretrainedConfig.checked_by_engine | {"is_causal", "token_classification_bias"}
 
     vocab_size: int = 32000
     hidden_size: int = 4096
@@ -44,11 +43,7 @@ class MistralConfig(PretrainedConfig):
     def __init__(self, /, **kwargs: Any) -> None:
         scaling, theta = kwargs.pop("rope_scaling", None), kwargs.pop("rope_theta", 10000.0)
         super().__init__(**kwargs)
-        heads = integer(self.num_attention_heads)
-        if self.num_key_value_heads is None:
-            self.num_key_value_heads = self.num_attention_heads
-        if self.head_dim is None and integer(self.hidden_size) and heads:
-            self.head_dim = self.hidden_size // heads
+        share_heads(self)
         self.rope_parameters = rotation(scaling or self.rope_parameters, theta, self.max_position_embeddings)
 
 

@@ -97,7 +97,8 @@ class NomicBertConfig(PretrainedConfig):
         super().__init__(**kwargs)
         if self.head_dim is None and integer(self.hidden_size) and integer(self.num_attention_heads):
             self.head_dim = self.hidden_size // self.num_attention_heads
-        theta = next((each for each in (base, theta) if each is not None), 1000.0)
+        theta = theta if base is None else base
+        theta = 1000.0 if theta is None else theta
         self.rope_parameters = rotation(scaling or self.rope_parameters, theta, self.max_position_embeddings)
 
 

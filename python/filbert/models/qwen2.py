@@ -19,8 +19,8 @@ class Qwen2Config(PretrainedConfig):
     """
 
     model_type: ClassVar[str] = "qwen2"
-    # Whether a token sees no later one; transformers takes it of any decoder.
-    checked_by_engine = PretrainedConfig.checked_by_engine | {"head_dim", "is_causal"}
+    # is_causal: whether a token sees no later one. transformers takes these of any decoder.
+    checked_by_engine = PretrainedConfig.checked_by_engine | {"head_dim", "is_causal", "token_classification_bias"}
     unused_keys = frozenset({"use_mrope"})
 
     vocab_size: int = 151936

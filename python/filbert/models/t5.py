@@ -51,7 +51,8 @@ class T5Config(PretrainedConfig):
     tie_word_embeddings: bool = True
 
     def __init__(self, /, **kwargs: Any) -> None:
-        is_tied = kwargs.pop("tie_word_embeddings", None)  # which transformers takes for this, and then for true
+        # transformers reads it as scale_decoder_outputs, and then sets it to true.
+        is_tied = kwargs.pop("tie_word_embeddings", None)
         if self.model_type == "t5":
             kwargs.setdefault("scale_decoder_outputs", is_tied is not False)
         super().__init__(**kwargs)
@@ -68,7 +69,7 @@ class T5Config(PretrainedConfig):
             self.is_gated_act = kind == "gated"
 
     def weight_deviation(self, name: str) -> float:
-        """See `PretrainedConfig`: by the size of what comes in, and scores have no other scale than that of q."""
+        """See `PretrainedConfig`: 1 / sqrt(inputs); q has the 1 / sqrt(d_kv), too, that attention leaves out."""
         inputs = {"shared": 1, "classifier": 1, "q": self.d_model * self.d_kv, "o": self.num_heads * self.d_kv}
         count = {**inputs, "wo": self.d_ff}.get(name.split(".")[-2], self.d_model)
         return self.initializer_factor / math.sqrt(count)

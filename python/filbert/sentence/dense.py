@@ -55,7 +55,7 @@ class Dense:
         self._residual, self._adds_input = residual, adds_input
         self.out_features, self.in_features = weight.shape
 
-    def __call__(self, rows: Floats, num_threads: int = 0) -> Floats:
+    def __call__(self, rows: Floats, num_threads: int) -> Floats:
         out: Floats = products(rows, self._weight, num_threads)
         out = self._activation(out if self._bias is None else out + self._bias)
         if self._residual is not None:

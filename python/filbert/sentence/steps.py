@@ -22,7 +22,7 @@ class Step(Protocol):
 
     kind: ClassVar[str]
 
-    def __call__(self, rows: Floats, num_threads: int = 0) -> Floats: ...
+    def __call__(self, rows: Floats, num_threads: int) -> Floats: ...
 
     def size(self, size: int) -> int | None:
         """Numbers of a vector that comes out, where `size` go in; None if it cannot take so many."""
@@ -50,7 +50,7 @@ class Normalize(_SameSize):
 
     kind: ClassVar[str] = "Normalize"
 
-    def __call__(self, rows: Floats, num_threads: int = 0) -> Floats:
+    def __call__(self, rows: Floats, num_threads: int) -> Floats:
         return normalize(rows)
 
 
@@ -62,7 +62,7 @@ class Dropout(_SameSize):
     def __init__(self, share: float) -> None:
         self._share = share
 
-    def __call__(self, rows: Floats, num_threads: int = 0) -> Floats:
+    def __call__(self, rows: Floats, num_threads: int) -> Floats:
         return rows
 
     def config(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class LayerNorm(_SameSize):
     def __init__(self, weight: Floats, bias: Floats) -> None:
         self._weight, self._bias = weight, bias
 
-    def __call__(self, rows: Floats, num_threads: int = 0) -> Floats:
+    def __call__(self, rows: Floats, num_threads: int) -> Floats:
         centred = rows - rows.mean(axis=1, keepdims=True)
         deviation = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + np.float32(1e-5))
         scaled: Floats = centred / deviation * self._weight + self._bias
