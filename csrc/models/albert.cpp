@@ -18,9 +18,7 @@ BertSize read(const ConfigReader& config) {
 }
 
 BertNames names() {
-  return {.query = "attention.query",
-          .key = "attention.key",
-          .value = "attention.value",
+  return {.qkv = {"attention.query", "attention.key", "attention.value"},
           .attention_out = "attention.dense",
           .attention_norm = "attention.LayerNorm",
           .up = "ffn",

@@ -6,6 +6,7 @@
 #include "models/activations.h"
 #include "models/bert_encoder.h"
 #include "models/heads.h"
+#include "models/jina_code.h"
 
 namespace filbert {
 namespace {
@@ -57,9 +58,7 @@ BertSize read_electra(const ConfigReader& config) {
 }
 
 BertNames distilbert_names() {
-  return {.query = "attention.q_lin",
-          .key = "attention.k_lin",
-          .value = "attention.v_lin",
+  return {.qkv = {"attention.q_lin", "attention.k_lin", "attention.v_lin"},
           .attention_out = "attention.out_lin",
           .attention_norm = "sa_layer_norm",
           .up = "ffn.lin1",
@@ -77,9 +76,23 @@ std::unique_ptr<Encoder> bert(const ConfigReader& config, Tensors& tensors) {
   return encoder(read_bert(config), tensors);
 }
 
+// Those of jina-reranker-v2.
+BertNames jina_names() {
+  return {.qkv = {"mixer.Wqkv"},
+          .attention_out = "mixer.out_proj",
+          .attention_norm = "norm1",
+          .up = "mlp.fc1",
+          .down = "mlp.fc2",
+          .output_norm = "norm2",
+          .embedding_norm = "emb_ln"};
+}
+
 template <int Vocabulary>
 std::unique_ptr<Encoder> roberta(const ConfigReader& config, Tensors& tensors) {
-  return encoder(read_roberta(config, Vocabulary), tensors);
+  const BertSize sizes = read_roberta(config, Vocabulary);
+  const bool is_jinas =
+      tensors.has("emb_ln.weight") || (names_jina_code(config) && !tensors.has("embeddings.LayerNorm.weight"));
+  return is_jinas ? encoder(sizes, tensors, jina_names(), "encoder.layers.") : encoder(sizes, tensors);
 }
 
 template <int Vocabulary>

@@ -42,9 +42,7 @@ BertSize read_bert_size(const ConfigReader& config, const BertDefaults& defaults
 }
 
 BertNames bert_names() {
-  return {.query = "attention.self.query",
-          .key = "attention.self.key",
-          .value = "attention.self.value",
+  return {.qkv = {"attention.self.query", "attention.self.key", "attention.self.value"},
           .attention_out = "attention.output.dense",
           .attention_norm = "attention.output.LayerNorm",
           .up = "intermediate.dense",
@@ -80,7 +78,7 @@ BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const Be
   if (sizes.has_positions)
     position_ = tensors.table("embeddings.position_embeddings.weight", sizes.positions, width, position_init);
   if (sizes.token_types > 0) type_ = tensors.table("embeddings.token_type_embeddings.weight", sizes.token_types, width);
-  embedding_norm_ = make_layer_norm(tensors, "embeddings.LayerNorm", width, sizes.eps);
+  embedding_norm_ = make_layer_norm(tensors, names.embedding_norm, width, sizes.eps);
   if (!names.projection.empty())
     projection_ = make_linear(tensors, {{names.projection, hidden}}, width, embedding_norm_.names);
 
@@ -94,10 +92,10 @@ BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const Be
   for (std::size_t i = 0; i < layers.names.size(); ++i) {
     const std::string& name = layers.names[i];
     const auto norm = [&](const std::string& part) { return make_layer_norm(tensors, name + part, hidden, sizes.eps); };
+    Tensors::Parts qkv;
+    for (const std::string& part : names.qkv) qkv.push_back({name + part, 3 * hidden / names.qkv.size()});
     Layer layer;
-    layer.qkv =
-        make_qkv(tensors, {{name + names.query, hidden}, {name + names.key, hidden}, {name + names.value, hidden}},
-                 hidden, norm_before(i));
+    layer.qkv = make_qkv(tensors, qkv, hidden, norm_before(i));
     layer.tail.attention_out = make_linear(tensors, {{name + names.attention_out, hidden}}, hidden);
     layer.tail.attention_norm = norm(names.attention_norm);
     const InputNorm& input = layer.tail.attention_norm.names;

@@ -21,11 +21,13 @@ struct BertSize {
   bool has_positions = true;                              // a table of them
 };
 
-// The parts of a layer, each behind the layer's own name.
+// The parts of a layer, each behind the layer's own name; queries, keys and values are of as many tensors as are named.
 struct BertNames {
-  std::string query, key, value, attention_out, attention_norm, up, down, output_norm;
-  bool is_gated = false;        // `up` is two layers in one, without a bias
-  std::string projection = "";  // of the model: from the width of the tables to that of the layers; or none
+  std::vector<std::string> qkv;
+  std::string attention_out, attention_norm, up, down, output_norm;
+  bool is_gated = false;  // `up` is two layers in one, without a bias
+  // Of the model: the norm of the embeddings, and from the width of the tables to that of the layers (or none).
+  std::string embedding_norm = "embeddings.LayerNorm", projection = "";
 };
 
 // The layers of a file by their names, and in which order they run: each as often as it stands there.

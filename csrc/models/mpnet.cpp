@@ -25,9 +25,7 @@ BertSize read_mpnet(const ConfigReader& config) {
 }
 
 BertNames mpnet_names() {
-  return {.query = "attention.attn.q",
-          .key = "attention.attn.k",
-          .value = "attention.attn.v",
+  return {.qkv = {"attention.attn.q", "attention.attn.k", "attention.attn.v"},
           .attention_out = "attention.attn.o",
           .attention_norm = "attention.LayerNorm",
           .up = "intermediate.dense",

@@ -8,6 +8,7 @@
 
 #include "engine/tensor_match.h"
 #include "models/heads.h"
+#include "models/jina_code.h"
 #include "models/static_embedding.h"
 
 namespace filbert {
@@ -50,9 +51,10 @@ const Family& find_family(const ConfigReader& config, const std::string& fallbac
   const auto is_marked = [&](std::string_view mark) {
     return positions != nullptr && positions->string() != nullptr && *positions->string() == mark;
   };
-  // jina-embeddings-v3's does not say what it is.
-  if (!config.has("model_type") && fallback.empty() && is_marked(kJinaV3Hub.position_embedding_type)) return kJinaV3Hub;
   if (!config.has("model_type") && fallback.empty()) {
+    // Jina's do not say what they are.
+    if (is_marked(kJinaV3Hub.position_embedding_type)) return kJinaV3Hub;
+    if (names_jina_code(config)) return kXlmRoberta;
     config.fail_with("model_type is missing; expected one of: " + known +
                      ". Add it, such as \"model_type\": \"bert\", or in Python name the class, such as BertModel");
   }

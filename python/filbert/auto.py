@@ -45,9 +45,12 @@ class _AnyConfig(PretrainedConfig):
 
 
 def _new_config(**values: Any) -> PretrainedConfig:
-    # jina-embeddings-v3's does not say what it is.
-    default = "xlm-roberta" if values.get("position_embedding_type") == "rotary" else None
-    return AutoConfig.for_model(values.pop("model_type", default), **values)
+    if "model_type" not in values:
+        from .models.xlm_roberta import XLMRobertaConfig, is_jinas
+
+        if is_jinas(values):
+            return XLMRobertaConfig(**values)
+    return AutoConfig.for_model(values.pop("model_type", None), **values)
 
 
 class _AutoModel:

@@ -42,6 +42,8 @@ class PretrainedConfig:
     checked_by_engine: ClassVar[frozenset[str]] = frozenset({"quantization_config", "pruned_heads"})
     # Keys of its files that nothing reads, in transformers either, or that have become others.
     unused_keys: ClassVar[frozenset[str]] = frozenset()
+    # Configuration classes that auto_map may name: their authors' code computes what filbert does.
+    known_code: ClassVar[frozenset[str]] = frozenset()
     # Other names of attributes, as transformers has them.
     attribute_map: ClassVar[dict[str, str]] = {}
 
@@ -283,6 +285,13 @@ def read_config(path: str | os.PathLike[str], model_type: str = "") -> dict[str,
     if not isinstance(values, dict):  # the whole of it is a special float
         raise ConfigError(f"{path}: found {values}, expected an object")
     return values
+
+
+def code_of(config: dict[str, Any]) -> str | None:
+    """The configuration class of the code that the contents of a config.json name, without its module, or None."""
+    code = config.get("auto_map")
+    name = code.get("AutoConfig") if isinstance(code, dict) else None
+    return name.rpartition(".")[2] if isinstance(name, str) else None
 
 
 def _special_float(values: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ import os
 import warnings
 from typing import Any, TypeVar
 
-from .configuration import PretrainedConfig
+from .configuration import PretrainedConfig, code_of
 from .errors import ConfigError
 from .hub import Source
 from .jsonfile import read_object
@@ -137,6 +137,8 @@ def _code(config: dict[str, Any], task: str, any_task: bool = False) -> str | No
 
 
 def _warn_about_code(where: str, config: PretrainedConfig, task: str) -> None:
+    if code_of(vars(config)) in config.known_code:
+        return
     told = _code(vars(config), task)
     if told is None:
         names = config.architectures if isinstance(config.architectures, list) else []

@@ -87,10 +87,11 @@ def reduced(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class Outcome(NamedTuple):
-    """What comes of a folder with that configuration: an output, or an error; and the keys that are not known."""
+    """What comes of a folder with that configuration: an output, or an error; and what is not known of it."""
 
     error: str | None
-    unknown: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()  # keys
+    names_unknown_code: bool = False
     output: np.ndarray | None = None
 
 
@@ -100,7 +101,7 @@ def run(folder: Path, config: dict[str, Any]) -> Outcome:
     The output is logits where the checkpoint classifies texts and its family can, else the last hidden state.
     """
     config = reduced(config)
-    classifies = _head(CLASSIFIES)(config) and class_of(config.get("model_type"), CLASSIFIES) is not None
+    classifies = _head(CLASSIFIES)(config) and class_of(config.get("model_type", "xlm-roberta"), CLASSIFIES) is not None
     model_class = AutoModelForSequenceClassification if classifies else AutoModel
     _write_config(folder, config)
     with contextlib.suppress(FilbertError):  # which loading says better
@@ -108,12 +109,13 @@ def run(folder: Path, config: dict[str, Any]) -> Outcome:
         _write_config(folder, config)
     try:
         unknown = _unknown_keys(folder, config)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             output = model_class.from_pretrained(folder)(input_ids=INPUT_IDS)
     except FilbertError as error:
         return Outcome(str(error).replace(f"{folder}{os.sep}", ""))
-    return Outcome(None, unknown, np.asarray(output.logits if classifies else output.last_hidden_state))
+    names_code = any("auto_map names code" in str(warning.message) for warning in caught)
+    return Outcome(None, unknown, names_code, np.asarray(output.logits if classifies else output.last_hidden_state))
 
 
 def outcomes() -> dict[str, Outcome]:

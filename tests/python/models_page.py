@@ -96,11 +96,14 @@ def speeds() -> dict[str, Figure]:
 
 
 def checkpoints() -> dict[str, list[str]]:
-    """Those whose configuration opens, by family. The one that does not say its own is jina-embeddings-v3."""
+    """Those whose configuration opens, by family. Those that do not say theirs are Jina's."""
     found: dict[str, list[str]] = {}
     for name, outcome in hub_configs.outcomes().items():
+        config = hub_configs.CONFIGS[name]
         if outcome.error is None:
-            found.setdefault(hub_configs.CONFIGS[name].get("model_type", "jina_embeddings_v3"), []).append(name)
+            is_rotary = config.get("position_embedding_type") == "rotary"
+            family = config.get("model_type", "jina_embeddings_v3" if is_rotary else "xlm-roberta")
+            found.setdefault(family, []).append(name)
     return found
 
 

@@ -9,7 +9,17 @@ from safetensors.numpy import load_file, save_file
 from test_families import own_model, reference_model
 from test_parity import check, reference_outputs
 
-from filbert import AutoModel, ConfigError, InputError, NomicBertConfig, WeightsError, XLMRobertaConfig, _core
+from filbert import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    ConfigError,
+    InputError,
+    NomicBertConfig,
+    WeightsError,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+    _core,
+)
 
 IDS = [[5, 6, 7, 8, 9, 10, 11], [12, 13]]
 
@@ -21,7 +31,7 @@ def write(folder, config, tensors):
     return folder
 
 
-def with_noise(folder, model, seed):
+def with_noise(folder, model, seed, auto_class=AutoModel):
     """The model with biases and norms that are random too, so that no two tensors may be confused."""
     rng = np.random.default_rng(seed)
     tensors = {
@@ -29,7 +39,7 @@ def with_noise(folder, model, seed):
         for name, tensor in model.state_dict().items()
     }
     write(folder, json.loads(model.config.to_json_string()), tensors)
-    return AutoModel.from_pretrained(folder)
+    return auto_class.from_pretrained(folder)
 
 
 def renamed(tensors, names, joined=()):
@@ -381,6 +391,52 @@ def test_an_adapter_of_what_has_none(tmp_path):
     write(tmp_path, config, tensors)
     with pytest.raises(WeightsError, match=r"emb_ln.weight: missing"):
         AutoModel.from_pretrained(tmp_path)
+
+
+JINA_CODE = {"AutoConfig": "configuration_xlm_roberta.XLMRobertaFlashConfig"}
+JINA_RERANKER_NAMES = {
+    "embeddings.LayerNorm": "emb_ln",
+    "encoder.layer.": "encoder.layers.",
+    "attention.output.dense": "mixer.out_proj",
+    "attention.output.LayerNorm": "norm1",
+    "intermediate.dense": "mlp.fc1",
+    "output.dense": "mlp.fc2",
+    "output.LayerNorm": "norm2",
+}
+
+
+def jina_reranker(folder, seed):
+    """XLM-R with logits under the names of transformers, and the configuration and tensors of jina-reranker-v2."""
+    config, model = own_model("xlm-roberta", "ForSequenceClassification", seed)
+    model = with_noise(folder / "native", model, seed, AutoModelForSequenceClassification)
+    query, key, value = (f"attention.self.{name}" for name in ("query", "key", "value"))
+    tensors = renamed(model.state_dict(), JINA_RERANKER_NAMES, [((query, key, value), "mixer.Wqkv")])
+    return model, {**config, "position_embedding_type": "absolute", "auto_map": JINA_CODE}, tensors
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("says", [{}, {"model_type": "xlm-roberta"}, {"auto_map": None, "model_type": "xlm-roberta"}])
+def test_jina_reranker_v2(tmp_path, seed, says):
+    model, config, tensors = jina_reranker(tmp_path, seed)
+    folder = write(tmp_path / "hub", {**config, **says}, tensors)
+    other = AutoModelForSequenceClassification.from_pretrained(folder)
+    assert other(IDS).logits.tobytes() == model(IDS).logits.tobytes()
+    other.save_pretrained(tmp_path / "again")
+    saved = load_file(tmp_path / "again" / "model.safetensors")
+    assert {name: tensor.tobytes() for name, tensor in saved.items()} == {
+        name: tensor.tobytes() for name, tensor in tensors.items()
+    }
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path / "again")
+    assert again(IDS).logits.tobytes() == model(IDS).logits.tobytes()
+
+
+def test_new_weights_of_jina_reranker_v2_are_for_the_code_that_its_configuration_names(tmp_path):
+    config = XLMRobertaConfig(num_hidden_layers=1, hidden_size=24, vocab_size=60, auto_map=JINA_CODE)
+    model = XLMRobertaModel(config, seed=0)
+    assert "encoder.layers.0.mixer.Wqkv.weight" in model.state_dict()
+    model.save_pretrained(tmp_path)
+    assert "model_type" not in json.loads((tmp_path / "config.json").read_text())
+    same(model, tmp_path)
 
 
 def test_the_defaults_of_jina_v3_are_those_of_the_engine():

@@ -245,6 +245,18 @@ def test_an_architecture_of_another_name_is_told(tmp_path, keys, message):
         assert caught[0].filename == __file__
 
 
+def test_code_that_computes_what_filbert_does_is_not_told(tmp_path):
+    code = {"AutoConfig": "org/code--configuration_bert.JinaBertConfig", "AutoModel": "org/code--bert.JinaBertModel"}
+    keys = {"auto_map": code, "architectures": ["JinaBertModel"]}
+    folder = checkpoints.write_folder(tmp_path / "model", {**checkpoints.TINY, **keys})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        BertModel.from_pretrained(folder)
+    edit(folder / "config.json", auto_map={**code, "AutoConfig": "org/code--configuration_bert.OtherConfig"})
+    with pytest.warns(UserWarning, match="never run"):
+        BertModel.from_pretrained(folder)
+
+
 def test_a_configuration_that_is_given_is_told_of_too(tmp_path):
     keys = {"logit_soft_clamp": 3.0, "auto_map": {"AutoModel": "modeling_x.XModel"}}
     folder = checkpoints.write_folder(tmp_path / "model", {**checkpoints.TINY, **keys})

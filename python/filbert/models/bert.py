@@ -14,6 +14,7 @@ class BertConfig(PretrainedConfig):
 
     model_type: ClassVar[str] = "bert"
     checked_by_engine = PretrainedConfig.checked_by_engine | {"position_embedding_type", "feed_forward_type"}
+    known_code = frozenset({"JinaBertConfig"})
 
     vocab_size: int = 30522
     hidden_size: int = 768

@@ -17,6 +17,7 @@ class EuroBertConfig(PretrainedConfig):
     """
 
     model_type: ClassVar[str] = "eurobert"
+    known_code = frozenset({"EuroBertConfig"})
     # Names of tokens, and settings of its authors' code for heads and training.
     unused_keys = frozenset({"bos_token", "eos_token", "mask_token", "pad_token", "hidden_dropout", "clf_pooling"})
 

@@ -18,6 +18,7 @@ class GteConfig(PretrainedConfig):
         *("is_decoder", "add_cross_attention", "layer_norm_type", "position_embedding_type", "pack_qkv"),
         *("logn_attention_scale", "logn_attention_clip1"),
     }
+    known_code = frozenset({"GteConfig", "NewConfig"})
     unused_keys = frozenset({"unpad_inputs", "use_memory_efficient_attention", "use_cache"})
     default_theta: ClassVar[float] = 160000.0
 

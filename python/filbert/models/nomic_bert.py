@@ -46,6 +46,7 @@ class NomicBertConfig(PretrainedConfig):
             "max_trained_positions",
         ),
     }
+    known_code = frozenset({"NomicBertConfig"})
     # Ways to compute the same, dropout, and settings of GPT-2 and of experts that there are none of.
     unused_keys = frozenset(
         {"attn_pdrop", "embd_pdrop", "resid_pdrop", "dense_seq_output", "fused_bias_fc", "fused_dropout_add_ln"}

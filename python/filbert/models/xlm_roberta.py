@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..base_model import BaseModel
+from ..configuration import code_of
 from ..tasks import ForMaskedLM, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification
 from .roberta import RobertaConfig
+
+_JINA_CODE = "XLMRobertaFlashConfig"
 
 # Of jina-embeddings-v3.
 _JINA = {
@@ -14,18 +17,25 @@ _JINA = {
 }
 
 
+def is_jinas(config: dict[str, Any]) -> bool:
+    """Whether the contents of a config.json are those of an XLM-R of Jina's, which says no model_type."""
+    return config.get("position_embedding_type") == "rotary" or code_of(config) == _JINA_CODE
+
+
 @dataclass(init=False, repr=False, eq=False)
 class XLMRobertaConfig(RobertaConfig):
     """XLM-RoBERTa (https://arxiv.org/abs/1911.02116), with the defaults of transformers.
 
     With position_embedding_type "rotary" it is jina-embeddings-v3 (https://arxiv.org/abs/2409.10173), as on the hub.
+    The hub's files of that and of jina-reranker-v2 name the code of their authors, and no model_type.
     """
 
     model_type: ClassVar[str] = "xlm-roberta"
     checked_by_engine = RobertaConfig.checked_by_engine | {
         *("rotary_emb_base", "lora_adaptations", "lora_rank", "lora_alpha", "task")
     }
-    # Of jina-embeddings-v3: ways to compute the same, of training, and texts that its prompts have, too.
+    known_code = frozenset({_JINA_CODE})
+    # Of Jina's models: ways to compute the same, of training, and texts that its prompts have, too.
     unused_keys = frozenset(
         {"load_trained_adapters", "lora_dropout_p", "lora_main_params_trainable", "task_instructions", "truncate_dim"}
         | {"use_flash_attn", "use_reentrant"}
@@ -40,7 +50,7 @@ class XLMRobertaConfig(RobertaConfig):
     def to_dict(self) -> dict[str, Any]:
         """Every attribute. Jina's files say no model_type; by this one, transformers would draw random weights."""
         values = super().to_dict()
-        if vars(self).get("position_embedding_type") == "rotary":
+        if is_jinas(values):
             del values["model_type"]
         return values
 
