@@ -38,6 +38,7 @@ _BOS_AND_EOS = {
     "GemmaTokenizer": {"bos_token": "<bos>", "eos_token": "<eos>"},
     "LlamaTokenizer": {"bos_token": "<s>", "eos_token": "</s>"},
     "Qwen2Tokenizer": {"eos_token": "<|endoftext|>"},
+    "T5Tokenizer": {"eos_token": "</s>"},
 }
 
 
@@ -91,10 +92,10 @@ def add_special_tokens_around(
     special: "bos_token" and the like, by role. What tokenizer_config.json says of add_bos_token and add_eos_token is
     out of date where there is a tokenizer.json. Raises ConfigError.
     """
+    if name == "T5Tokenizer":
+        overrides = {"add_eos_token": True}  # whatever the file and the keywords say
     if not {"add_bos_token", "add_eos_token"}.isdisjoint(overrides) and name not in _OWN_PROCESSOR:
         backend.post_processor = _bos_and_eos(backend, overrides, {**_BOS_AND_EOS.get(name or "", {}), **special})
-    if name == "T5Tokenizer" and backend.post_processor is None:
-        backend.post_processor = _bos_and_eos(backend, {"add_eos_token": True}, {"eos_token": "</s>", **special})
     tokens = [special[role] for role in ("cls_token", "sep_token") if role in special]
     known = [(token, index) for token in tokens if (index := backend.token_to_id(token)) is not None]
     if backend.post_processor is not None or len(known) < 2:

@@ -67,9 +67,12 @@ def test_the_class_says_what_is_around_the_pieces(transformers, tmp_path):
         if step["type"] == "Metaspace":
             step["prepend_scheme"] = "first"
     write_json(tmp_path / "tokenizer.json", {**state, "post_processor": None})
-    ours, theirs = AutoTokenizer.from_pretrained(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
     texts = [*TEXTS, *(f"{a}<extra_id_0>{b}" for a, b in itertools.pairwise(SENTENCES))]
-    assert ours(texts, truncation=True)["input_ids"] == theirs(texts, truncation=True)["input_ids"]
+    for settings in ({}, {"add_eos_token": False}, {"add_bos_token": True}):
+        ours, theirs = (
+            library.AutoTokenizer.from_pretrained(tmp_path, **settings) for library in (filbert, transformers)
+        )
+        assert ours(texts, truncation=True)["input_ids"] == theirs(texts, truncation=True)["input_ids"]
 
 
 @pytest.mark.parametrize(
