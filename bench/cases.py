@@ -30,6 +30,7 @@ MODEL_OF = {
     "deberta-v2": DEBERTA,
     "distilbert": DISTILBERT,
     "electra": ELECTRA,
+    "ernie": BERT_BASE,
     "eurobert": EUROBERT,
     "gemma3_text": GEMMA,
     "gte": GTE,

@@ -112,7 +112,7 @@ Weight LoadedTensors::fold(TensorSpec stored, TensorSpec mapping, TensorSpec wei
   std::vector<float> factor;
   if (!weights.name.empty()) factor = to_floats(*found_.at(weights.name));
   const std::size_t rows = mapping.shape[0], columns = stored.shape[1];
-  const auto folded = std::make_shared<std::vector<float>>(rows * columns);
+  std::vector<float> folded(rows * columns);
   for (std::size_t i = 0; i < rows; ++i) {
     const std::int64_t row = row_of.empty() ? static_cast<std::int64_t>(i) : row_of[i];
     if (row < 0 || static_cast<std::uint64_t>(row) >= stored.shape[0])
@@ -120,17 +120,15 @@ Weight LoadedTensors::fold(TensorSpec stored, TensorSpec mapping, TensorSpec wei
                          std::to_string(row) + ", expected a row of " + stored.name + " (" +
                          std::to_string(stored.shape[0]) + ")");
     const float* const from = table.data() + static_cast<std::size_t>(row) * columns;
-    for (std::size_t j = 0; j < columns; ++j)
-      (*folded)[i * columns + j] = factor.empty() ? from[j] : from[j] * factor[i];
+    for (std::size_t j = 0; j < columns; ++j) folded[i * columns + j] = factor.empty() ? from[j] : from[j] * factor[i];
   }
-  const filbert_host_tensor tensor = {folded->data(), FILBERT_F32, rows, columns};
-  return Weight(ops_, ops_.load_weight(FILBERT_TABLE, &tensor, 1), folded);
+  return keep(std::move(folded), FILBERT_TABLE, rows, columns);
 }
 
-Weight LoadedTensors::keep(const std::vector<float>& values, filbert_weight_kind kind, std::size_t rows,
-                           std::size_t columns) {
-  const filbert_host_tensor tensor = {values.data(), FILBERT_F32, rows, columns};
-  return Weight(ops_, ops_.load_weight(kind, &tensor, 1));
+Weight LoadedTensors::keep(std::vector<float> values, filbert_weight_kind kind, std::size_t rows, std::size_t columns) {
+  const auto source = std::make_shared<const std::vector<float>>(std::move(values));
+  const filbert_host_tensor tensor = {source->data(), FILBERT_F32, rows, columns};
+  return Weight(ops_, ops_.load_weight(kind, &tensor, 1), kind == FILBERT_TABLE ? source : nullptr);
 }
 
 Activations LoadedTensors::run(std::size_t rows, std::size_t width,

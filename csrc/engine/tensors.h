@@ -123,6 +123,13 @@ class Tensors {
   Weight table(const std::string& name, std::size_t rows, std::size_t columns, Init init = Init::normal) {
     return take(FILBERT_TABLE, specs({{name, rows}}, columns, init, Owner::base), {}, Gate::upper);
   }
+  // A table with the first row of another one added to each of its rows.
+  Weight table_and_row(const Part& table, const Part& other, std::size_t columns) {
+    std::vector<float> values = read(specs({table}, columns, Init::normal, Owner::base).front());
+    const std::vector<float> row = read(specs({other}, columns, Init::normal, Owner::base).front());
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] += row[i % columns];
+    return values.empty() ? Weight() : keep(std::move(values), FILBERT_TABLE, table.rows, columns);
+  }
   // A table whose row i is weights[i] times row mapping[i] of the stored one; without a name there is no such tensor.
   Weight folded_table(const Part& stored, std::size_t columns, std::size_t rows, const std::string& mapping,
                       const std::string& weights) {
@@ -132,7 +139,10 @@ class Tensors {
                 specs({{weights, rows}}, 0, Init::ones, Owner::base).front());
   }
   // Numbers that the configuration tells, of no file; those that are many, computed only to be kept.
-  Weight numbers(const std::vector<float>& values) { return keep(values, FILBERT_VECTOR, values.size(), 1); }
+  Weight numbers(std::vector<float> values) {
+    const std::size_t count = values.size();
+    return keep(std::move(values), FILBERT_VECTOR, count, 1);
+  }
   Weight numbers(const std::function<std::vector<float>()>& compute) { return loads() ? numbers(compute()) : Weight(); }
   // Numbers that are computed from a tensor [rows, columns], or [rows] of 0 columns, once.
   Weight computed(const Part& part, std::size_t columns,
@@ -178,8 +188,7 @@ class Tensors {
   virtual std::vector<Weight> take_rows(TensorSpec spec, const std::vector<std::vector<Range>>& weights,
                                         const InputNorm& input) = 0;
   virtual Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) = 0;
-  virtual Weight keep(const std::vector<float>& values, filbert_weight_kind kind, std::size_t rows,
-                      std::size_t columns) = 0;
+  virtual Weight keep(std::vector<float> values, filbert_weight_kind kind, std::size_t rows, std::size_t columns) = 0;
   virtual std::vector<float> read(TensorSpec spec) = 0;  // or nothing
   virtual Activations run(std::size_t rows, std::size_t width,
                           const std::function<void(const Ops&, void*)>& compute) = 0;
@@ -216,7 +225,7 @@ class DeclaredTensors : public Tensors {
       if (!spec->name.empty()) list.push_back(std::move(*spec));
     return {};
   }
-  Weight keep(const std::vector<float>&, filbert_weight_kind, std::size_t, std::size_t) override { return {}; }
+  Weight keep(std::vector<float>, filbert_weight_kind, std::size_t, std::size_t) override { return {}; }
   Activations run(std::size_t, std::size_t, const std::function<void(const Ops&, void*)>&) override { return {}; }
   std::vector<float> read(TensorSpec spec) override {
     list.push_back(std::move(spec));
@@ -242,8 +251,7 @@ class LoadedTensors : public Tensors {
                                 const InputNorm& input) override;
   std::optional<filbert_input_norm> host_norm(const InputNorm& input, std::vector<float>& scale) const;
   Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) override;
-  Weight keep(const std::vector<float>& values, filbert_weight_kind kind, std::size_t rows,
-              std::size_t columns) override;
+  Weight keep(std::vector<float> values, filbert_weight_kind kind, std::size_t rows, std::size_t columns) override;
   Activations run(std::size_t rows, std::size_t width, const std::function<void(const Ops&, void*)>& compute) override;
   std::vector<float> read(TensorSpec spec) override;
   filbert_host_tensor host(const std::string& name) const;

@@ -1,6 +1,7 @@
 // BERT (Devlin et al., arXiv:1810.04805), and what computes the same under other names: RoBERTa (arXiv:1907.11692),
 // XLM-R (arXiv:1911.02116) and CamemBERT (arXiv:1911.03894), which count positions from the padding id on, DistilBERT
-// (arXiv:1910.01108), which has no token types, and ELECTRA (arXiv:2003.10555), whose embeddings may be narrower.
+// (arXiv:1910.01108), which has no token types, ELECTRA (arXiv:2003.10555), whose embeddings may be narrower, and ERNIE
+// (arXiv:1907.12412), which may have embeddings of tasks, of which texts are of the first.
 #include <string>
 
 #include "models/activations.h"
@@ -17,6 +18,14 @@ BertSize read_bert(const ConfigReader& config, const BertDefaults& defaults = {}
   config.one_of("position_embedding_type", "absolute", {"absolute"});
   config.one_of("feed_forward_type", "original", {"original"});  // of Jina's variants of BERT
   return read_bert_size(config, defaults);
+}
+
+BertSize read_ernie(const ConfigReader& config) {
+  BertSize found = read_bert(config);
+  if (!config.boolean("use_task_id", false)) return found;
+  found.tasks = size(config.positive_int("task_type_vocab_size", 3, kTokenTypes));
+  if (found.token_types == 0) config.fail("type_vocab_size", "at least 1 where use_task_id is true");
+  return found;
 }
 
 BertSize read_roberta(const ConfigReader& config, std::int64_t vocabulary) {
@@ -87,6 +96,10 @@ BertNames jina_names() {
           .embedding_norm = "emb_ln"};
 }
 
+std::unique_ptr<Encoder> ernie(const ConfigReader& config, Tensors& tensors) {
+  return encoder(read_ernie(config), tensors);
+}
+
 template <int Vocabulary>
 std::unique_ptr<Encoder> roberta(const ConfigReader& config, Tensors& tensors) {
   const BertSize sizes = read_roberta(config, Vocabulary);
@@ -148,6 +161,7 @@ extern const Family kRoberta = {"roberta", {"roberta."}, roberta<50265>, roberta
 extern const Family kXlmRoberta = {"xlm-roberta", {"roberta."}, roberta<30522>, roberta_heads<30522>};
 extern const Family kCamembert = {"camembert", {"roberta."}, roberta<30522>, roberta_heads<30522>};
 extern const Family kDistilbert = {"distilbert", {"distilbert."}, distilbert, distilbert_head};
+extern const Family kErnie = {"ernie", {"ernie."}, ernie, bert_head};
 extern const Family kElectra = {"electra", {"electra."}, electra, electra_head};
 
 }  // namespace filbert

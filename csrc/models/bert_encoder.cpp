@@ -77,7 +77,11 @@ BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const Be
   word_ = tensors.table("embeddings.word_embeddings.weight", sizes.vocabulary, width, Init::normal_padding_zero);
   if (sizes.has_positions)
     position_ = tensors.table("embeddings.position_embeddings.weight", sizes.positions, width, position_init);
-  if (sizes.token_types > 0) type_ = tensors.table("embeddings.token_type_embeddings.weight", sizes.token_types, width);
+  const Tensors::Part types = {"embeddings.token_type_embeddings.weight", sizes.token_types};
+  if (sizes.tasks > 0)
+    type_ = tensors.table_and_row(types, {"embeddings.task_type_embeddings.weight", sizes.tasks}, width);
+  else if (sizes.token_types > 0)
+    type_ = tensors.table(types.name, types.rows, width);
   embedding_norm_ = make_layer_norm(tensors, names.embedding_norm, width, sizes.eps);
   if (!names.projection.empty())
     projection_ = make_linear(tensors, {{names.projection, hidden}}, width, embedding_norm_.names);

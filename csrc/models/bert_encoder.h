@@ -19,6 +19,7 @@ struct BertSize {
   std::size_t embedding = hidden;                         // the width of the tables
   std::optional<std::int64_t> padding_id = std::nullopt;  // where positions are counted from it on
   bool has_positions = true;                              // a table of them
+  std::size_t tasks = 0;                                  // rows of a table of them, or none
 };
 
 // The parts of a layer, each behind the layer's own name; queries, keys and values are of as many tensors as are named.

@@ -17,7 +17,7 @@ SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token
 
 # The class of a model of each type, where no file names one. Where it is generic, no file does.
 _CLASS_OF = {
-    **dict.fromkeys(("bert", "distilbert", "electra", "convbert", "nomic_bert"), "BertTokenizer"),
+    **dict.fromkeys(("bert", "distilbert", "electra", "ernie", "convbert", "nomic_bert"), "BertTokenizer"),
     **dict.fromkeys(("modernbert", "eurobert", "mistral", "umt5"), "TokenizersBackend"),
     **dict.fromkeys(("mt5", "t5"), "T5Tokenizer"),
     "albert": "AlbertTokenizer",

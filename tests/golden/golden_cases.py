@@ -81,6 +81,7 @@ CASES: dict[str, dict[str, Config]] = {
         },
     },
     "electra": {"narrow": {**_BERT, "embedding_size": 10}},
+    "ernie": {"tasks": {**_BERT, "use_task_id": True, "task_type_vocab_size": 3}},
     "eurobert": {
         "grouped": {**_DECODER, "hidden_act": "silu", "rope_theta": 250000.0},
         "biases": {**_DECODER, "hidden_act": "gelu", "head_dim": None, "attention_bias": True, "mlp_bias": True},
@@ -161,7 +162,7 @@ for _case, (_kind, _, _labels) in HEADS.items():
 
 _COUNTED = ("camembert", "mpnet", "roberta", "xlm-roberta")  # positions, from the ids after the padding's
 _LAST = ("gemma3_text", "llama", "mistral", "qwen2", "qwen3")  # classes are of the last token
-_PLACED = ("albert", "bert", "electra")  # positions that a call may give
+_PLACED = ("albert", "bert", "electra", "ernie")  # positions that a call may give
 
 
 def kept(case: str, output: np.ndarray) -> np.ndarray:

@@ -52,6 +52,10 @@ def _bert(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def _ernie(rng: np.random.Generator) -> dict[str, Any]:
+    return {**_bert(rng), "use_task_id": bool(rng.random() < 0.7), "task_type_vocab_size": int(rng.integers(1, 5))}
+
+
 def _roberta(rng: np.random.Generator) -> dict[str, Any]:
     return {**_bert(rng), "pad_token_id": int(rng.integers(0, 4))}
 
@@ -335,6 +339,7 @@ FAMILIES = {
     "deberta-v2": Family("DebertaV2", _deberta_v2, pooler=False, is_limited=False),
     "distilbert": Family("DistilBert", _distilbert, types=False, pooler=False),
     "electra": Family("Electra", _electra, pooler=False),
+    "ernie": Family("Ernie", _ernie),
     "eurobert": Family("EuroBert", _eurobert, types=False, **_ROTARY),
     "gemma3_text": Family("Gemma3Text", _gemma3, types=False, **_rotary(*LABELS[:2])),
     "gte": Family("Gte", _gte, **_ROTARY),
