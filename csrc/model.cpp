@@ -84,6 +84,7 @@ struct Model::Impl {
     info.threads = device.threads;
     info.vocabulary = size.inputs.vocabulary;
     info.hidden_size = size.hidden;
+    info.inner_size = size.inner;
     info.layers = size.layers;
     info.heads = size.heads;
     info.max_positions = size.inputs.longest;
@@ -245,8 +246,8 @@ Output Model::forward(const TokenBatch& batch, const ForwardOptions& options) co
   }
   if (options.hidden_states) {
     result.hidden_states.resize(impl_->size.layers + 1);
-    for (auto& values : result.hidden_states)
-      buffers.hidden_states.push_back(buffer(values, tokens * impl_->size.hidden));
+    for (std::size_t i = 0; i <= impl_->size.layers; ++i)
+      buffers.hidden_states.push_back(buffer(result.hidden_states[i], tokens * impl_->size.width_of_state(i)));
   }
   if (options.attentions) {
     std::size_t squares = 0;

@@ -97,19 +97,25 @@ py::tuple forward(const filbert::Model& model, const Int64Array& ids, const std:
   py::object last = py::none(), head = py::none(), states = py::none(), probabilities = py::none();
   if (last_hidden_state) std::tie(last, buffers.last_hidden_state) = make({rows, columns, hidden});
   if (info.head_width > 0) std::tie(head, buffers.head) = make(head_shape(info, {rows, columns}, head_tokens));
-  const auto make_list = [&](std::size_t count, const std::vector<py::ssize_t>& shape, std::vector<float*>& pointers) {
+  const auto make_list = [&](const std::vector<std::vector<py::ssize_t>>& shapes, std::vector<float*>& pointers) {
     py::list list;
-    for (std::size_t i = 0; i < count; ++i) {
+    for (const auto& shape : shapes) {
       const auto [array, data] = make(shape);
       pointers.push_back(data);
       list.append(array);
     }
     return list;
   };
-  if (hidden_states) states = make_list(info.layers + 1, {rows, columns, hidden}, buffers.hidden_states);
+  if (hidden_states) {
+    std::vector<std::vector<py::ssize_t>> shapes(info.layers,
+                                                 {rows, columns, static_cast<py::ssize_t>(info.inner_size)});
+    shapes.push_back({rows, columns, hidden});
+    states = make_list(shapes, buffers.hidden_states);
+  }
   if (attentions)
-    probabilities =
-        make_list(info.layers, {rows, static_cast<py::ssize_t>(info.heads), columns, columns}, buffers.attentions);
+    probabilities = make_list(std::vector<std::vector<py::ssize_t>>(
+                                  info.layers, {rows, static_cast<py::ssize_t>(info.heads), columns, columns}),
+                              buffers.attentions);
   {
     ReleasedGil released;
     filbert::ForwardOptions options;

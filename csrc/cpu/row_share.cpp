@@ -20,28 +20,33 @@ PanelMatrix matrix_of(const filbert_weight& w) {
   return {w.data, w.columns, w.cols, w.rows, w.scales.data(), w.offsets.data(), factors, w.plain.data()};
 }
 
-// The width of what an op reads as its x; 0 of one that has none.
-std::size_t read_by(const filbert_token_op& op) {
-  if (op.kind == FILBERT_LINEAR) return op.args.linear.weight->cols;
-  return op.kind == FILBERT_NORM ? op.args.norm.width : 0;
-}
+// What an op reads as its x and what it writes to out, and how wide both are; nothing of one that works in place.
+struct Ends {
+  const float* x = nullptr;
+  std::size_t read = 0;
+  float* out = nullptr;
+  std::size_t written = 0;
+};
 
-// The width of what it writes to out; 0 of one that works in place.
-std::size_t written_by(const filbert_token_op& op) {
-  if (op.kind == FILBERT_EMBED) return op.args.embed.width;
-  if (op.kind == FILBERT_LINEAR) return op.args.linear.weight->rows;
-  return op.kind == FILBERT_NORM ? op.args.norm.width : 0;
-}
-
-const float* x_of(const filbert_token_op& op) {
-  if (op.kind == FILBERT_LINEAR) return floats(op.args.linear.x);
-  return op.kind == FILBERT_NORM ? floats(op.args.norm.x) : nullptr;
-}
-
-float* out_of(const filbert_token_op& op) {
-  if (op.kind == FILBERT_EMBED) return floats(op.args.embed.out);
-  if (op.kind == FILBERT_LINEAR) return floats(op.args.linear.out);
-  return op.kind == FILBERT_NORM ? floats(op.args.norm.out) : nullptr;
+Ends ends_of(const filbert_token_op& op) {
+  switch (op.kind) {
+    case FILBERT_EMBED:
+      return {.out = floats(op.args.embed.out), .written = op.args.embed.width};
+    case FILBERT_LINEAR: {
+      const filbert_linear_args& args = op.args.linear;
+      return {floats(args.x), args.weight->cols, floats(args.out), args.weight->rows};
+    }
+    case FILBERT_NORM:
+      return {floats(op.args.norm.x), op.args.norm.width, floats(op.args.norm.out), op.args.norm.width};
+    case FILBERT_MULTIPLY: {
+      const filbert_multiply_args& args = op.args.multiply;
+      return {floats(args.x), args.width, floats(args.out), args.width};
+    }
+    case FILBERT_HEAD_NORM:
+    case FILBERT_ROPE:
+      break;
+  }
+  return {};
 }
 
 // Of rows that are handed on: whole lines, and one between rows. Those of 1024 or 3072 floats would all begin in the
@@ -75,7 +80,7 @@ ShareSizes::ShareSizes(const filbert_context& context, const filbert_token_op* o
   for (std::size_t i = 0; i < count; ++i) {
     first = paired && !first && i + 1 < count && is_pair(linear, ops[i], &ops[i + 1]);
     if (first) sums = std::max(sums, round_up(linear.sums(rows, ops[i + 1].args.linear.weight->columns), 16));
-    const std::size_t width = first ? kSlice : written_by(ops[i]);
+    const std::size_t width = first ? kSlice : ends_of(ops[i]).written;
     if (ops[i].readers == FILBERT_NEXT_ALONE)
       handed = std::max(handed, round_up(std::max(rows * handed_stride(width), linear.operand(rows, width)), 16));
     if (ops[i].kind != FILBERT_LINEAR) continue;
@@ -103,14 +108,13 @@ RowShare::RowShare(const filbert_context& context, const ShareSizes& sizes, std:
 void RowShare::prepare(const filbert_token_op& op, const filbert_token_op* next) {
   op_ = &op;
   alone_ = op.readers == FILBERT_NEXT_ALONE;
-  const std::size_t read = read_by(op), written = written_by(op);
-  const float* const x = x_of(op);
-  x_ = floats_ ? Strided<const float>{floats_, handed_stride(read)}
-               : Strided<const float>{x ? x + begin_ * read : nullptr, read};
+  const Ends ends = ends_of(op);
+  x_ = floats_ ? Strided<const float>{floats_, handed_stride(ends.read)}
+               : Strided<const float>{ends.x ? ends.x + begin_ * ends.read : nullptr, ends.read};
   puts_heads_ = false;
   if (const filbert_heads* const heads = heads_of(op)) return prepare_heads(*heads, next);
-  out_ = alone_ ? Strided<float>{handed_[turn_], handed_stride(written)}
-                : Strided<float>{out_of(op) + begin_ * written, written};
+  out_ = alone_ ? Strided<float>{handed_[turn_], handed_stride(ends.written)}
+                : Strided<float>{ends.out + begin_ * ends.written, ends.written};
   if (op.kind == FILBERT_LINEAR) return prepare_linear(op.args.linear, next);
   packs_ = op.readers != FILBERT_OTHERS && next && next->kind == FILBERT_LINEAR && kernel_.pack;
   if (packs_) next_ = matrix_of(*next->args.linear.weight);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/embed_impl.h"
+#include "cpu/multiply_impl.h"
 #include "cpu/norm_impl.h"
 #include "cpu/rope_impl.h"
 
@@ -22,6 +23,9 @@ inline bool run_rows(const filbert_token_op& op, std::size_t begin, std::size_t 
       return true;
     case FILBERT_ROPE:
       rope(op.args.rope, begin, end, out);
+      return true;
+    case FILBERT_MULTIPLY:
+      multiply(op.args.multiply, begin, end, x, out);
       return true;
     case FILBERT_LINEAR:
       break;

@@ -71,6 +71,14 @@ bool run_rows(const filbert_token_op& op, std::size_t begin, std::size_t end, St
         for (std::size_t i = 0; i < args.count; ++i)
           turn_head(args, row, out.row(row - begin) + args.heads.column + i * args.head_size);
       });
+    case FILBERT_MULTIPLY:
+      return each_row([&, args = op.args.multiply](std::size_t row) {
+        const auto* y = static_cast<const float*>(args.y);
+        for (std::size_t j = 0; j < args.width; ++j) {
+          const float scaled = args.factor ? floats_of(args.factor)[0] * x.row(row - begin)[j] : x.row(row - begin)[j];
+          out.row(row - begin)[j] = y ? scaled * y[row * args.width + j] : scaled;
+        }
+      });
     case FILBERT_LINEAR:
       break;
   }

@@ -13,6 +13,7 @@ cudaError_t embed_norm(Type, const filbert_embed_args&, const filbert_norm_args&
 cudaError_t norm(Type, const filbert_norm_args&, std::size_t tokens, cudaStream_t);
 cudaError_t head_norm(Type, const filbert_head_norm_args&, std::size_t tokens, cudaStream_t);
 cudaError_t rope(Type, const filbert_rope_args&, std::size_t tokens, cudaStream_t);
+cudaError_t multiply(Type, const filbert_multiply_args&, std::size_t tokens, cudaStream_t);
 
 // False, and nothing is done, of an op that it does not know.
 inline bool row_op(Type type, const filbert_token_op& op, std::size_t tokens, cudaStream_t stream, cudaError_t& error) {
@@ -28,6 +29,9 @@ inline bool row_op(Type type, const filbert_token_op& op, std::size_t tokens, cu
       return true;
     case FILBERT_ROPE:
       error = rope(type, op.args.rope, tokens, stream);
+      return true;
+    case FILBERT_MULTIPLY:
+      error = multiply(type, op.args.multiply, tokens, stream);
       return true;
     case FILBERT_LINEAR:
       break;

@@ -58,6 +58,9 @@ struct Dimensions {
   std::size_t hidden = 0;
   std::size_t layers = 0;
   std::size_t heads = 0;
+  std::size_t inner = hidden;  // the width of the hidden states before the last
+
+  std::size_t width_of_state(std::size_t index) const { return index < layers ? inner : hidden; }
 };
 
 class Encoder {
@@ -101,7 +104,7 @@ struct Family {
   std::unique_ptr<Head> (*head)(Task, const ConfigReader&, Tensors&);  // null: it has none for the task
   std::string_view position_embedding_type = "";  // that marks it, where others have the same model_type
   std::string_view answers_prefix = "";           // the prefix that is saved of question answering, if it is another
-  std::string_view skipped = "";                  // prefix of tensors that are left out in silence (T5's decoder)
+  Skipped skipped = {};                           // prefixes of tensors that are left out in silence (T5's decoder)
 };
 
 }  // namespace filbert

@@ -48,6 +48,10 @@ inline filbert_token_op head_norm(const filbert_head_norm_args& args) {
 }
 inline filbert_token_op rope(const filbert_rope_args& args) { return {FILBERT_ROPE, FILBERT_OTHERS, {.rope = args}}; }
 
+inline filbert_token_op multiply(const filbert_multiply_args& args, filbert_readers readers = FILBERT_OTHERS) {
+  return {FILBERT_MULTIPLY, readers, {.multiply = args}};
+}
+
 // A backend opened on one device. The ops are those of filbert/backend.h; a failed one throws.
 class Ops {
  public:

@@ -56,8 +56,8 @@ void clear_unwritten(const OutputBuffers& out, const PackedTokens& packed, const
                      const Dimensions& size) {
   if (out.on_device || !has_unwritten(packed, layout)) return;
   if (out.last_hidden_state) clear_token_rows(out.last_hidden_state, packed, layout, size.hidden);
-  for (float* buffer : out.hidden_states)
-    if (buffer) clear_token_rows(buffer, packed, layout, size.hidden);
+  for (std::size_t i = 0; i < out.hidden_states.size(); ++i)
+    if (float* const buffer = out.hidden_states[i]) clear_token_rows(buffer, packed, layout, size.width_of_state(i));
   for (float* buffer : out.attentions)
     if (buffer) std::fill_n(buffer, layout.rows * size.heads * layout.columns, 0.0f);
 }
@@ -117,7 +117,8 @@ void OutputWriter::listed(const void* x, const std::vector<std::size_t>& rows, c
 
 void OutputWriter::hidden_state(const void* x) {
   if (out_.hidden_states.empty()) return;
-  if (float* const to = out_.hidden_states[hidden_states_++]) tokens(x, {to, size_.hidden});
+  const std::size_t index = hidden_states_++;
+  if (float* const to = out_.hidden_states[index]) tokens(x, {to, size_.width_of_state(index)});
 }
 
 void OutputWriter::next_attention(filbert_attention_args& args) {

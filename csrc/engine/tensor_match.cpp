@@ -53,7 +53,7 @@ bool is_position_buffer(std::string_view name) {
 
 class Matcher {
  public:
-  Matcher(const std::vector<TensorSpec>& specs, const Prefixes& base_prefixes, std::string_view skipped,
+  Matcher(const std::vector<TensorSpec>& specs, const Prefixes& base_prefixes, const Skipped& skipped,
           const Weights& weights)
       : specs_(specs), base_prefixes_(base_prefixes), skipped_(skipped), weights_(weights) {
     for (const TensorSpec& spec : specs) {
@@ -126,8 +126,9 @@ class Matcher {
 
  private:
   bool is_passed_over(std::string_view name) const {
-    const bool is_skipped = !skipped_.empty() && without_prefixes(name, base_prefixes_).starts_with(skipped_);
-    return is_skipped || is_position_buffer(name);
+    const std::string_view own = without_prefixes(name, base_prefixes_);
+    const auto begins_it = [&](std::string_view prefix) { return !prefix.empty() && own.starts_with(prefix); };
+    return std::any_of(skipped_.begin(), skipped_.end(), begins_it) || is_position_buffer(name);
   }
 
   // Names of the file that mean nothing to the model: where tensors are missing, they show under which prefix they are.
@@ -171,7 +172,7 @@ class Matcher {
 
   const std::vector<TensorSpec>& specs_;
   const Prefixes& base_prefixes_;
-  const std::string_view skipped_;
+  const Skipped& skipped_;
   const Weights& weights_;
   std::map<std::string, const std::string*, std::less<>> sources_;  // the name in the weights, or null, of every spec
   std::vector<std::string_view> unknown_;
@@ -191,7 +192,7 @@ Shapes shapes_in(const Weights& weights, const Prefixes& base_prefixes) {
 
 TensorMatch match(const std::vector<TensorSpec>& base, const std::vector<TensorSpec>& head,
                   const Prefixes& base_prefixes, bool require, const std::string& hint, const Weights& weights,
-                  std::string_view skipped) {
+                  const Skipped& skipped) {
   std::vector<TensorSpec> specs = base;
   specs.insert(specs.end(), head.begin(), head.end());
   Matcher matcher(specs, base_prefixes, skipped, weights);

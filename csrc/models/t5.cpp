@@ -183,7 +183,7 @@ std::unique_ptr<Head> t5_head(Task task, const ConfigReader& config, Tensors& te
 }
 
 // transformers has no word of the decoder either where it opens an encoder.
-constexpr std::string_view kDecoder = "decoder.";
+constexpr Skipped kDecoder = {"decoder."};
 
 }  // namespace
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .models.deberta_v2 import *  # noqa: F403
     from .models.distilbert import *  # noqa: F403
     from .models.electra import *  # noqa: F403
+    from .models.embedding_gemma2 import *  # noqa: F403
     from .models.ernie import *  # noqa: F403
     from .models.eurobert import *  # noqa: F403
     from .models.gemma3_text import *  # noqa: F403

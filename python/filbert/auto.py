@@ -12,6 +12,10 @@ from .model_settings import load_config
 from .models import class_of, has_decoder, having
 
 
+# Models of texts and more -> what their texts are by themselves.
+_TEXTS_OF = {"embedding_gemma2": "embedding_gemma2_text"}
+
+
 class AutoConfig:
     """Chooses the configuration class by the `model_type` of config.json."""
 
@@ -50,7 +54,8 @@ def _new_config(**values: Any) -> PretrainedConfig:
 
         if is_jinas(values):
             return XLMRobertaConfig(**values)
-    return AutoConfig.for_model(values.pop("model_type", None), **values)
+    model_type = values.pop("model_type", None)
+    return AutoConfig.for_model(_TEXTS_OF.get(model_type, model_type), **values)
 
 
 class _AutoModel:

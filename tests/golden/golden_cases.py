@@ -81,6 +81,13 @@ CASES: dict[str, dict[str, Config]] = {
         },
     },
     "electra": {"narrow": {**_BERT, "embedding_size": 10}},
+    "embedding_gemma2_text": {
+        "windows": {
+            **{**_DECODER, "num_hidden_layers": 4, "layer_types": _KINDS, "sliding_window": 4, "embedding_dim": 20},
+            **{"hidden_activation": "gelu_pytorch_tanh", "global_head_dim": 12, "num_global_key_value_heads": 1},
+            "hidden_size_per_layer_input": 14,
+        },
+    },
     "ernie": {"tasks": {**_BERT, "use_task_id": True, "task_type_vocab_size": 3}},
     "eurobert": {
         "grouped": {**_DECODER, "hidden_act": "silu", "rope_theta": 250000.0},

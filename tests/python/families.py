@@ -330,6 +330,30 @@ def _deberta_v2(rng: np.random.Generator) -> dict[str, Any]:
     return config
 
 
+def _embedding_gemma2(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _bert(rng)
+    layers = drawn["num_hidden_layers"]
+    kv_heads, sizes = int(rng.integers(1, 4)), rng.choice(EVEN_HEADS, 2)
+    return {
+        **{key: drawn[key] for key in ("vocab_size", "hidden_size", "intermediate_size", "initializer_range")},
+        "max_position_embeddings": drawn["max_position_embeddings"],
+        "num_hidden_layers": layers,
+        "num_attention_heads": 6,
+        "num_key_value_heads": kv_heads,
+        "head_dim": int(sizes[0]),
+        "global_head_dim": int(sizes[1]),
+        "num_global_key_value_heads": int(rng.choice([1, 2, 6])),
+        "hidden_activation": drawn["hidden_act"],
+        "rms_norm_eps": drawn["layer_norm_eps"],
+        "sliding_window": int(rng.choice([1, 3, 8, 500])),
+        "layer_types": _layer_types(rng, layers),
+        "hidden_size_per_layer_input": int(rng.integers(1, 80)),
+        "embedding_dim": int(rng.integers(1, 80)),
+        "attention_bias": bool(rng.integers(2)),
+        "pad_token_id": 0,
+    }
+
+
 _T5: dict[str, Any] = {**_rotary("Model", "ForTokenClassification"), "types": False, "base": "EncoderModel"}
 
 FAMILIES = {
@@ -339,6 +363,7 @@ FAMILIES = {
     "deberta-v2": Family("DebertaV2", _deberta_v2, pooler=False, is_limited=False),
     "distilbert": Family("DistilBert", _distilbert, types=False, pooler=False),
     "electra": Family("Electra", _electra, pooler=False),
+    "embedding_gemma2_text": Family("EmbeddingGemma2Text", _embedding_gemma2, types=False, **_rotary("Model")),
     "ernie": Family("Ernie", _ernie),
     "eurobert": Family("EuroBert", _eurobert, types=False, **_ROTARY),
     "gemma3_text": Family("Gemma3Text", _gemma3, types=False, **_rotary(*LABELS[:2])),

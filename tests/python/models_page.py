@@ -35,6 +35,8 @@ SPECIAL = {
     "deberta-v2": "attention with terms for positions, in buckets; a convolution in the largest of the second version",
     "distilbert": "no token types, no pooler",
     "electra": "the discriminator; embeddings of another width",
+    "embedding_gemma2_text": "the texts of `embedding_gemma2`: `gemma3_text` both ways, wider heads where all is seen, "
+    "per-layer embeddings",
     "ernie": "as `bert`; maybe embeddings of tasks, of which every text is of the first",
     "eurobert": "`qwen3` without norms of queries and keys; both ways",
     "gemma3_text": "RMS norms before and after each part, grouped queries, windows; both ways or causal",

@@ -55,9 +55,9 @@ def test_the_base_model(torch, transformers, tmp_path, name, seed):
         check("pooler_output", found.pooler_output, single.pooler_output, double.pooler_output, True)
     else:
         assert found.pooler_output is None
-    for key, where in (("hidden_states", rows), ("attentions", pairs)):
-        layers = [np.stack([layer.numpy() for layer in each[key]]) for each in (single, double)]
-        check(key, np.stack(found[key]), *layers, where)
+    for key, where, axis in (("hidden_states", rows, 2), ("attentions", pairs, 1)):
+        layers = [np.concatenate([layer.numpy() for layer in each[key]], axis) for each in (single, double)]
+        check(key, np.concatenate(found[key], axis), *layers, where)
 
 
 @pytest.mark.parametrize(("name", "task"), [model for model in IN_TRANSFORMERS if model[0] in REFERENCED])

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define FILBERT_BACKEND_ABI 11
+#define FILBERT_BACKEND_ABI 12
 
 typedef enum filbert_status {
   FILBERT_OK = 0,
@@ -165,6 +165,15 @@ typedef struct filbert_norm_args {
   const void* residual; /* [tokens, width] or null: what is added to the norm */
 } filbert_norm_args;
 
+/* out = factor x y, number by number. */
+typedef struct filbert_multiply_args {
+  const void* x;                /* [tokens, width] */
+  const void* y;                /* [tokens, width] or null: ones */
+  const filbert_weight* factor; /* [1] or null: 1 */
+  size_t width;
+  void* out; /* [tokens, width] */
+} filbert_multiply_args;
+
 /* A norm of each head, in place. Neighbours may be normed together: as one head of their width. */
 typedef struct filbert_head_norm_args {
   filbert_norm_kind kind;
@@ -193,7 +202,8 @@ typedef enum filbert_token_op_kind {
   FILBERT_LINEAR = 1,
   FILBERT_NORM = 2,
   FILBERT_HEAD_NORM = 3,
-  FILBERT_ROPE = 4
+  FILBERT_ROPE = 4,
+  FILBERT_MULTIPLY = 5
 } filbert_token_op_kind;
 
 /* Who reads what an op in a list writes. */
@@ -212,6 +222,7 @@ typedef struct filbert_token_op {
     filbert_norm_args norm;
     filbert_head_norm_args head_norm;
     filbert_rope_args rope;
+    filbert_multiply_args multiply;
   } args;
 } filbert_token_op;
 

@@ -38,7 +38,7 @@ enum class Pooling { cls, mean, max, last };
 struct Output {
   std::vector<float> last_hidden_state;  // [tokens, hidden]
   std::vector<float> head;               // [head rows, head_width]: logits, or what the base model adds; or empty
-  std::vector<std::vector<float>> hidden_states;  // layers + 1 times [tokens, hidden]
+  std::vector<std::vector<float>> hidden_states;  // layers times [tokens, inner_size], and the last [tokens, hidden]
   std::vector<std::vector<float>> attentions;     // layers times, per sequence in turn, [heads, length, length]
 };
 
@@ -60,6 +60,7 @@ struct ModelInfo {
   int threads = 0;
   std::size_t vocabulary = 0;  // ids are below
   std::size_t hidden_size = 0;
+  std::size_t inner_size = 0;  // of the hidden states before the last, where that is another
   std::size_t layers = 0;
   std::size_t heads = 0;
   std::size_t max_positions = 0;  // longest sequence, as the configuration has it

@@ -23,6 +23,7 @@ FAMILIES = {
     "deberta-v2": ("deberta_v2", "DebertaV2", _ALL),
     "distilbert": ("distilbert", "DistilBert", _ALL),
     "electra": ("electra", "Electra", _ALL),
+    "embedding_gemma2_text": ("embedding_gemma2", "EmbeddingGemma2Text", _BASE),
     "ernie": ("ernie", "Ernie", _ALL),
     "eurobert": ("eurobert", "EuroBert", _WORDS),
     "gemma3_text": ("gemma3_text", "Gemma3Text", (*_BASE, "ForSequenceClassification")),
