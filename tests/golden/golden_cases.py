@@ -163,6 +163,7 @@ for _case, (_kind, _, _labels) in HEADS.items():
 
 _COUNTED = ("camembert", "mpnet", "roberta", "xlm-roberta")  # positions, from the ids after the padding's
 _LAST = ("gemma3_text", "llama", "mistral", "qwen2", "qwen3")  # classes are of the last token
+_TO_ALL = ("deberta", "deberta-v2")  # masked tokens attend to all
 _PLACED = ("albert", "bert", "electra")  # positions that a call may give
 
 
@@ -199,7 +200,7 @@ def inputs(model_type: str, case: str) -> Arrays:
     ids[3, :7] = config["pad_token_id"]
     if case == "classes" and model_type in _LAST:  # for transformers looks at ids, not at the mask
         ids[mask == 0] = config["pad_token_id"]
-    if case == "classes" and model_type in ("deberta", "deberta-v2"):  # of a masked first token it takes the mean of all
+    if case == "classes" and model_type in _TO_ALL:  # of a masked first token it takes the mean of all
         mask[:, 0] = 1
     call = {"input_ids": ids, "attention_mask": mask}
     if config.get("type_vocab_size"):

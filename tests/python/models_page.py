@@ -183,8 +183,8 @@ _PAGE = """# Models
 Written by `python tests/python/models_page.py`, from the table of families, from the configurations behind
 [the list of checkpoints](checkpoints.md), and from measurements in `bench/results/`.
 
-Every family computes {dtypes}. Every family and head but those of T5, Llama, Mistral and Qwen2
-has run on an H200, small models of it; BERT in real sizes.
+Every family computes {dtypes}. Every family and head but those of DeBERTa's first version, T5,
+Llama, Mistral and Qwen2 has run on an H200, small models of it; BERT in real sizes.
 The classes are `BertModel`, and for the heads `BertForSequenceClassification`, `BertForTokenClassification`,
 `BertForQuestionAnswering` (answers) and `BertForMaskedLM` (words); `Auto...` finds them. Of T5, mT5 and umT5 the
 encoder is computed, and `AutoModel` gives that (`T5EncoderModel`), where transformers gives encoder and decoder. The

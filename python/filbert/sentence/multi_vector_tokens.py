@@ -105,8 +105,8 @@ def _check_expansion(tokenizer: Tokenizer, expansion: QueryExpansion, model: Enc
         return
     if model.config.model_type in ("deberta", "deberta-v2"):
         raise ConfigError(
-            f"{where}: attend: found false, supported with {model.config.model_type}: true. In transformers its masked tokens attend "
-            "to every column of a batch, padding included"
+            f"{where}: attend: found false, supported with {model.config.model_type}: true. In transformers its masked "
+            "tokens attend to every column of a batch, padding included"
         )
     if expansion.is_fixed and tokenizer.padding_side == "left":
         raise ConfigError(f"{where}: attend: found false with padding at the left, supported: at the right")
