@@ -21,7 +21,7 @@ SMALL = {
 RELATIVE = {**SMALL, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False}
 HEAD = 16  # numbers of a head
 
-# config.json of two models of the hub.
+# config.json of deberta-base, and with what files of classifiers have, too.
 BASE = {
     "model_type": "deberta", "attention_probs_dropout_prob": 0.1, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
     "hidden_size": 768, "initializer_range": 0.02, "intermediate_size": 3072, "max_position_embeddings": 512,
@@ -33,7 +33,7 @@ NLI = {
     **BASE, "architectures": ["DebertaForSequenceClassification"], "pos_att_type": ["c2p", "p2c"], "pad_token_id": 0,
     "id2label": {"0": "contradiction", "1": "entailment", "2": "neutral"}, "pooler_dropout": 0,
     "label2id": {"contradiction": 0, "entailment": 1, "neutral": 2}, "pooler_hidden_act": "gelu",
-    "pooler_hidden_size": 768, "transformers_version": "4.5.0",
+    "pooler_hidden_size": 768, "transformers_version": "4.5.0", "attention_head_size": 64, "padding_idx": 0,
 }  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def test_repeated_terms_beside_transformers(torch, transformers, tmp_path):
     np.testing.assert_allclose(AutoModel.from_pretrained(tmp_path)(ids).last_hidden_state, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("values", [BASE, NLI], ids=["deberta-base", "nli-deberta-base"])
+@pytest.mark.parametrize("values", [BASE, NLI], ids=["deberta-base", "a classifier"])
 def test_configurations_of_the_hub_give_no_warning(transformers, tmp_path, values):
     sizes = {"hidden_size": 32, "intermediate_size": 8, "num_attention_heads": 4, "vocab_size": 60}
     small = {**values, **sizes, "num_hidden_layers": 2}

@@ -18,6 +18,8 @@ class DebertaConfig(PretrainedConfig):
 
     model_type: ClassVar[str] = "deberta"
     checked_by_engine = PretrainedConfig.checked_by_engine | {"embedding_size", "talking_head"}
+    # Of some files; transformers reads neither.
+    unused_keys = frozenset({"attention_head_size", "padding_idx"})
 
     vocab_size: int = 50265
     hidden_size: int = 768
