@@ -6,7 +6,8 @@ from pathlib import Path
 MINILM = "MiniLM-L6"
 BERT_BASE = "BERT-base"
 ALBERT = "ALBERT-base"
-DEBERTA = "DeBERTa-v3-base"
+DEBERTA = "DeBERTa-base"
+DEBERTA_V3 = "DeBERTa-v3-base"
 DISTILBERT = "DistilBERT-base"
 ELECTRA = "ELECTRA-base"
 EUROBERT = "EuroBERT-210m"
@@ -27,7 +28,8 @@ MODEL_OF = {
     "albert": ALBERT,
     "bert": BERT_BASE,
     "camembert": ROBERTA,
-    "deberta-v2": DEBERTA,
+    "deberta": DEBERTA,
+    "deberta-v2": DEBERTA_V3,
     "distilbert": DISTILBERT,
     "electra": ELECTRA,
     "ernie": BERT_BASE,

@@ -97,6 +97,10 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     BERT_BASE: ("Bert", {"position_embedding_type": "absolute"}),
     cases.ALBERT: ("Albert", {**_BASE, "hidden_act": "gelu_new"}),
     cases.DEBERTA: (
+        "Deberta",
+        {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False},
+    ),
+    cases.DEBERTA_V3: (
         "DebertaV2",
         {
             **{**_BASE, **_SMALL_TABLE, "type_vocab_size": 0, "relative_attention": True, "position_buckets": 256},

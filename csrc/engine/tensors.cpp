@@ -51,6 +51,11 @@ Weight LoadedTensors::take(filbert_weight_kind kind, std::vector<TensorSpec> par
   const auto merged_parts = std::make_shared<std::vector<std::vector<float>>>();
   merged_parts->reserve(parts.size());
   for (const TensorSpec& part : parts) {
+    if (part.name.empty()) {
+      merged_parts->emplace_back(part.shape[0]);
+      tensors.push_back({merged_parts->back().data(), FILBERT_F32, merged_parts->back().size(), 1});
+      continue;
+    }
     const auto names = changed(kind, part.name);
     tensors.push_back(host(names ? names->base : part.name));
     if (!names || !changes_->chosen) continue;

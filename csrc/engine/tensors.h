@@ -100,7 +100,7 @@ class Tensors {
   Weight matrix(const Parts& parts, std::size_t columns, const InputNorm& input = {}, Owner owner = Owner::base) {
     return take(FILBERT_MATRIX, specs(parts, columns, Init::normal, owner), input, Gate::upper);
   }
-  // Each part [rows].
+  // Each part [rows]; those without a name are zeros, of no file.
   Weight vector(const Parts& parts, Init init, Owner owner = Owner::base) {
     return take(FILBERT_VECTOR, specs(parts, 0, init, owner), {}, Gate::upper);
   }
@@ -211,7 +211,8 @@ class DeclaredTensors : public Tensors {
 
  private:
   Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm&, Gate) override {
-    for (TensorSpec& part : parts) add(kind, std::move(part));
+    for (TensorSpec& part : parts)
+      if (!part.name.empty()) add(kind, std::move(part));
     return {};
   }
   void add(filbert_weight_kind kind, TensorSpec spec);

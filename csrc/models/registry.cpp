@@ -13,7 +13,7 @@
 
 namespace filbert {
 
-extern const Family kAlbert, kBert, kCamembert, kDebertaV2, kDistilbert, kElectra, kEmbeddingGemma2,
+extern const Family kAlbert, kBert, kCamembert, kDeberta, kDebertaV2, kDistilbert, kElectra, kEmbeddingGemma2,
     kEmbeddingGemma2Text, kErnie, kEurobert, kGemma3Text, kGte, kJinaBert, kJinaV3, kJinaV3Hub, kLlama, kMistral,
     kModel2Vec, kModernbert, kMpnet, kMt5, kNew, kNomicBert, kQwen2, kQwen3, kRoberta, kT5, kUmt5, kXlmRoberta;
 
@@ -25,6 +25,7 @@ const Family* const kFamilies[] = {
     &kJinaBert,
     &kBert,
     &kCamembert,
+    &kDeberta,
     &kDebertaV2,
     &kDistilbert,
     &kElectra,

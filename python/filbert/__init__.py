@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .models.albert import *  # noqa: F403
     from .models.bert import *  # noqa: F403
     from .models.camembert import *  # noqa: F403
+    from .models.deberta import *  # noqa: F403
     from .models.deberta_v2 import *  # noqa: F403
     from .models.distilbert import *  # noqa: F403
     from .models.electra import *  # noqa: F403

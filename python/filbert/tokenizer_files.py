@@ -22,6 +22,7 @@ _CLASS_OF = {
     **dict.fromkeys(("mt5", "t5"), "T5Tokenizer"),
     "albert": "AlbertTokenizer",
     "camembert": "CamembertTokenizer",
+    "deberta": "DebertaTokenizer",
     "deberta-v2": "DebertaV2Tokenizer",
     "gemma3_text": "GemmaTokenizer",
     "jina_embeddings_v3": "XLMRobertaTokenizer",

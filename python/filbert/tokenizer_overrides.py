@@ -26,7 +26,8 @@ _NORMALIZER = {
     "strip_accents": ("strip_accents", None),
     "do_lower_case": ("lowercase", True),
 }
-_OWN_PROCESSOR = BERT_LIKE | _ROBERTA_LIKE | {"DebertaV2Tokenizer"}
+_DEBERTAS = frozenset({"DebertaTokenizer", "DebertaV2Tokenizer"})
+_OWN_PROCESSOR = BERT_LIKE | _ROBERTA_LIKE | _DEBERTAS
 # Where a Metaspace puts its space without add_prefix_space; with it, always.
 _WITHOUT_PREFIX = {
     **dict.fromkeys(("AlbertTokenizer", "CamembertTokenizer", "XLMRobertaTokenizer"), "never"),
@@ -103,7 +104,7 @@ def add_special_tokens_around(
     cls, sep = known
     if name in _ROBERTA_LIKE:
         backend.post_processor = processors.RobertaProcessing(sep, cls, add_prefix_space=False)
-    elif name in BERT_LIKE | {"DebertaV2Tokenizer", "AlbertTokenizer"}:
+    elif name in BERT_LIKE | _DEBERTAS | {"AlbertTokenizer"}:
         backend.post_processor = processors.BertProcessing(sep, cls)
 
 

@@ -12,17 +12,22 @@ from .jsonfile import read_object
 from .tokenizer_errors import is_of_tokenizers
 from .tokenizer_overrides import BERT_LIKE, WORD_PIECES, flag
 
-_BYTE_PAIRS = frozenset({"RobertaTokenizer", "Qwen2Tokenizer"})
+_BYTE_PAIRS = frozenset({"DebertaTokenizer", "RobertaTokenizer", "Qwen2Tokenizer"})
 _SENTENCE_PIECES = ("sentencepiece.bpe.model", "spm.model", "spiece.model", "tokenizer.model")
 _OF_ROBERTA = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "pad_token": "<pad>", "cls_token": "<s>"}
 # The special tokens of each class where no file names them.
 _SPECIAL = {
     **{name: {"unk_token": "[UNK]", "sep_token": "[SEP]", "cls_token": "[CLS]"} for name in BERT_LIKE},
+    "DebertaTokenizer": {
+        **{"bos_token": "[CLS]", "eos_token": "[SEP]", "unk_token": "[UNK]", "sep_token": "[SEP]"},
+        **{"pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"},
+    },
     "MPNetTokenizer": {**_OF_ROBERTA, "unk_token": "[UNK]", "mask_token": "<mask>"},
     "RobertaTokenizer": {**_OF_ROBERTA, "unk_token": "<unk>", "mask_token": "<mask>"},
     "Qwen2Tokenizer": dict.fromkeys(("eos_token", "unk_token", "pad_token"), "<|endoftext|>"),
 }
-# Null is the class's own of these: no tokenizer of word pieces can be without them, RoBERTa's not without the last two.
+# Null is the class's own of these: no tokenizer of word pieces can be without them, RoBERTa's and DeBERTa's not without
+# the last two.
 _NEEDED = ("unk_token", "cls_token", "sep_token")
 _SPLIT_OF_QWEN2 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -123,7 +128,7 @@ def _word_pieces(path: str, config: dict[str, Any], special: dict[str, AddedToke
 def _byte_pairs(
     path: str, merges_path: str, config: dict[str, Any], special: dict[str, AddedToken], name: str
 ) -> Tokenizer:
-    """RoBERTa's or Qwen2's tokenizer from ids by token, and pairs of tokens in the order in which they are merged."""
+    """A tokenizer of bytes from ids by token, and pairs of tokens in the order in which they are merged."""
     vocabulary = read_object(path)
     try:
         model = BPE(vocabulary, _merges(merges_path), continuing_subword_prefix="", end_of_word_suffix="")
@@ -142,8 +147,11 @@ def _byte_pairs(
         backend.post_processor = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
         return backend
     cls, sep = (_known(path, vocabulary, special, role) for role in ("cls_token", "sep_token"))
-    trimmed = flag(config, "trim_offsets", True)
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space)
+    if name == "DebertaTokenizer":
+        backend.post_processor = processors.BertProcessing(sep, cls)
+        return backend
+    trimmed = flag(config, "trim_offsets", True)
     backend.post_processor = processors.RobertaProcessing(sep, cls, trim_offsets=trimmed, add_prefix_space=space)
     return backend
 

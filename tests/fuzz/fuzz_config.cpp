@@ -25,6 +25,8 @@ std::vector<std::string> fuzz_seeds() {
       R"("num_hidden_layers":6,"pad_token_id":0,"position_embedding_type":"absolute","type_vocab_size":2,)"
       R"("use_cache":true,"vocab_size":30522,"is_decoder":false,"add_cross_attention":false,"id2label":{"0":"A"}})",
       R"({"model_type":"mpnet","max_position_embeddings":514,"relative_attention_num_buckets":32})",
+      R"({"model_type":"deberta","relative_attention":true,"pos_att_type":"c2p|p2c","max_relative_positions":-1,)"
+      R"("position_biased_input":false,"embedding_size":64,"talking_head":false,"type_vocab_size":0})",
       R"({"model_type":"modernbert","num_hidden_layers":2,"layer_types":["full_attention","sliding_attention"],)"
       R"("local_attention":128,"local_rope_theta":null,"norm_bias":false,"rope_parameters":{"full_attention":)"
       R"({"rope_theta":160000.0,"rope_type":"default"},"sliding_attention":{"rope_theta":10000.0}}})",

@@ -38,7 +38,8 @@ _MPNET = {key: value for key, value in _ROBERTA.items() if key != "type_vocab_si
 _DECODER = {key: value for key, value in _UNTYPED.items() if key != "hidden_act"}
 _DECODER |= {"num_key_value_heads": 2, "head_dim": 10, "rms_norm_eps": 1e-6}
 _DEBERTA = {**_BERT, "type_vocab_size": 0, "layer_norm_eps": 1e-7, "relative_attention": True}
-_DEBERTA |= {"pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm"}
+_DEBERTA |= {"pos_att_type": ["p2c", "c2p"], "max_relative_positions": -1}
+_DEBERTA_V2 = {**_DEBERTA, "norm_rel_ebd": "layer_norm"}
 _T5 = {"vocab_size": 60, "d_model": 24, "d_kv": 10, "d_ff": 50, "num_layers": 3, "num_heads": 3, "pad_token_id": 0}
 _T5 |= {"relative_attention_max_distance": 40, "max_position_embeddings": 60}
 _NTK = {"rope_theta": 20000.0, "rope_scaling": {"type": "ntk", "factor": 8.0}}
@@ -64,13 +65,14 @@ CASES: dict[str, dict[str, Config]] = {
         },
     },
     "camembert": {"gelu_new": {**_ROBERTA, "hidden_act": "gelu_new"}},
+    "deberta": {
+        "hub": {**_DEBERTA, "position_biased_input": False},
+        "clipped": {**_DEBERTA, "pos_att_type": ["p2c"], "max_relative_positions": 7, "embedding_size": 20},
+    },
     "deberta-v2": {
-        "v3": {
-            **{**_DEBERTA, "position_biased_input": False, "position_buckets": 4, "share_att_key": True},
-            "max_relative_positions": -1,
-        },
+        "v3": {**_DEBERTA_V2, "position_biased_input": False, "position_buckets": 4, "share_att_key": True},
         "v2": {
-            **{**_DEBERTA, "position_biased_input": True, "position_buckets": -1, "share_att_key": False},
+            **{**_DEBERTA_V2, "position_biased_input": True, "position_buckets": -1, "share_att_key": False},
             **{"conv_kernel_size": 3, "conv_act": "gelu", "max_relative_positions": 12},
         },
     },
@@ -169,6 +171,7 @@ for _case, (_kind, _, _labels) in HEADS.items():
 
 _COUNTED = ("camembert", "mpnet", "roberta", "xlm-roberta")  # positions, from the ids after the padding's
 _LAST = ("gemma3_text", "llama", "mistral", "qwen2", "qwen3")  # classes are of the last token
+_TO_ALL = ("deberta", "deberta-v2")  # masked tokens attend to all
 _PLACED = ("albert", "bert", "electra", "ernie")  # positions that a call may give
 
 
@@ -205,7 +208,7 @@ def inputs(model_type: str, case: str) -> Arrays:
     ids[3, :7] = config["pad_token_id"]
     if case == "classes" and model_type in _LAST:  # for transformers looks at ids, not at the mask
         ids[mask == 0] = config["pad_token_id"]
-    if case == "classes" and model_type == "deberta-v2":  # of a masked first token it takes the mean of all
+    if case == "classes" and model_type in _TO_ALL:  # of a masked first token it takes the mean of all
         mask[:, 0] = 1
     call = {"input_ids": ids, "attention_mask": mask}
     if config.get("type_vocab_size"):

@@ -304,6 +304,22 @@ def _rotary(*tasks: str) -> dict[str, Any]:
     return {**_ROTARY, "tasks": tasks}
 
 
+def _deberta(rng: np.random.Generator) -> dict[str, Any]:
+    config = {
+        **_bert(rng),
+        "type_vocab_size": int(rng.integers(0, 3)),
+        "layer_norm_eps": float(rng.choice([1e-7, 1e-5])),
+        "relative_attention": bool(rng.random() < 0.85),
+        "max_relative_positions": -1 if rng.integers(2) else int(rng.integers(1, 60)),
+        "pos_att_type": [None, [], ["c2p"], ["p2c"], "p2c|c2p", ["c2p", "p2c"], "P2C | c2p"][rng.integers(7)],
+        "position_biased_input": bool(rng.integers(2)),
+        "pooler_hidden_act": str(rng.choice(ACTIVATIONS)),
+    }
+    if rng.integers(2):
+        config["embedding_size"] = int(rng.integers(16, 70))
+    return config
+
+
 def _deberta_v2(rng: np.random.Generator) -> dict[str, Any]:
     drawn = _bert(rng)
     buckets = int(rng.choice([-1, 2, 5, 6, 8, 16, 32]))
@@ -360,6 +376,7 @@ FAMILIES = {
     "albert": Family("Albert", _albert),
     "bert": Family("Bert", _bert),
     "camembert": Family("Camembert", _roberta, pads=True),
+    "deberta": Family("Deberta", _deberta, pooler=False, is_limited=False),
     "deberta-v2": Family("DebertaV2", _deberta_v2, pooler=False, is_limited=False),
     "distilbert": Family("DistilBert", _distilbert, types=False, pooler=False),
     "electra": Family("Electra", _electra, pooler=False),
@@ -384,6 +401,7 @@ FAMILIES = {
     "umt5": Family("UMT5", _t5, **_T5),
     "xlm-roberta": Family("XLMRoberta", _roberta, pads=True),
 }
+DEBERTAS = ("deberta", "deberta-v2")
 MODELS = [(name, task) for name, family in FAMILIES.items() for task in family.tasks]
 REFERENCED = [name for name, family in FAMILIES.items() if family.in_transformers]
 CLASSIFIERS = [name for name, task in MODELS if task == "ForSequenceClassification"]
@@ -404,7 +422,7 @@ def draw(name: str, task: str, seed: int) -> dict[str, Any]:
         own = {"tie_word_embeddings": bool(seed % 3)}
         if name == "modernbert":
             own["decoder_bias"] = bool(seed % 2)
-        if name == "deberta-v2":
+        if name in DEBERTAS:
             return {**config, **own, "legacy": config.get("embedding_size", 0) != 0 or bool(seed % 2)}
         return {**config, **own}
     return {**config, "num_labels": 1 + seed % 5} if task != "Model" else config

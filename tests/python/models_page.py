@@ -32,7 +32,8 @@ SPECIAL = {
     "albert": "layers that share weights, in groups; embeddings of another width",
     "bert": "also Jina's second models: ALiBi, a gated feed-forward layer",
     "camembert": "as `roberta`",
-    "deberta-v2": "attention with terms for positions, in buckets; a convolution in the largest of the second version",
+    "deberta": "attention with terms for positions, one for each distance",
+    "deberta-v2": "as `deberta`, in buckets; a convolution in the largest of the second version",
     "distilbert": "no token types, no pooler",
     "electra": "the discriminator; embeddings of another width",
     "embedding_gemma2_text": "the texts of `embedding_gemma2`: `gemma3_text` both ways, wider heads where all is seen, "
@@ -188,8 +189,8 @@ _PAGE = """# Models
 Written by `python tests/python/models_page.py`, from the table of families, from the configurations behind
 [the list of checkpoints](checkpoints.md), and from measurements in `bench/results/`.
 
-Every family computes {dtypes}. Every family and head but those of ERNIE, T5, Llama, Mistral and Qwen2
-has run on an H200, small models of it; BERT in real sizes.
+Every family computes {dtypes}. Every family and head but those of DeBERTa's first version,
+EmbeddingGemma 2, ERNIE, T5, Llama, Mistral and Qwen2 has run on an H200, small models of it; BERT in real sizes.
 The classes are `BertModel`, and for the heads `BertForSequenceClassification`, `BertForTokenClassification`,
 `BertForQuestionAnswering` (answers) and `BertForMaskedLM` (words); `Auto...` finds them. Of T5, mT5 and umT5 the
 encoder is computed, and `AutoModel` gives that (`T5EncoderModel`), where transformers gives encoder and decoder. The

@@ -30,7 +30,7 @@ SMALL = {
     "intermediate_size": 48,
     "initializer_range": 0.3,
 }
-RELATIVE = {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["c2p", "p2c"], "pooler_hidden_size": 32}
+RELATIVE = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "pooler_hidden_size": 32}
 DISTIL = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "initializer_range": 0.3}
 
 
@@ -52,9 +52,10 @@ MODELS = {
     "distilbert with types": ("DistilBert", {**DISTIL, "vocab_size": 40, "max_position_embeddings": 32}, words),
     "mpnet": ("MPNet", {**SMALL, "vocab_size": 400, "max_position_embeddings": 40}, unigram_folder),
     "electra": ("Electra", {**SMALL, "vocab_size": 40, "max_position_embeddings": 32, "embedding_size": 16}, words),
+    "deberta": ("Deberta", {**SMALL, **RELATIVE, "vocab_size": 400, "max_position_embeddings": 32}, unigram_folder),
     "deberta-v2": (
         "DebertaV2",
-        {**SMALL, "vocab_size": 400, "max_position_embeddings": 32, **RELATIVE},
+        {**SMALL, **RELATIVE, "position_buckets": 8, "vocab_size": 400, "max_position_embeddings": 32},
         unigram_folder,
     ),
     "modernbert": (

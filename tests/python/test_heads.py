@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from families import DECODERS, FAMILIES, HEADS, REFERENCED, draw, draw_call
+from families import DEBERTAS, DECODERS, FAMILIES, HEADS, REFERENCED, draw, draw_call
 from test_families import own_model, reference_model
 from test_parity import check, reference_outputs
 
@@ -35,7 +35,7 @@ def test_the_head(torch, transformers, tmp_path, name, task, seed):
         mask[mask.argmax(1) > config["local_attention"] // 2, 0] = 1
     if of_texts and name in ("gemma3_text", *DECODERS) and "attention_mask" in call:
         call["input_ids"][call["attention_mask"] == 0] = config["pad_token_id"]  # which is looked at, not the mask
-    if of_texts and name == "deberta-v2" and "attention_mask" in call:
+    if of_texts and name in DEBERTAS and "attention_mask" in call:
         call["attention_mask"][:, 0] = 1  # of a masked first token transformers takes the mean of all, masked ones too
     reference.save_pretrained(tmp_path)
     model = auto_class(task).from_pretrained(tmp_path)
@@ -264,12 +264,14 @@ def test_a_table_that_is_stored_as_the_decoder_alone(tmp_path, name, table, deco
         logits(tmp_path)
 
 
-def test_debertas_other_masked_language_model(torch, transformers, tmp_path):
-    """The names of the files of version 3 are read whatever the configuration says."""
-    config = {**FAMILIES["deberta-v2"].draw(np.random.default_rng(3)), "legacy": False}
+@pytest.mark.parametrize("name", DEBERTAS)
+def test_debertas_other_masked_language_model(torch, transformers, tmp_path, name):
+    """The names of the hub's files are read whatever the configuration says."""
+    config = {**FAMILIES[name].draw(np.random.default_rng(3)), "legacy": False}
     config.pop("embedding_size", None)
-    settings = transformers.DebertaV2Config(**config, attn_implementation="eager")
-    reference = transformers.DebertaV2ForMaskedLM(settings)
+    stem = FAMILIES[name].stem
+    settings = getattr(transformers, f"{stem}Config")(**config, attn_implementation="eager")
+    reference = getattr(transformers, f"{stem}ForMaskedLM")(settings)
     reference.save_pretrained(tmp_path)
     expected = filbert.AutoModelForMaskedLM.from_pretrained(tmp_path)([[5, 6, 7]]).logits
     values = json.loads((tmp_path / "config.json").read_text())

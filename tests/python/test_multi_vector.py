@@ -48,10 +48,11 @@ def encoder(tmp_path_factory):
     return MultiVectorEncoder.from_pretrained(stanford_folder(tmp_path_factory.mktemp("stanford")))
 
 
-def test_deberta_has_no_filling_that_nothing_attends_to(tmp_path):
+@pytest.mark.parametrize(("stem", "model_type"), [("Deberta", "deberta"), ("DebertaV2", "deberta-v2")])
+def test_deberta_has_no_filling_that_nothing_attends_to(tmp_path, stem, model_type):
     folder = own_folder(tmp_path / "model", {"query_expansion": FIXED | {"attend": False}})
-    other_encoder(folder, "DebertaV2", {"intermediate_size": 48})
-    with pytest.raises(ConfigError, match="attend: found false, supported with deberta-v2: true"):
+    other_encoder(folder, stem, {"intermediate_size": 48})
+    with pytest.raises(ConfigError, match=f"attend: found false, supported with {model_type}: true"):
         MultiVectorEncoder.from_pretrained(folder)
 
 

@@ -8,9 +8,13 @@ from text_models import ODD_TEXTS, write_json
 
 from filbert import AutoTokenizer, ConfigError
 
-TEXTS = [*ODD_TEXTS, "the the", " the <mask> x", "a<mask>b", "12345 it's WE'LL", "<s>a</s> <|endoftext|>"]
+TEXTS = [*ODD_TEXTS, "the the", " the <mask> x", "a<mask>b", "a [MASK]", "12345 it's WE'LL", "<s>a</s> <|endoftext|>"]
 WORDS = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>", "the", "##y", "a", "b", "The", "caf", "##e", "##é", "北", "[PAD]"]
 WORDS += ["[CLS]", "[SEP]", "[MASK]"]
+
+
+# What the special tokens are called in DeBERTa's.
+BRACKETS = {"<s>": "[CLS]", "</s>": "[SEP]", "<pad>": "[PAD]", "<unk>": "[UNK]", "<mask>": "[MASK]"}
 
 
 def bytes_folder(folder, name, **config):
@@ -20,6 +24,8 @@ def bytes_folder(folder, name, **config):
     (folder / "tokenizer.json").unlink()
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in backend["model"]["merges"]]
     vocabulary = backend["model"]["vocab"]
+    if name == "DebertaTokenizer":
+        vocabulary = {BRACKETS.get(token, token): index for token, index in vocabulary.items()}
     write_json(folder / "vocab.json", {**vocabulary, "<|endoftext|>": len(vocabulary)})
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
     return described(folder, name, config)
@@ -33,13 +39,18 @@ def words_folder(folder, name, **config):
 
 def described(folder, name, config):
     types = {"RobertaTokenizer": "roberta", "Qwen2Tokenizer": "qwen3", "MPNetTokenizer": "mpnet"}
+    types["DebertaTokenizer"] = "deberta"
     write_json(folder / "config.json", {"model_type": types.get(name, "bert")})
     write_json(folder / "tokenizer_config.json", {"tokenizer_class": name, "model_max_length": 64, **config})
     return folder
 
 
 MASK = {"__type": "AddedToken", "content": "<mask>", "lstrip": True, "normalized": True}
+SPACED = {**MASK, "content": "[MASK]"}
 CASES = [
+    (bytes_folder, "DebertaTokenizer", {}),
+    (bytes_folder, "DebertaTokenizer", {"tokenizer_class": None, "do_lower_case": False, "vocab_type": "gpt2"}),
+    (bytes_folder, "DebertaTokenizer", {"add_prefix_space": True, "mask_token": SPACED, "pad_token": "<new>"}),
     (bytes_folder, "RobertaTokenizer", {}),
     (bytes_folder, "RobertaTokenizer", {"add_prefix_space": True}),
     (bytes_folder, "RobertaTokenizer", {"trim_offsets": False, "mask_token": MASK}),
@@ -57,7 +68,8 @@ def test_ids_and_offsets(tmp_path, make, name, config):
     transformers = pytest.importorskip("transformers", reason="the reference extra is not installed")
     folder = make(tmp_path / "model", name, **config)
     ours, theirs = (auto.from_pretrained(folder) for auto in (AutoTokenizer, transformers.AutoTokenizer))
-    for given in (TEXTS, list(zip(TEXTS, reversed(TEXTS), strict=True))):
+    pairs = list(zip(TEXTS, reversed(TEXTS), strict=True))
+    for given in [TEXTS] if name == "DebertaTokenizer" else [TEXTS, pairs]:
         for special in (True, False):
             found, expected = (
                 dict(tokenizer(given, add_special_tokens=special, return_offsets_mapping=True, verbose=False))
@@ -79,6 +91,15 @@ def test_by_hand_and_saved(tmp_path):
     assert dict(AutoTokenizer.from_pretrained(tmp_path / "saved")("a the", return_offsets_mapping=True)) == dict(row)
     found = AutoTokenizer.from_pretrained(words_folder(tmp_path / "mpnet", "MPNetTokenizer"))
     assert found("The <mask>", "a")["input_ids"] == [0, 5, 4, 2, 2, 7, 2]
+
+
+def test_a_pair_of_deberta_is_that_which_it_learned_from(tmp_path):
+    """transformers 5 joins its pairs as RoBERTa's, with one more [SEP] and no types."""
+    folder = bytes_folder(tmp_path / "model", "DebertaTokenizer", tokenizer_class=None)
+    found = AutoTokenizer.from_pretrained(folder)
+    row = found("a the", "b")
+    assert found.convert_ids_to_tokens(row["input_ids"]) == ["[CLS]", "a", "Ġthe", "[SEP]", "b", "[SEP]"]
+    assert row["token_type_ids"] == [0, 0, 0, 0, 1, 1]
 
 
 def test_white_space_at_the_ends_of_lines(tmp_path):

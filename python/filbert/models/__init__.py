@@ -20,6 +20,7 @@ FAMILIES = {
     "albert": ("albert", "Albert", _ALL),
     "bert": ("bert", "Bert", _ALL),
     "camembert": ("camembert", "Camembert", _ALL),
+    "deberta": ("deberta", "Deberta", _ALL),
     "deberta-v2": ("deberta_v2", "DebertaV2", _ALL),
     "distilbert": ("distilbert", "DistilBert", _ALL),
     "electra": ("electra", "Electra", _ALL),

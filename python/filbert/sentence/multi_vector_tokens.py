@@ -103,10 +103,10 @@ def _check_expansion(tokenizer: Tokenizer, expansion: QueryExpansion, model: Enc
         raise ConfigError(f"{where}: length: found {expansion.length}, the model takes {model.max_tokens}")
     if expansion.attend:
         return
-    if model.config.model_type == "deberta-v2":
+    if model.config.model_type in ("deberta", "deberta-v2"):
         raise ConfigError(
-            f"{where}: attend: found false, supported with deberta-v2: true. In transformers its masked tokens attend "
-            "to every column of a batch, padding included"
+            f"{where}: attend: found false, supported with {model.config.model_type}: true. In transformers its masked "
+            "tokens attend to every column of a batch, padding included"
         )
     if expansion.is_fixed and tokenizer.padding_side == "left":
         raise ConfigError(f"{where}: attend: found false with padding at the left, supported: at the right")
