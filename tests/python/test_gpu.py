@@ -91,7 +91,7 @@ def test_every_family_and_head(name, task):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("seed", [3, 6, 11])
+@pytest.mark.parametrize("seed", [31, 36, 57])
 def test_nomic_with_experts(tmp_path, seed, dtype):
     """Where two experts are nearly as good, 16 bits may choose the other one, so that single numbers say little."""
     config, tensors = test_nomic_moe.draw(seed)
