@@ -204,7 +204,7 @@ def test_saved_in_the_words_of_the_authors_whose_code_alone_opens_it(tmp_path):
     config["auto_map"] = {"AutoModel": "nomic-ai/nomic-bert-2048--modeling_hf_nomic_bert.NomicBertModel"}
     with pytest.warns(UserWarning, match="which is never run"):
         model = AutoModel.from_pretrained(write(tmp_path, config, tensors))
-    assert model.config.hidden_size == model.config.n_embd == config["n_embd"]
+    assert model.config.hidden_size == model.config.n_embd == model.config.to_dict()["hidden_size"] == config["n_embd"]
     model.save_pretrained(tmp_path / "again")
     saved = json.loads((tmp_path / "again" / "config.json").read_text())
     assert config.items() <= saved.items()

@@ -101,9 +101,9 @@ class NomicBertConfig(PretrainedConfig):
         theta = 1000.0 if theta is None else theta
         self.rope_parameters = rotation(scaling or self.rope_parameters, theta, self.max_position_embeddings)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Every attribute; of mixtures of experts by the names of their authors, whose code alone opens them."""
-        values = super().to_dict()
+    def to_diff_dict(self) -> dict[str, Any]:
+        """What config.json should hold; of mixtures of experts by the names of their authors, whose code opens them."""
+        values = super().to_diff_dict()
         if values.get("num_experts"):
             values.update({key: values.pop(name) for key, name in self.attribute_map.items()})
             if isinstance(values["rope_parameters"], dict):
