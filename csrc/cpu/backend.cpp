@@ -10,6 +10,7 @@
 #include "cpu/attention.h"
 #include "cpu/context.h"
 #include "cpu/dispatch.h"
+#include "cpu/experts.h"
 #include "cpu/token_ops.h"
 #include "cpu/weight.h"
 
@@ -208,6 +209,12 @@ filbert_status neighbours(filbert_context* context, const filbert_neighbours_arg
   });
 }
 
+std::size_t memory_of_experts(filbert_context*, const filbert_experts_args* args) { return experts_memory(*args); }
+
+filbert_status experts(filbert_context* context, const filbert_experts_args* args) {
+  return guarded([&] { run_experts(*context, *args); });
+}
+
 filbert_status gather(filbert_context*, const filbert_gather_args* args) {
   const auto* x = static_cast<const float*>(args->x);
   auto* out = static_cast<float*>(args->out);
@@ -261,6 +268,8 @@ const filbert_backend* backend() {
       .attention = attention,
       .disentangled_attention = disentangled,
       .neighbours = neighbours,
+      .experts_memory = memory_of_experts,
+      .experts = experts,
       .gather = gather,
       .pool = pool,
       .record_begin = nullptr,

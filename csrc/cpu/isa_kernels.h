@@ -5,6 +5,7 @@
 #include "cpu/matmul_impl.h"
 // These use the two above.
 #include "cpu/disentangled_impl.h"
+#include "cpu/experts_impl.h"
 #include "cpu/linear_impl.h"
 #include "cpu/pool_impl.h"
 #include "cpu/rows_impl.h"
@@ -20,7 +21,7 @@ constexpr Kernels kernels_of(const char* isa) {
       .i8 = linear_kernel<I8Rows<I8>>(),
       .attention = attention_kernel<F32Attention>(),
       .fast_attention = attention_kernel<F32Attention>(),
-      .rows = {run_rows, pool},
+      .rows = {run_rows, pool, route, mix},
       .multiplies_bf16 = false,
   };
 }

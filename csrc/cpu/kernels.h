@@ -154,11 +154,26 @@ struct AttentionKernel {
 // sums then depends on the query alone.
 constexpr std::size_t kKeyBlock = 64;
 
+// out [width] = the sum of shares[i] times row rows[i] of results, i in ascending order, + bias + residual
+struct MixTask {
+  const float* results;  // rows of `width` numbers
+  const std::int32_t* rows;
+  const float* shares;
+  std::size_t count;
+  std::size_t width;
+  const float* bias;
+  const float* residual;
+  float* out;
+};
+
 struct RowKernels {
   // Rows [begin, end) of a token op other than a linear one; x and out, where the op has them, are those of row
   // `begin`, and out of an op in place what it works on. False, and nothing is done, of an op that it does not know.
   bool (*run)(const filbert_token_op&, std::size_t begin, std::size_t end, Strided<const float> x, Strided<float> out);
   void (*pool)(const float* x, std::size_t tokens, std::size_t width, filbert_pooling, bool normalize, float* out);
+  // out [experts] = softmax(x router^T) of a row x [width]; router [experts, width].
+  void (*route)(const float* x, const float* router, std::size_t experts, std::size_t width, float* out);
+  void (*mix)(const MixTask&);
 };
 
 struct Kernels {

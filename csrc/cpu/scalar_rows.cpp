@@ -101,8 +101,25 @@ void pool(const float* x, std::size_t tokens, std::size_t width, filbert_pooling
   for (std::size_t j = 0; j < width && normalize; ++j) out[j] /= length;
 }
 
+void route(const float* x, const float* router, std::size_t experts, std::size_t width, float* out) {
+  for (std::size_t e = 0; e < experts; ++e) out[e] = scalar_dot(x, router + e * width, width);
+  const float top = *std::max_element(out, out + experts);
+  float sum = 0;
+  for (std::size_t e = 0; e < experts; ++e) sum += out[e] = std::exp(out[e] - top);
+  for (std::size_t e = 0; e < experts; ++e) out[e] /= sum;
+}
+
+void mix(const MixTask& task) {
+  for (std::size_t j = 0; j < task.width; ++j) {
+    float sum = 0;
+    for (std::size_t i = 0; i < task.count; ++i)
+      sum += task.shares[i] * task.results[static_cast<std::size_t>(task.rows[i]) * task.width + j];
+    task.out[j] = sum + task.bias[j] + task.residual[j];
+  }
+}
+
 }  // namespace
 
-RowKernels scalar_rows() { return {run_rows, pool}; }
+RowKernels scalar_rows() { return {run_rows, pool, route, mix}; }
 
 }  // namespace filbert::cpu

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <new>
 
+#include "cuda/experts.h"
 #include "cuda/gemm_sm90.h"
 #include "cuda/row_ops.h"
 #include "cuda/staging.h"
@@ -331,6 +332,15 @@ filbert_status run_neighbours(filbert_context* context, const filbert_neighbours
   });
 }
 
+std::size_t memory_of_experts(filbert_context* context, const filbert_experts_args* args) {
+  return experts_memory(context->type, *args);
+}
+
+filbert_status run_experts(filbert_context* context, const filbert_experts_args* args) {
+  return on_stream(*context, kRunning,
+                   [&] { return experts(context->type, *args, chip_of(*context), context->stream); });
+}
+
 filbert_status run_gather(filbert_context* context, const filbert_gather_args* args) {
   return on_stream(*context, kRunning, [&] {
     return gather(context->type, {args->x, args->rows, args->count, args->width, args->out}, context->stream);
@@ -414,6 +424,8 @@ const filbert_backend* backend() {
       .attention = run_attention,
       .disentangled_attention = run_disentangled,
       .neighbours = run_neighbours,
+      .experts_memory = memory_of_experts,
+      .experts = run_experts,
       .gather = run_gather,
       .pool = run_pool,
       .record_begin = record_begin,

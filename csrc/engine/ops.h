@@ -130,6 +130,8 @@ class Ops {
     check(table_->disentangled_attention(context_, &args));
   }
   void neighbours(const filbert_neighbours_args& args) const { check(table_->neighbours(context_, &args)); }
+  std::size_t experts_memory(const filbert_experts_args& args) const { return table_->experts_memory(context_, &args); }
+  void experts(const filbert_experts_args& args) const { check(table_->experts(context_, &args)); }
   void gather(const filbert_gather_args& args) const { check(table_->gather(context_, &args)); }
   void pool(const filbert_pool_args& args) const { check(table_->pool(context_, &args)); }
 

@@ -1,5 +1,6 @@
 #include "engine/tensors.h"
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -24,6 +25,24 @@ std::optional<Tensors::Changed> Tensors::changed(filbert_weight_kind kind, const
   const std::string stem = name.substr(0, name.size() - kEnd.size()) + ".parametrizations.weight.";
   if (!has(stem + "original")) return std::nullopt;
   return Changed{stem + "original", stem + "0.lora_A", stem + "0.lora_B"};
+}
+
+std::vector<Weight> Tensors::transposed(const Part& part, std::size_t columns, std::size_t count) {
+  const std::vector<float> values = read(specs({part}, columns, Init::normal, Owner::base).front());
+  std::vector<Weight> result(count);
+  if (values.empty()) return result;
+  const std::size_t rows = part.rows / count;
+  std::vector<float> matrix(columns * rows);
+  for (std::size_t i = 0; i < count; ++i) {
+    const float* const from = values.data() + i * matrix.size();
+    constexpr std::size_t kLine = 16;  // numbers that are written side by side
+    for (std::size_t first = 0; first < rows; first += kLine)
+      for (std::size_t c = 0; c < columns; ++c)
+        for (std::size_t r = first; r < std::min(rows, first + kLine); ++r)
+          matrix[c * rows + r] = from[r * columns + c];
+    result[i] = keep(matrix, FILBERT_MATRIX, columns, rows);
+  }
+  return result;
 }
 
 // Factors of a matrix [out, in] are A [rank, in] and B [out, rank], those of a table [rows, width] the other way round.

@@ -158,6 +158,8 @@ class Tensors {
     const std::vector<float> values = read({name, std::move(shape), Init::normal, Owner::base});
     return values.empty() ? Weight() : keep(compute(values), FILBERT_MATRIX, rows, columns);
   }
+  // Of one tensor [part.rows, columns] `count` parts of as many rows, each transposed: matrices [columns, rows].
+  std::vector<Weight> transposed(const Part& part, std::size_t columns, std::size_t count);
   // Activations [rows, width] that do not depend on what a forward is asked: ops compute them from weights that are
   // there already, once.
   Activations kept(std::size_t rows, std::size_t width, const std::function<void(const Ops&, void*)>& compute) {

@@ -20,6 +20,7 @@ namespace filbert {
 namespace config_limits {
 inline constexpr std::int64_t kHiddenSize = std::int64_t{1} << 20;
 inline constexpr std::int64_t kIntermediateSize = std::int64_t{1} << 22;
+inline constexpr std::int64_t kExperts = std::int64_t{1} << 12;
 inline constexpr std::int64_t kLayers = std::int64_t{1} << 12;
 inline constexpr std::int64_t kHeads = std::int64_t{1} << 16;
 inline constexpr std::int64_t kVocabulary = (std::int64_t{1} << 31) - 1;  // token ids are 32-bit

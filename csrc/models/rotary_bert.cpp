@@ -1,6 +1,7 @@
 // BERT with rotary positions: nomic (Nussbaum et al., arXiv:2402.01613) and gte (Zhang et al., arXiv:2407.19669), whose
-// feed-forward layers are gated, and jina-embeddings-v3 (Sturua et al., arXiv:2409.10173). Post-norm. The files on the
-// hub have other names than those that transformers saves.
+// feed-forward layers are gated, nomic's with mixtures of experts (Nussbaum and Duderstadt, arXiv:2502.07972), and
+// jina-embeddings-v3 (Sturua et al., arXiv:2409.10173). Post-norm. The files on the hub have other names than those
+// that transformers saves.
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include "models/activations.h"
 #include "models/attention_settings.h"
 #include "models/bert_encoder.h"
+#include "models/experts.h"
 #include "models/heads.h"
 #include "models/layers.h"
 #include "models/rotation.h"
@@ -18,6 +20,12 @@ namespace {
 
 using namespace config_limits;
 
+// Feed-forward layers that are mixtures of experts: a token goes to `chosen` of them.
+struct Mixtures {
+  std::size_t every, experts, chosen;
+  bool are_at(std::size_t layer) const { return layer % every == 1; }
+};
+
 struct Size {
   std::size_t vocabulary, hidden, layers, heads, intermediate, longest, token_types;
   float eps;
@@ -25,6 +33,7 @@ struct Size {
   filbert_activation activation;
   Rotation rotation;
   std::size_t limit = size(kPositions);  // of tokens
+  std::optional<Mixtures> mixtures = std::nullopt;
 };
 
 // The parts of a layer, each behind the layer's own name; qkv and up are joined of as many tensors as are named.
@@ -56,7 +65,8 @@ Names native_names(bool is_gated) {
 
 struct Layer {
   Linear qkv;
-  PostNormTail tail;
+  PostNormTail tail;               // without `up` and `down` where there are
+  std::optional<Experts> experts;  // in their place
 };
 
 class RotaryBert : public Encoder {
@@ -82,11 +92,17 @@ class RotaryBert : public Encoder {
           make_linear(tensors, {{name + names.attention_out, hidden}}, hidden, {}, sizes.attention_bias);
       layer.tail.attention_norm = make_layer_norm(tensors, name + names.attention_norm, hidden, sizes.eps);
       const InputNorm& norm = layer.tail.attention_norm.names;
-      layer.tail.up =
-          sizes.is_gated ? make_gated(tensors, parts(name, names.up, 2 * sizes.intermediate), hidden, norm,
-                                      sizes.up_bias, names.gate)
-                         : make_linear(tensors, parts(name, names.up, sizes.intermediate), hidden, norm, sizes.up_bias);
-      layer.tail.down = make_linear(tensors, {{name + names.down, hidden}}, sizes.intermediate, {}, sizes.down_bias);
+      if (sizes.mixtures && sizes.mixtures->are_at(i)) {
+        const auto& [every, experts, chosen] = *sizes.mixtures;
+        layer.experts.emplace(ExpertsSize{experts, chosen, hidden, sizes.intermediate, sizes.activation}, name + "mlp.",
+                              norm, tensors);
+      } else {
+        layer.tail.up = sizes.is_gated ? make_gated(tensors, parts(name, names.up, 2 * sizes.intermediate), hidden,
+                                                    norm, sizes.up_bias, names.gate)
+                                       : make_linear(tensors, parts(name, names.up, sizes.intermediate), hidden, norm,
+                                                     sizes.up_bias);
+        layer.tail.down = make_linear(tensors, {{name + names.down, hidden}}, sizes.intermediate, {}, sizes.down_bias);
+      }
       layer.tail.output_norm = make_layer_norm(tensors, name + names.output_norm, hidden, sizes.eps);
       layers_.push_back(std::move(layer));
     }
@@ -110,6 +126,9 @@ class RotaryBert : public Encoder {
     void* qkv = arena.activations(batch.tokens, 3 * hidden);
     void* context = arena.activations(batch.tokens, hidden);
     void* inner = arena.activations(batch.tokens, config_.intermediate);
+    const auto mixed =
+        std::find_if(layers_.begin(), layers_.end(), [](const Layer& each) { return each.experts.has_value(); });
+    void* memory = mixed == layers_.end() ? nullptr : mixed->experts->memory(ops, arena, batch.tokens);
 
     filbert_attention_args attention = attention_over(batch, qkv, config_.heads, config_.heads, head_size, context);
     attention.scale *= config_.rotation.score_scale;
@@ -130,7 +149,16 @@ class RotaryBert : public Encoder {
       ops.token_ops({layer.qkv.to_heads(x, qkv, head_size), turn}, batch.tokens);  // [tokens, 3 hidden]
       ops.attention(attention);                                                    // [tokens, hidden]
       if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
-      layer.tail(ops, context, x, sum, inner, config_.activation, tokens);  // [tokens, hidden]
+      if (layer.experts) {
+        const PostNormTail& tail = layer.tail;
+        ops.token_ops({tail.attention_out(context, sum, FILBERT_NEXT_ALONE, FILBERT_IDENTITY, x),  // [tokens, hidden]
+                       tail.attention_norm(sum, x)},                                               // [tokens, hidden]
+                      tokens);
+        (*layer.experts)(ops, x, tokens, memory, sum);      // [tokens, hidden]
+        ops.token_ops({tail.output_norm(sum, x)}, tokens);  // [tokens, hidden]
+      } else {
+        layer.tail(ops, context, x, sum, inner, config_.activation, tokens);  // [tokens, hidden]
+      }
       trace.attention_done();
       trace.hidden_state(x);
     }
@@ -155,11 +183,25 @@ void check_head_size(const ConfigReader& config, std::size_t head_size, const st
     config.fail("head_dim", std::to_string(head_size) + ", as follows from " + hidden_name);
 }
 
+// nomic's, in the files of its authors alone: transformers has none.
+std::optional<Mixtures> read_mixtures(const ConfigReader& config) {
+  const std::int64_t experts = config.non_negative_int("num_experts", 0, kExperts);
+  if (experts == 0) {
+    if (config.non_negative_int("moe_every_n_layers", 0, kLayers) > 0)
+      config.fail("moe_every_n_layers", "none: num_experts names no experts");
+    return std::nullopt;
+  }
+  for (const char* field : {"expert_choice_router", "moe_normalize_expert_weights"}) refuse(config, field);
+  config.one_of("moe_impl", "megablocks", {"megablocks"});
+  if (config.non_negative_int("num_shared_experts", 0, kExperts) > 0) config.fail("num_shared_experts", "0");
+  if (config.positive_int("ffn_div", 1, kIntermediateSize) > 1)
+    config.fail("ffn_div", "1: experts are as wide as the other layers");
+  const std::int64_t chosen = config.positive_int("moe_top_k", experts);
+  return Mixtures{size(config.positive_int("moe_every_n_layers", kLayers)), size(experts), size(chosen)};
+}
+
 // nomic. Its files have GPT-2's names of settings, transformers BERT's.
 Size read_nomic(const ConfigReader& config) {
-  for (const char* field : {"num_experts", "moe_every_n_layers"})
-    if (config.non_negative_int(field, 0, kIntermediateSize) > 0)
-      config.fail(field, "none: filbert has no mixtures of experts (nomic-embed-text-v2-moe is one)");
   for (const char* field : {"prenorm", "use_rms_norm", "rotary_emb_interleaved", "causal", "parallel_block",
                             "scale_attn_by_inverse_layer_idx"})
     refuse(config, field);
@@ -212,6 +254,9 @@ Size read_nomic(const ConfigReader& config) {
     found.is_gated = gate.empty();  // a name of an activation: of a layer without a gate
     found.activation = read_activation(config, found.is_gated ? "hidden_act" : "activation_function", "silu");
   }
+  found.mixtures = read_mixtures(config);
+  if (found.mixtures && found.is_gated)
+    config.fail("num_experts", "0 beside layers with a gate (activation_function): experts have none");
   return found;
 }
 

@@ -202,6 +202,42 @@ TEST_CASE("model: steady state allocates nothing") {
   }
 }
 
+TEST_CASE("model: steady state with mixtures of experts allocates nothing, and a text has the same bits alone") {
+  const std::string config =
+      R"({"model_type":"nomic_bert","vocab_size":101,"n_embd":36,"n_layer":4,"n_head":3,"n_inner":70,"n_positions":64,)"
+      R"("type_vocab_size":1,"layer_norm_epsilon":1e-5,"activation_function":"gelu","rotary_emb_base":10000,)"
+      R"("rotary_emb_fraction":1,"qkv_proj_bias":true,"mlp_fc1_bias":true,"mlp_fc2_bias":true,"num_experts":8,)"
+      R"("moe_top_k":2,"moe_every_n_layers":2})";
+  Texts texts;
+  for (const auto& text : random_texts(60, 3)) texts.add(text);  // two passes
+  std::vector<float> last(texts.ids.size() * kHidden), first(60 * kHidden), alone(60 * kHidden);
+  OutputBuffers buffers;
+  buffers.last_hidden_state = last.data();
+  for (const DType dtype : {DType::f32, DType::bf16, DType::i8}) {
+    CAPTURE(static_cast<int>(dtype));
+    const Model model = tiny_model(2, dtype, config);
+    const auto call = [&] {
+      model.forward(texts.batch(), buffers);
+      model.embed(texts.batch(), Pooling::cls, false, first.data());
+    };
+    call();
+    call();
+    const std::size_t before = allocation_count();
+    for (int i = 0; i < 2; ++i) call();
+    CHECK(allocation_count() == before);
+    const Model one = tiny_model(1, dtype, config);
+    const auto own = random_texts(60, 3);
+    for (std::size_t s = 0; s < 60; ++s) {
+      Texts text;
+      text.add(own[s]);
+      one.embed(text.batch(), Pooling::cls, false, &alone[s * kHidden]);
+      CHECK(same_bits(run_one(one, own[s]).last_hidden_state,
+                      slice(last, static_cast<std::size_t>(texts.cu_seqlens[s]) * kHidden, own[s].size() * kHidden)));
+    }
+    CHECK(same_bits(alone, first));
+  }
+}
+
 TEST_CASE("model: embed pools what forward gives") {
   const Model model = tiny_model();
   Texts texts;

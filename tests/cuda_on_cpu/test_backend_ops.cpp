@@ -269,4 +269,26 @@ TEST_CASE("backend: ops on heads, of rows and of sequences do what the functions
   const std::vector<float> pooled = device.read(out, 2 * kWidth);
   CHECK(slice(pooled, 0, kWidth) == slice(turned, 4 * kWidth, kWidth));
   CHECK(slice(pooled, kWidth, kWidth) == slice(turned, 8 * kWidth, kWidth));
+
+  // Weights all alike: each of both experts makes gelu(x 1^T) 1 of a row, and counts one half.
+  const std::vector<float> ones(kHidden * kHidden, 1.0f);
+  const filbert_weight* matrix = device.weight(FILBERT_MATRIX, {ones}, kHidden);
+  const std::vector<const filbert_weight*> both_alike = {matrix, matrix};
+  void* alike = device.put(std::vector<float>(2 * kHidden, 8.0f / kHidden));
+  filbert_experts_args mixture = {alike,
+                                  2,
+                                  device.weight(FILBERT_TABLE, {std::vector<float>(2 * kHidden)}, 2),
+                                  both_alike.data(),
+                                  both_alike.data(),
+                                  device.vector(std::vector<float>(kHidden, 3)),
+                                  alike,
+                                  2,
+                                  1,
+                                  FILBERT_GELU_ERF,
+                                  nullptr,
+                                  out};
+  mixture.memory = device.alloc(device.ops.experts_memory(mixture));
+  device.ops.experts(mixture);
+  const std::vector<float> mixed = device.read(out, 2 * kHidden);
+  CHECK(difference(mixed, std::vector<float>(2 * kHidden, 8.0f * kHidden / 2 + 3 + 8.0f / kHidden)) < 1e-6);
 }

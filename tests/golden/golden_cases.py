@@ -42,6 +42,10 @@ _DEBERTA |= {"pos_att_type": ["p2c", "c2p"], "max_relative_positions": -1}
 _DEBERTA_V2 = {**_DEBERTA, "norm_rel_ebd": "layer_norm"}
 _T5 = {"vocab_size": 60, "d_model": 24, "d_kv": 10, "d_ff": 50, "num_layers": 3, "num_heads": 3, "pad_token_id": 0}
 _T5 |= {"relative_attention_max_distance": 40, "max_position_embeddings": 60}
+_NOMIC = {"vocab_size": 60, "type_vocab_size": 1, "pad_token_id": 1, "max_position_embeddings": 20}
+_NOMIC |= {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_inner": 70, "layer_norm_epsilon": 1e-5}
+_NOMIC |= {"activation_function": "gelu", "rotary_emb_base": 10000.0, "rotary_emb_fraction": 1.0}
+_NOMIC |= {f"{part}_bias": True for part in ("qkv_proj", "mlp_fc1", "mlp_fc2")}
 _NTK = {"rope_theta": 20000.0, "rope_scaling": {"type": "ntk", "factor": 8.0}}
 _KINDS = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
 
@@ -141,7 +145,10 @@ CASES: dict[str, dict[str, Config]] = {
     "mpnet": {"buckets": {**_MPNET, "hidden_size": 20, "max_position_embeddings": 50}},
     "mt5": {"gated_gelu": _T5},
     "new": {"joined": {**_BERT, **_NTK}, "apart": {**_BERT, **_NTK, "pack_qkv": False}},
-    "nomic_bert": {"silu": {**_BERT, "hidden_act": "silu", "rope_theta": 1000.0}},
+    "nomic_bert": {
+        "silu": {**_BERT, "hidden_act": "silu", "rope_theta": 1000.0},
+        "experts": {**_NOMIC, "num_experts": 8, "moe_top_k": 2, "moe_every_n_layers": 2},
+    },
     "qwen2": {
         "yarn": {
             **{**_DECODER, "hidden_act": "silu", "rope_theta": 1000000.0},

@@ -24,6 +24,7 @@ FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parent / "python"))
 
 import test_jina_bert  # noqa: E402
+import test_nomic_moe  # noqa: E402
 
 # Pieces of the names in the files of GTE's authors, and of those in transformers.
 _NEW_NAMES = {
@@ -60,8 +61,11 @@ def main() -> None:
 def evaluate(model_type: str, case: str, tensors: Arrays, call: Arrays) -> list[Arrays]:
     """The outputs in float32 and in float64."""
     config = CASES[model_type][case]
-    if config.get("position_embedding_type") == "alibi":  # which transformers has not
-        dtypes = (torch.float32, torch.float64)
+    dtypes = (torch.float32, torch.float64)
+    if "num_experts" in config:  # which transformers has not
+        states = [test_nomic_moe.evaluate(torch, config, tensors, dtype, **call)[-1] for dtype in dtypes]
+        return [{"last_hidden_state": each} for each in states]
+    if config.get("position_embedding_type") == "alibi":  # nor this
         states = [test_jina_bert.evaluate(torch, config, tensors, "geglu", dtype, **call)[-1] for dtype in dtypes]
         return [{"last_hidden_state": each} for each in states]
     if model_type == "model2vec":

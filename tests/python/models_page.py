@@ -50,7 +50,7 @@ SPECIAL = {
     "mpnet": "a bias for each distance, in buckets",
     "mt5": "as `t5`; a gated feed-forward layer",
     "new": "`gte` under the names of its authors",
-    "nomic_bert": "rotary positions, a gated feed-forward layer",
+    "nomic_bert": "rotary positions, a gated feed-forward layer, or mixtures of experts (the hub's files: v2-moe)",
     "qwen2": "as `llama`, with biases of queries, keys and values; windows in some layers",
     "qwen3": "grouped queries, norms of queries and keys, windows; causal or not",
     "roberta": "positions counted from the ids",
@@ -190,7 +190,8 @@ Written by `python tests/python/models_page.py`, from the table of families, fro
 [the list of checkpoints](checkpoints.md), and from measurements in `bench/results/`.
 
 Every family computes {dtypes}. Every family and head but those of DeBERTa's first version,
-EmbeddingGemma 2, ERNIE, T5, Llama, Mistral and Qwen2 has run on an H200, small models of it; BERT in real sizes.
+EmbeddingGemma 2, ERNIE, T5, Llama, Mistral and Qwen2 has run on an H200, small models of it; BERT in real sizes. No
+mixture of experts has.
 The classes are `BertModel`, and for the heads `BertForSequenceClassification`, `BertForTokenClassification`,
 `BertForQuestionAnswering` (answers) and `BertForMaskedLM` (words); `Auto...` finds them. Of T5, mT5 and umT5 the
 encoder is computed, and `AutoModel` gives that (`T5EncoderModel`), where transformers gives encoder and decoder. The

@@ -193,7 +193,6 @@ def post_norm(tensors, config, ids):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("num_experts", 8),
         ("moe_every_n_layers", 2),
         ("prenorm", True),
         ("use_rms_norm", True),

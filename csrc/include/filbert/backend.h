@@ -62,7 +62,7 @@ typedef enum filbert_pooling {
 typedef enum filbert_weight_kind {
   FILBERT_MATRIX = 0,       /* what linear multiplies by: [out, in]; laid out at load */
   FILBERT_VECTOR = 1,       /* a bias, a scale, or numbers of another use */
-  FILBERT_TABLE = 2,        /* rows are gathered; an aligned float32 source may be used in place */
+  FILBERT_TABLE = 2,        /* float32 rows, gathered or a router's; an aligned source may be used in place */
   FILBERT_GATED_MATRIX = 3, /* two parts [out, in]: the gate, whose outputs are activated, and what they multiply */
   FILBERT_GATED_VECTOR = 4  /* two parts [out]: the bias of a gated matrix */
 } filbert_weight_kind;
@@ -270,6 +270,24 @@ typedef struct filbert_neighbours_args {
   void* out; /* [tokens, (2 reach + 1) width]; of a token of no sequence nothing is written */
 } filbert_neighbours_args;
 
+/* A mixture of experts; Shazeer et al., arXiv:1701.06538. Of each row the top_k largest of p = softmax(x router^T)
+ * count, of equal ones those that come first: out = the sum of p_e activation(x up_e^T) down_e^T over these e, in
+ * ascending order, + bias + residual. Which ones they are is found in float32 whatever matrices are in. */
+typedef struct filbert_experts_args {
+  const void* x; /* [tokens, width] */
+  size_t tokens;
+  const filbert_weight* router;      /* a table [experts, width] */
+  const filbert_weight* const* up;   /* [experts] matrices [inner, width] */
+  const filbert_weight* const* down; /* [experts] matrices [width, inner] */
+  const filbert_weight* bias;        /* [width] */
+  const void* residual;              /* [tokens, width]; may be x */
+  size_t experts;
+  size_t top_k;
+  filbert_activation activation;
+  void* memory; /* as many bytes as experts_memory() says, aligned to 64; they are overwritten */
+  void* out;    /* [tokens, width] */
+} filbert_experts_args;
+
 /* out[i] = x[rows[i]] */
 typedef struct filbert_gather_args {
   const void* x;       /* [tokens, width] */
@@ -357,6 +375,9 @@ typedef struct filbert_backend {
   filbert_status (*attention)(filbert_context*, const filbert_attention_args*);
   filbert_status (*disentangled_attention)(filbert_context*, const filbert_disentangled_args*);
   filbert_status (*neighbours)(filbert_context*, const filbert_neighbours_args*);
+  /* Of as many tokens or fewer: x, residual, memory and out are not looked at. */
+  size_t (*experts_memory)(filbert_context*, const filbert_experts_args*);
+  filbert_status (*experts)(filbert_context*, const filbert_experts_args*);
   filbert_status (*gather)(filbert_context*, const filbert_gather_args*);
   filbert_status (*pool)(filbert_context*, const filbert_pool_args*);
 

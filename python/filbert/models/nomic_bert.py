@@ -16,6 +16,7 @@ class NomicBertConfig(PretrainedConfig):
     """Nomic's BERT (https://arxiv.org/abs/2402.01613), with the defaults of transformers.
 
     The names that its files on the hub have, which are GPT-2's, are read too: n_embd, n_layer, rotary_emb_base...
+    With num_experts some layers are mixtures of experts (https://arxiv.org/abs/2502.07972), as transformers has none.
     """
 
     model_type: ClassVar[str] = "nomic_bert"
@@ -41,13 +42,13 @@ class NomicBertConfig(PretrainedConfig):
             "qkv_proj_bias",
             "mlp_fc1_bias",
             "mlp_fc2_bias",
-            "num_experts",
-            "moe_every_n_layers",
             "max_trained_positions",
         ),
+        *("num_experts", "moe_every_n_layers", "moe_top_k", "moe_impl", "moe_normalize_expert_weights"),
+        *("expert_choice_router", "num_shared_experts", "ffn_div"),
     }
     known_code = frozenset({"NomicBertConfig"})
-    # Ways to compute the same, dropout, and settings of GPT-2 and of experts that there are none of.
+    # Ways to compute the same, dropout, training, and settings of GPT-2.
     unused_keys = frozenset(
         {"attn_pdrop", "embd_pdrop", "resid_pdrop", "dense_seq_output", "fused_bias_fc", "fused_dropout_add_ln"}
         | {"last_layer_subset", "pad_vocab_size_multiple", "parallel_block_tied_norm"}
@@ -60,8 +61,7 @@ class NomicBertConfig(PretrainedConfig):
             "tie_word_embeddings",
         }
         | {"summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj"}
-        | {"expert_choice_router", "ffn_div", "moe_impl", "moe_normalize_expert_weights", "moe_resid_pdrop"}
-        | {"moe_top_k", "num_shared_experts", "router_aux_loss_coef"}
+        | {"add_pooling_layer", "moe_resid_pdrop", "router_aux_loss_coef"}
     )
 
     vocab_size: int = 30528
@@ -101,6 +101,15 @@ class NomicBertConfig(PretrainedConfig):
         theta = theta if base is None else base
         theta = 1000.0 if theta is None else theta
         self.rope_parameters = rotation(scaling or self.rope_parameters, theta, self.max_position_embeddings)
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """What config.json should hold; of mixtures of experts by the names of their authors, whose code opens them."""
+        values = super().to_diff_dict()
+        if values.get("num_experts"):
+            values.update({key: values.pop(name) for key, name in self.attribute_map.items()})
+            if isinstance(values["rope_parameters"], dict):
+                values["rotary_emb_base"] = values["rope_parameters"].get("rope_theta")
+        return values
 
 
 class NomicBertModel(BaseModel):
