@@ -24,7 +24,7 @@ _CLASS_OF = {
     "camembert": "CamembertTokenizer",
     "deberta": "DebertaTokenizer",
     "deberta-v2": "DebertaV2Tokenizer",
-    "gemma3_text": "GemmaTokenizer",
+    **dict.fromkeys(("embedding_gemma2", "embedding_gemma2_text", "gemma3_text"), "GemmaTokenizer"),
     "jina_embeddings_v3": "XLMRobertaTokenizer",
     "mobilebert": "MobileBertTokenizer",
     "mpnet": "MPNetTokenizer",

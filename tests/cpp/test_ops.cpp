@@ -153,6 +153,37 @@ TEST_CASE("ops: norm, embed, gather and pool against scalar, odd widths") {
   }
 }
 
+TEST_CASE("ops: products of activations, bit for bit, also of what is handed on") {
+  constexpr std::size_t kTokens = 37;
+  for (const std::size_t width : {1u, 7u, 16u, 33u, 130u}) {
+    const std::vector<float> x = random_floats(kTokens * width, 1), y = random_floats(kTokens * width, 2);
+    const std::vector<float> factor = {0.7f}, ones(width, 1.0f);
+    std::vector<float> scaled(x.size()), both(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      scaled[i] = factor[0] * x[i];
+      both[i] = scaled[i] * y[i];
+    }
+    for (const std::string& isa : isas()) {
+      CAPTURE(isa);
+      CAPTURE(width);
+      const auto ops = open_isa(isa);
+      const WeightPtr weight = load(*ops, FILBERT_VECTOR, factor, 1);
+      std::vector<float> found(x.size()), again(x.size());
+      const auto run = [&](const float* other, const filbert_weight* by) {
+        ops->token_ops({multiply({x.data(), other, by, width, found.data()})}, kTokens);
+        return found;
+      };
+      CHECK(same_bits(run(nullptr, nullptr), x));
+      CHECK(same_bits(run(nullptr, weight.get()), scaled));
+      CHECK(same_bits(run(y.data(), weight.get()), both));
+      ops->token_ops({multiply({x.data(), nullptr, weight.get(), width, again.data()}, FILBERT_NEXT_ALONE),
+                      multiply({again.data(), y.data(), nullptr, width, found.data()})},
+                     kTokens);
+      CHECK(same_bits(found, both));
+    }
+  }
+}
+
 TEST_CASE("ops: the largest of a column is a number where there is one") {
   constexpr std::size_t kWidth = 35;
   const std::vector<std::int32_t> cu = {0, 3};

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <random>
 
+#include "cuda/row_ops.h"
 #include "cuda_on_cpu/machine.h"
 #include "device_array.h"
 #include "floats.h"
@@ -179,6 +180,29 @@ TEST_CASE_TEMPLATE("rows: gathered, every bit of them", T, float, F16, Bf16) {
     REQUIRE(gather(Stored<T>::kType, {in.data(), from.data(), rows.size(), width, out.data()}, nullptr) == cudaSuccess);
     CHECK(same(out.host(), expected));
   }
+}
+
+TEST_CASE_TEMPLATE("rows: products, rounded once", T, float, F16, Bf16) {
+  const DeviceArray<float> factors(std::vector<float>{0.7f});
+  const filbert_weight factor = {factors.data(), 1, 1};
+  constexpr std::size_t kTokens = 5;
+  for (const std::size_t width : {1u, 8u, 13u, 64u, 2500u}) {
+    CAPTURE(width);
+    const std::vector<T> x = stored<T>(random_floats(kTokens * width, 1)),
+                         y = stored<T>(random_floats(kTokens * width, 2));
+    const DeviceArray<T> first(x), second(y), out(x.size());
+    const std::vector<float> a = floats(x), b = floats(y);
+    const auto check = [&](const void* other, const filbert_weight* by) {
+      REQUIRE(multiply(Stored<T>::kType, {first.data(), other, by, width, out.data()}, kTokens, nullptr) ==
+              cudaSuccess);
+      std::vector<float> expected(a.size());
+      for (std::size_t i = 0; i < a.size(); ++i) expected[i] = (by ? 0.7f : 1.0f) * a[i] * (other ? b[i] : 1.0f);
+      CHECK(same(out.host(), stored<T>(expected)));
+    };
+    for (const void* other : {static_cast<const void*>(nullptr), static_cast<const void*>(second.data())})
+      for (const filbert_weight* by : {static_cast<const filbert_weight*>(nullptr), &factor}) check(other, by);
+  }
+  CHECK(multiply(Stored<T>::kType, {nullptr, nullptr, nullptr, 8, nullptr}, 0, nullptr) == cudaSuccess);
 }
 
 TEST_CASE("rows: the order of threads does not matter") {
