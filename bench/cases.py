@@ -9,6 +9,7 @@ ALBERT = "ALBERT-base"
 DEBERTA = "DeBERTa-v3-base"
 DISTILBERT = "DistilBERT-base"
 ELECTRA = "ELECTRA-base"
+ESM = "ESM-2-150M"
 EUROBERT = "EuroBERT-210m"
 GEMMA = "EmbeddingGemma-300m"
 GTE = "GTE-base"
@@ -30,6 +31,7 @@ MODEL_OF = {
     "deberta-v2": DEBERTA,
     "distilbert": DISTILBERT,
     "electra": ELECTRA,
+    "esm": ESM,
     "eurobert": EUROBERT,
     "gemma3_text": GEMMA,
     "gte": GTE,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .models.deberta_v2 import *  # noqa: F403
     from .models.distilbert import *  # noqa: F403
     from .models.electra import *  # noqa: F403
+    from .models.esm import *  # noqa: F403
     from .models.eurobert import *  # noqa: F403
     from .models.gemma3_text import *  # noqa: F403
     from .models.gte import *  # noqa: F403

@@ -35,6 +35,7 @@ SPECIAL = {
     "deberta-v2": "attention with terms for positions, in buckets; a convolution in the largest of the second version",
     "distilbert": "no token types, no pooler",
     "electra": "the discriminator; embeddings of another width",
+    "esm": "proteins: norms before each part, rotary or learned positions, words scaled by how many are masked",
     "eurobert": "`qwen3` without norms of queries and keys; both ways",
     "gemma3_text": "RMS norms before and after each part, grouped queries, windows; both ways or causal",
     "gte": "rotary positions, a gated feed-forward layer, NTK scaling",
@@ -182,8 +183,8 @@ _PAGE = """# Models
 Written by `python tests/python/models_page.py`, from the table of families, from the configurations behind
 [the list of checkpoints](checkpoints.md), and from measurements in `bench/results/`.
 
-Every family computes {dtypes}. Every family and head but those of T5, Llama, Mistral and Qwen2
-has run on an H200, small models of it; BERT in real sizes.
+Every family computes {dtypes}. Every family and head but those of ESM, T5, Llama, Mistral and
+Qwen2 has run on an H200, small models of it; BERT in real sizes.
 The classes are `BertModel`, and for the heads `BertForSequenceClassification`, `BertForTokenClassification`,
 `BertForQuestionAnswering` (answers) and `BertForMaskedLM` (words); `Auto...` finds them. Of T5, mT5 and umT5 the
 encoder is computed, and `AutoModel` gives that (`T5EncoderModel`), where transformers gives encoder and decoder. The

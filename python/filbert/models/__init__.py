@@ -23,6 +23,7 @@ FAMILIES = {
     "deberta-v2": ("deberta_v2", "DebertaV2", _ALL),
     "distilbert": ("distilbert", "DistilBert", _ALL),
     "electra": ("electra", "Electra", _ALL),
+    "esm": ("esm", "Esm", _WORDS),
     "eurobert": ("eurobert", "EuroBert", _WORDS),
     "gemma3_text": ("gemma3_text", "Gemma3Text", (*_BASE, "ForSequenceClassification")),
     "gte": ("gte", "Gte", _WORDS),
