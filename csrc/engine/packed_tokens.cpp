@@ -186,7 +186,8 @@ void PackedTokens::pack(const TokenBatch& batch, const InputRules& rules) {
     if (!batch.position_ids) valid &= number_tokens(batch.ids + first, length, rules, positions.data() + first);
     end_sequence(end, s, false, rules);
     if (rules.dropped) {
-      const auto keys = static_cast<std::ptrdiff_t>(length) - (batch.query_only ? batch.query_only[s] : 0);
+      const std::size_t asking = batch.query_only ? static_cast<std::size_t>(batch.query_only[s]) : 0;
+      const auto keys = static_cast<std::ptrdiff_t>(length - asking);
       scale_words(std::count(batch.ids + first, batch.ids + end, *rules.dropped), keys, rules);
     }
     if (!batch.query_only) continue;
