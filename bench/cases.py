@@ -10,6 +10,7 @@ DEBERTA = "DeBERTa-base"
 DEBERTA_V3 = "DeBERTa-v3-base"
 DISTILBERT = "DistilBERT-base"
 ELECTRA = "ELECTRA-base"
+ESM = "ESM-2-150M"
 EUROBERT = "EuroBERT-210m"
 GEMMA = "EmbeddingGemma-300m"
 GTE = "GTE-base"
@@ -33,6 +34,7 @@ MODEL_OF = {
     "distilbert": DISTILBERT,
     "electra": ELECTRA,
     "ernie": BERT_BASE,
+    "esm": ESM,
     "eurobert": EUROBERT,
     "gemma3_text": GEMMA,
     "gte": GTE,

@@ -110,6 +110,14 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     cases.DISTILBERT: ("DistilBert", {}),
     cases.ELECTRA: ("Electra", {**_BASE, "embedding_size": 768}),
+    cases.ESM: (
+        "Esm",
+        {
+            **{"vocab_size": 33, "hidden_size": 640, "num_hidden_layers": 30, "intermediate_size": 2560},
+            **{"num_attention_heads": 20, "position_embedding_type": "rotary", "layer_norm_eps": 1e-5},
+            **{"token_dropout": True, "mask_token_id": 32, "pad_token_id": 1},
+        },
+    ),
     cases.EUROBERT: ("EuroBert", {**_SMALL_TABLE, "pad_token_id": 0}),
     cases.GEMMA: (
         "Gemma3Text",

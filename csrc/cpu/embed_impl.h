@@ -8,7 +8,6 @@ namespace {
 
 inline void embed(const filbert_embed_args& args, std::size_t begin, std::size_t end, Strided<float> out) {
   const std::size_t n = args.width;
-  const Vec scale = set(args.word_scale);
   const float* const words = floats_of(args.word);
   const float* const types = floats_of(args.type);
   const float* const positions = floats_of(args.position);
@@ -17,6 +16,7 @@ inline void embed(const filbert_embed_args& args, std::size_t begin, std::size_t
   };
   for (std::size_t row = begin; row < end; ++row) {
     float* const to = out.row(row - begin);
+    const Vec scale = set(args.word_scales ? args.word_scale * args.word_scales[row] : args.word_scale);
     const float* word = row_of(words, args.ids[row]);
     const float* type = row_of(types, args.types[row]);
     const float* position = row_of(positions, args.positions[row]);

@@ -26,8 +26,9 @@ void embed_row(const filbert_embed_args& args, std::size_t row, float* out) {
   const auto at = [&](const filbert_weight* table, const std::int32_t* indices, std::size_t j) {
     return table ? floats_of(table)[static_cast<std::size_t>(indices[row]) * args.width + j] : 0.0f;
   };
+  const float word_scale = args.word_scales ? args.word_scale * args.word_scales[row] : args.word_scale;
   for (std::size_t j = 0; j < args.width; ++j) {
-    out[j] = args.word_scale * at(args.word, args.ids, j);
+    out[j] = word_scale * at(args.word, args.ids, j);
     out[j] += at(args.type, args.types, j);
     out[j] += at(args.position, args.positions, j);
   }

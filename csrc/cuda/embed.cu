@@ -60,7 +60,8 @@ struct TableRows {
   };
 
   __device__ __forceinline__ Row from(std::size_t t) const {
-    return {find(word, args.ids, t), find(type, args.types, t), find(position, args.positions, t), args.word_scale};
+    const float word_scale = args.word_scales ? args.word_scale * args.word_scales[t] : args.word_scale;
+    return {find(word, args.ids, t), find(type, args.types, t), find(position, args.positions, t), word_scale};
   }
   __device__ __forceinline__ T* to(std::size_t t) const { return static_cast<T*>(out) + t * args.width; }
   __device__ __forceinline__ const T* residual(std::size_t) const { return nullptr; }

@@ -28,6 +28,7 @@ struct Batch : filbert_batch {
   const std::int32_t* first = nullptr;      // [sequences] first token of each; 0 of an empty one
   const std::int32_t* last = nullptr;       // [sequences] last token of each; 0 of an empty one
   const std::int32_t* last_word = nullptr;  // [sequences] the same, but for padding (InputRules::unread)
+  const float* word_scales = nullptr;       // [tokens] or null: ones (InputRules::dropped)
 };
 
 // Takes what a forward computes on its way, where the caller asked for it.

@@ -144,7 +144,16 @@ void PackedTokens::begin(std::size_t tokens) {
   for (auto* list : {&ids, &types, &positions, &columns}) list->resize(tokens);
   for (auto* list : {&row, &cu_seqlens, &sequence_row, &last_word, &key_end}) list->clear();
   query_only.clear();
+  word_scales.clear();
   cu_seqlens.push_back(0);
+}
+
+void PackedTokens::scale_words(std::ptrdiff_t dropped, std::ptrdiff_t keys, const InputRules& rules) {
+  // Rounded step by step, as torch does it. Where nothing else is left, what the others grow by has no value.
+  const float share = static_cast<float>(dropped) / static_cast<float>(keys);
+  const float scale = dropped == keys ? 0.0f : 1.0f / (1.0f - share);
+  for (std::size_t t = cu_seqlens[cu_seqlens.size() - 2]; t < cu_seqlens.back(); ++t)
+    word_scales.push_back(ids[t] == *rules.dropped ? 0.0f : scale);
 }
 
 void PackedTokens::end_sequence(std::size_t end, std::size_t output_row, bool first_query_only,
@@ -176,6 +185,11 @@ void PackedTokens::pack(const TokenBatch& batch, const InputRules& rules) {
     std::iota(columns.data() + first, columns.data() + end, 0);
     if (!batch.position_ids) valid &= number_tokens(batch.ids + first, length, rules, positions.data() + first);
     end_sequence(end, s, false, rules);
+    if (rules.dropped) {
+      const std::size_t asking = batch.query_only ? static_cast<std::size_t>(batch.query_only[s]) : 0;
+      const auto keys = static_cast<std::ptrdiff_t>(length - asking);
+      scale_words(std::count(batch.ids + first, batch.ids + end, *rules.dropped), keys, rules);
+    }
     if (!batch.query_only) continue;
     valid &= batch.query_only[s] >= 0 && static_cast<std::uint64_t>(batch.query_only[s]) < length;
     key_end.push_back(end - static_cast<std::size_t>(batch.query_only[s]));
@@ -212,6 +226,11 @@ void PackedTokens::pack(const PaddedBatch& batch, const InputRules& rules, bool 
       row.push_back(query_only_here ? kNowhere : token);
     }
     end_sequence(ids.size(), r, first_query_only, rules);
+    if (rules.dropped) {
+      const std::int64_t* const row_ids = batch.ids + offset;
+      const auto keys = static_cast<std::ptrdiff_t>(ids.size() - cu_seqlens.end()[-2]) - first_query_only;
+      scale_words(std::count(row_ids, row_ids + batch.columns, *rules.dropped), keys, rules);
+    }
   }
 }
 

@@ -32,6 +32,8 @@ struct InputRules {
   Positions rule = Positions::of_row;
   std::int64_t padding_id = 0;
   std::optional<std::int64_t> unread = std::nullopt;  // an id that is padding at the end, whatever the mask says
+  // An id whose words are left out, as by dropout, while those of the other tokens of its sequence grow.
+  std::optional<std::int64_t> dropped = std::nullopt;
 
   // Of a sequence: where nothing is looked up by positions, more than the model learned from.
   std::size_t most_tokens() const { return rule == Positions::of_tokens ? positions : longest; }
@@ -45,6 +47,7 @@ struct PackedTokens {
   std::vector<std::int32_t> types;
   std::vector<std::int32_t> positions;
   std::vector<std::int32_t> columns;  // in the row, from its first token on, query-only or not
+  std::vector<float> word_scales;     // 0 of dropped words, of others 1 / (1 - their share); empty: ones
   std::vector<std::size_t> row;       // of the outputs; kNowhere for a query-only token; empty: each has its own place
   // One record a sequence that is not empty.
   std::vector<std::size_t> cu_seqlens;    // [sequences + 1]
@@ -66,6 +69,8 @@ struct PackedTokens {
  private:
   // With as many records of tokens, not yet filled, and none of sequences.
   void begin(std::size_t tokens);
+  // Of the sequence that has ended, of which so many tokens are dropped, masked ones too, and so many are keys.
+  void scale_words(std::ptrdiff_t dropped, std::ptrdiff_t keys, const InputRules& rules);
   // Of the tokens up to `end`.
   void end_sequence(std::size_t end, std::size_t output_row, bool first_query_only, const InputRules& rules);
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <span>
 
 #include "engine/query_tiles.h"
@@ -53,6 +54,13 @@ class IndexLists {
     to_ = std::fill_n(to_, size - numbers.size(), 0);
     return list;
   }
+  // The same of floats, which are as wide.
+  const float* add(std::span<const float> numbers, std::size_t size) {
+    const std::int32_t* const list = here();
+    std::memcpy(to_, numbers.data(), numbers.size_bytes());
+    to_ = std::fill_n(to_ + numbers.size(), size - numbers.size(), 0);
+    return reinterpret_cast<const float*>(list);
+  }
   // number(0) to number(size - 1).
   template <typename Number>
   const std::int32_t* add(std::size_t size, const Number& number) {
@@ -93,15 +101,16 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session, Exchange& excha
   const std::span<const std::size_t> bounds = bounds_of(packed, pass);
   const std::size_t first = bounds.front();
   const std::size_t tokens = bounds.back() - first;
-  const bool has_key_end = !packed.key_end.empty();
+  const bool has_key_end = !packed.key_end.empty(), has_word_scales = !packed.word_scales.empty();
   Batch batch = measure(ops.device(), packed, pass);
 
-  const std::size_t count = 4 * batch.tokens + (5 + has_key_end) * batch.sequences + 1 + 2 * batch.tiles.count;
+  const std::size_t count =
+      (4 + has_word_scales) * batch.tokens + (5 + has_key_end) * batch.sequences + 1 + 2 * batch.tiles.count;
   const bool on_host = ops.device().activations_on_host;
   std::int32_t* const host = exchange.indices(count);
   std::int32_t* const device = on_host ? host : session.arena.take<std::int32_t>(count);
   IndexLists lists(host, device);
-  const auto add_tokens = [&](const std::vector<std::int32_t>& all) {
+  const auto add_tokens = [&](const auto& all) {
     return lists.add(std::span(all).subspan(first, tokens), batch.tokens);
   };
   // Of each sequence a token; `of_empty` of those that fill up.
@@ -115,6 +124,7 @@ Batch upload(const Ops& ops, const Pass& pass, Session& session, Exchange& excha
   batch.types = add_tokens(packed.types);
   batch.positions = add_tokens(packed.positions);
   batch.columns = add_tokens(packed.columns);
+  if (has_word_scales) batch.word_scales = add_tokens(packed.word_scales);
   const std::vector<std::size_t>& begin = packed.cu_seqlens;
   batch.cu_seqlens = add_sequences(batch.sequences + 1, tokens, [&](std::size_t s) { return begin[s]; });
   batch.first = add_sequences(batch.sequences, 0, [&](std::size_t s) { return begin[s]; });

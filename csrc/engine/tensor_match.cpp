@@ -47,8 +47,10 @@ bool is_same(const TensorView& a, const TensorView& b) {
 
 // What older files hold of positions, and follows from the configuration.
 bool is_position_buffer(std::string_view name) {
-  return name == "position_ids" || name.ends_with(".position_ids") || name == "rotary_emb.inv_freq" ||
-         name.ends_with(".rotary_emb.inv_freq");
+  const auto is = [name](std::string_view buffer) {
+    return name.ends_with(buffer) && (name == buffer || name[name.size() - buffer.size() - 1] == '.');
+  };
+  return is("position_ids") || is("rotary_emb.inv_freq") || is("rotary_embeddings.inv_freq");
 }
 
 class Matcher {

@@ -164,7 +164,7 @@ Activations DebertaEncoder::relative_positions(Tensors& tensors) const {
     ops.upload(ids, order.data(), order.size() * sizeof(std::int32_t));
     const auto* const at = static_cast<const std::int32_t*>(static_cast<void*>(ids));
     const auto rows_to = [&](void* to, filbert_readers readers) {
-      return embed({at, at, at, table, nullptr, nullptr, config_.hidden, to, 1}, readers);
+      return embed({at, at, at, table, nullptr, nullptr, config_.hidden, to, 1, nullptr}, readers);
     };
     if (config_.norms_positions) {
       const Activations rows(ops, ops.alloc(order.size() * config_.hidden * ops.device().activation_bytes));

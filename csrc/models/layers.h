@@ -146,7 +146,7 @@ inline InputRules rotary_inputs(std::size_t vocabulary, std::size_t longest) {
 // The sums of what tables say of the batch's tokens; null tables are left out.
 inline filbert_embed_args embed_of(const Batch& batch, const Weight& word, const Weight& type, const Weight& position,
                                    std::size_t width, void* out, float word_scale = 1) {
-  return {batch.ids, batch.types, batch.positions, word, type, position, width, out, word_scale};
+  return {batch.ids, batch.types, batch.positions, word, type, position, width, out, word_scale, batch.word_scales};
 }
 
 // The rows that a run wants of one a sequence, as attention and gather take them.

@@ -14,7 +14,7 @@
 namespace filbert {
 
 extern const Family kAlbert, kBert, kCamembert, kDeberta, kDebertaV2, kDistilbert, kElectra, kEmbeddingGemma2,
-    kEmbeddingGemma2Text, kErnie, kEurobert, kGemma3Text, kGte, kJinaBert, kJinaV3, kJinaV3Hub, kLlama, kMistral,
+    kEmbeddingGemma2Text, kErnie, kEsm, kEurobert, kGemma3Text, kGte, kJinaBert, kJinaV3, kJinaV3Hub, kLlama, kMistral,
     kModel2Vec, kModernbert, kMpnet, kMt5, kNew, kNomicBert, kQwen2, kQwen3, kRoberta, kT5, kUmt5, kXlmRoberta;
 
 namespace {
@@ -32,6 +32,7 @@ const Family* const kFamilies[] = {
     &kEmbeddingGemma2,
     &kEmbeddingGemma2Text,
     &kErnie,
+    &kEsm,
     &kEurobert,
     &kGemma3Text,
     &kGte,

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .models.electra import *  # noqa: F403
     from .models.embedding_gemma2 import *  # noqa: F403
     from .models.ernie import *  # noqa: F403
+    from .models.esm import *  # noqa: F403
     from .models.eurobert import *  # noqa: F403
     from .models.gemma3_text import *  # noqa: F403
     from .models.gte import *  # noqa: F403

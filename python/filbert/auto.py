@@ -11,7 +11,6 @@ from .loading_keywords import own_keywords
 from .model_settings import load_config
 from .models import class_of, has_decoder, having
 
-
 # Models of texts and more -> what their texts are by themselves.
 _TEXTS_OF = {"embedding_gemma2": "embedding_gemma2_text"}
 

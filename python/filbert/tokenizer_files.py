@@ -11,7 +11,7 @@ from .jsonfile import read_object
 from .settings import warn_about_unknown
 from .tokenizer_errors import is_of_tokenizers
 from .tokenizer_overrides import BERT_LIKE, add_special_tokens_around, flag, is_of_bytes, override_parts
-from .tokenizer_vocabularies import from_vocabulary
+from .tokenizer_vocabularies import WHOLE_TOKENS, from_vocabulary, keep_whole
 
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -25,6 +25,7 @@ _CLASS_OF = {
     "deberta": "DebertaTokenizer",
     "deberta-v2": "DebertaV2Tokenizer",
     **dict.fromkeys(("embedding_gemma2", "embedding_gemma2_text", "gemma3_text"), "GemmaTokenizer"),
+    "esm": "EsmTokenizer",
     "jina_embeddings_v3": "XLMRobertaTokenizer",
     "mobilebert": "MobileBertTokenizer",
     "mpnet": "MPNetTokenizer",
@@ -144,6 +145,9 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
         _add_tokens(backend, source, config, list(named.values()))
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"{config_path or path or source.name}: added tokens: {error}") from None
+    if path is None and name == WHOLE_TOKENS:
+        keep_whole(backend)
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"  # of what is saved: this one reads no tokenizer.json
     special = {role: token.content for role, token in named.items()}
     add_special_tokens_around(backend, config if path is None else overrides, name, special)
     backend.encode_special_tokens = flag(config, "split_special_tokens", False)

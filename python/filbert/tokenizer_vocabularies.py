@@ -3,7 +3,7 @@
 from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
-from tokenizers.models import BPE, WordPiece
+from tokenizers.models import BPE, WordLevel, WordPiece
 
 from .errors import ConfigError
 from .files import read_file
@@ -12,6 +12,7 @@ from .jsonfile import read_object
 from .tokenizer_errors import is_of_tokenizers
 from .tokenizer_overrides import BERT_LIKE, WORD_PIECES, flag
 
+WHOLE_TOKENS = "EsmTokenizer"
 _BYTE_PAIRS = frozenset({"DebertaTokenizer", "RobertaTokenizer", "Qwen2Tokenizer"})
 _SENTENCE_PIECES = ("sentencepiece.bpe.model", "spm.model", "spiece.model", "tokenizer.model")
 _OF_ROBERTA = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "pad_token": "<pad>", "cls_token": "<s>"}
@@ -24,9 +25,10 @@ _SPECIAL = {
     },
     "MPNetTokenizer": {**_OF_ROBERTA, "unk_token": "[UNK]", "mask_token": "<mask>"},
     "RobertaTokenizer": {**_OF_ROBERTA, "unk_token": "<unk>", "mask_token": "<mask>"},
+    WHOLE_TOKENS: {f"{role}_token": f"<{role}>" for role in ("unk", "cls", "pad", "mask", "eos")},
     "Qwen2Tokenizer": dict.fromkeys(("eos_token", "unk_token", "pad_token"), "<|endoftext|>"),
 }
-# Null is the class's own of these: no tokenizer of word pieces can be without them, RoBERTa's and DeBERTa's not without
+# Null is the class's own of these: no tokenizer of words can be without them, RoBERTa's and DeBERTa's not without
 # the last two.
 _NEEDED = ("unk_token", "cls_token", "sep_token")
 _SPLIT_OF_QWEN2 = (
@@ -63,6 +65,8 @@ def from_vocabulary(
     path = source.find("vocab.txt")
     if path is not None and name in WORD_PIECES:
         return _word_pieces(path, config, special, name), special
+    if path is not None and name == WHOLE_TOKENS:
+        return _whole_tokens(path, special), special
     raise _cannot_build(source, path or source.find("vocab.json"), config, model_type)
 
 
@@ -77,8 +81,8 @@ def _cannot_build(source: Source, path: str | None, config: dict[str, Any], mode
     if path is None:
         return source.missing("tokenizer.json", "vocab.txt", "vocab.json")
     builds = (
-        f"filbert builds {', '.join(sorted(WORD_PIECES))} from vocab.txt, and {', '.join(sorted(_BYTE_PAIRS))} from "
-        "vocab.json and merges.txt"
+        f"filbert builds {', '.join(sorted({*WORD_PIECES, WHOLE_TOKENS}))} from vocab.txt, and "
+        f"{', '.join(sorted(_BYTE_PAIRS))} from vocab.json and merges.txt"
     )
     if config.get("tokenizer_class") is not None:
         return ConfigError(f"{path}: tokenizer_class {config['tokenizer_class']} needs a tokenizer.json; {builds}")
@@ -90,7 +94,7 @@ def _cannot_build(source: Source, path: str | None, config: dict[str, Any], mode
 
 def _special_tokens(config: dict[str, Any], named: dict[str, AddedToken], name: str | None) -> dict[str, AddedToken]:
     """The special tokens that files name, and those of the class: in the order in which transformers adds them."""
-    needed = _NEEDED if name in WORD_PIECES else _NEEDED[1:]
+    needed = _NEEDED[1:] if name in _BYTE_PAIRS else _NEEDED
     defaults = {
         role: AddedToken(token, special=True, normalized=False)
         for role, token in _SPECIAL.get(name or "", {}).items()
@@ -123,6 +127,29 @@ def _word_pieces(path: str, config: dict[str, Any], special: dict[str, AddedToke
     else:
         backend.post_processor = processors.BertProcessing(sep, cls)
     return backend
+
+
+def _whole_tokens(path: str, special: dict[str, AddedToken]) -> Tokenizer:
+    """ESM's tokenizer from one token a line. What is between tokens and white space is unknown as a whole."""
+    vocabulary = {line.strip(): index for index, line in enumerate(_text(path).splitlines())}
+    _known(path, vocabulary, special, "unk_token")
+    backend = Tokenizer(WordLevel(vocabulary, unk_token=special["unk_token"].content))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\x1c-\x1f]+"), behavior="removed")  # as str.split() has it
+    around = [_known(path, vocabulary, special, role) for role in ("cls_token", "eos_token") if role in special]
+    cls, *eos = (token for token, _ in around)
+    single, second = [cls, "$A", *eos], ["$B:1", *(f"{token}:1" for token in eos)]
+    backend.post_processor = processors.TemplateProcessing(single, single + second, special_tokens=around)
+    return backend
+
+
+def keep_whole(backend: Tokenizer) -> None:
+    """Makes texts split at every token of the vocabulary, the longest where several begin, as ESM's are.
+
+    Tokens that were added before stay as they are.
+    """
+    known = {"", *(token.content for token in backend.get_added_tokens_decoder().values())}
+    others = backend.get_vocab(with_added_tokens=False).keys() - known
+    backend.add_tokens([AddedToken(token, normalized=False) for token in others])
 
 
 def _byte_pairs(

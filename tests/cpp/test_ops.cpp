@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 #include "op_case.h"
 
@@ -112,6 +113,8 @@ TEST_CASE("ops: norm, embed, gather and pool against scalar, odd widths") {
       const std::vector<float> word = random_floats(kRows * width, 9), place = random_floats(kRows * width, 10);
       std::vector<std::int32_t> ids(kTokens), zeros(kTokens, 0);
       for (std::size_t i = 0; i < kTokens; ++i) ids[i] = static_cast<std::int32_t>(i * 7 % kRows);
+      std::vector<float> word_scales = random_floats(kTokens, 11);
+      word_scales[3] = 0;
       const std::vector<std::int32_t> cu = {0, 1, 20, 37};
       const filbert_batch batch = {cu.data(), nullptr, nullptr, 3, 19, nullptr, {}};
       const auto results = [&](const Ops& backend) {
@@ -119,16 +122,17 @@ TEST_CASE("ops: norm, embed, gather and pool against scalar, odd widths") {
         const WeightPtr beta = load(backend, FILBERT_VECTOR, shift, width);
         const WeightPtr words = load(backend, FILBERT_TABLE, word, kRows, width);
         const WeightPtr places = load(backend, FILBERT_TABLE, place, kRows, width);
-        std::vector<std::vector<float>> all(18, std::vector<float>(kTokens * width, 0.0f));
+        std::vector<std::vector<float>> all(19, std::vector<float>(kTokens * width, 0.0f));
         std::size_t next = 0;
         for (const filbert_norm_kind kind : {FILBERT_LAYER_NORM, FILBERT_RMS_NORM})
           for (const filbert_weight* add : {beta.get(), static_cast<filbert_weight*>(nullptr)})
             for (const float* more : {static_cast<const float*>(nullptr), residual.data()})
               backend.token_ops({norm({kind, x.data(), gamma.get(), add, 1e-12f, width, all[next++].data(), more})},
                                 kTokens);
-        backend.token_ops({embed({ids.data(), zeros.data(), ids.data(), words.get(), nullptr, places.get(), width,
-                                  all[next++].data(), 1.25f})},
-                          kTokens);
+        for (const float* scales : {static_cast<const float*>(nullptr), std::as_const(word_scales).data()})
+          backend.token_ops({embed({ids.data(), zeros.data(), ids.data(), words.get(), nullptr, places.get(), width,
+                                    all[next++].data(), 1.25f, scales})},
+                            kTokens);
         backend.gather({x.data(), ids.data(), kRows, width, all[next++].data()});
         for (const filbert_pooling pooling :
              {FILBERT_POOL_FIRST, FILBERT_POOL_MEAN, FILBERT_POOL_MAX, FILBERT_POOL_LAST})
@@ -145,9 +149,9 @@ TEST_CASE("ops: norm, embed, gather and pool against scalar, odd widths") {
         CHECK(difference(found[i], expected[i]) < (width < 8 ? 2e-3 : 100 * kUlp));
       }
       for (std::size_t i = 0; i < kRows; ++i)
-        CHECK(same_bits(slice(found[9], i * width, width), slice(x, static_cast<std::size_t>(ids[i]) * width, width)));
+        CHECK(same_bits(slice(found[10], i * width, width), slice(x, static_cast<std::size_t>(ids[i]) * width, width)));
       for (std::size_t s = 0; s < 3; ++s)
-        CHECK(same_bits(slice(found[16], s * width, width),
+        CHECK(same_bits(slice(found[17], s * width, width),
                         slice(x, static_cast<std::size_t>(cu[s + 1] - 1) * width, width)));
     }
   }

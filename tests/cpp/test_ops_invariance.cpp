@@ -41,7 +41,8 @@ class Chain {
       return norm({kind, from.data(), gamma_.get(), beta, 1e-12f, kWidth, to.data(), nullptr}, readers);
     };
     ops_.token_ops(
-        {embed({ids.data(), ids.data(), ids.data(), words_.get(), nullptr, words_.get(), kWidth, sum.data(), 1.0f},
+        {embed({ids.data(), ids.data(), ids.data(), words_.get(), nullptr, words_.get(), kWidth, sum.data(), 1.0f,
+                nullptr},
                FILBERT_NEXT_ALONE),
          width_norm(FILBERT_LAYER_NORM, sum, x, FILBERT_NEXT_AND_OTHERS),
          width_norm(FILBERT_RMS_NORM, x, y, FILBERT_NEXT_ALONE),

@@ -169,3 +169,29 @@ TEST_CASE("packing: a row is too long where its last position is, by the rule") 
   CHECK(packed(ids, mask, kOfTokens).tokens() == 10);
   CHECK_THROWS_AS(packed(ids, {}, kOfTokens), InputError);
 }
+
+TEST_CASE("packing: dropped words, and what the others of their sequence grow by") {
+  using Scales = std::vector<float>;
+  InputRules dropping = rules(kOfTokens);
+  dropping.dropped = 9;
+  CHECK(Ragged{{5, 6, 7}, {0, 3}}.packed(rules(kOfTokens)).word_scales.empty());
+  // A half, none, all of a sequence; an empty one.
+  CHECK(Ragged{{5, 9, 9, 6, 7, 8, 9}, {0, 4, 4, 6, 7}}.packed(dropping).word_scales == Scales{2, 0, 0, 2, 1, 1, 0});
+  // Tokens that are query-only are none of its length, but may be dropped.
+  CHECK(Ragged{{5, 6, 9, 9, 7, 8}, {0, 6}, {}, {}, {2}}.packed(dropping).word_scales == Scales{2, 2, 0, 0, 2, 2});
+  CHECK(Ragged{{5, 9}, {0, 2}, {}, {}, {1}}.packed(dropping).word_scales == Scales{0, 0});
+
+  // The same of masked tokens in a row, and a masked first one that asks.
+  const std::vector<std::int64_t> ids = {5, 6, 9, 7, 8, 9};
+  const std::vector<std::uint8_t> mask = {0, 1, 1, 1, 1, 0};
+  PaddedBatch batch;
+  batch.ids = ids.data();
+  batch.rows = 1;
+  batch.columns = ids.size();
+  batch.attention_mask = mask.data();
+  PackedTokens tokens;
+  tokens.pack(batch, dropping, false);
+  CHECK(tokens.word_scales == Scales{2, 0, 2, 2});
+  tokens.pack(batch, dropping, true);
+  CHECK(tokens.word_scales == Scales{2, 2, 0, 2, 2});
+}

@@ -115,7 +115,7 @@ TEST_CASE("backend: sums of embeddings are written unless the next op norms them
     const std::vector<float> untouched(kTokens * kWidth, 7.0f);
     void* sum = device.activations(untouched);
     void* out = device.activations(untouched);
-    const filbert_embed_args args = {ids, types, positions, word, type, position, kWidth, sum, 1};
+    const filbert_embed_args args = {ids, types, positions, word, type, position, kWidth, sum, 1, nullptr};
     const filbert_norm_args to = {FILBERT_LAYER_NORM, sum, gamma, beta, 1e-12f, kWidth, out, nullptr};
 
     device.ops.token_ops({embed(args, FILBERT_NEXT_ALONE), norm(to)}, kTokens);

@@ -203,8 +203,10 @@ TEST_CASE_TEMPLATE("norm: of heads, in place, in a part of a matrix, each token 
 
 namespace {
 
-// Tables and indices into them; which of the tables an op has is a bit each.
+// Tables and indices into them; which of the tables an op has is a bit each, and whether words have their own scales.
 constexpr float kWordScale = 2;
+constexpr float kWordScales[] = {1, 0, 0.5f, 0.25f, 1, 0.5f, 0, 1, 0.125f};
+constexpr unsigned kScaled = 8;
 
 struct Embeddings {
   static constexpr std::size_t kTokens = 9, kRows[] = {30, 2, 12};
@@ -221,12 +223,16 @@ struct Embeddings {
     }
   }
 
+  static float scale(unsigned which, std::size_t token) {
+    return which & kScaled ? kWordScale * kWordScales[token] : kWordScale;
+  }
+
   std::vector<double> sums(unsigned which) const {
     std::vector<double> result(kTokens * width, 0.0);
     for (std::size_t i = 0; i < 3; ++i)
       for (std::size_t n = 0; (which >> i & 1) && n < result.size(); ++n)
         result[n] += tables[i][static_cast<std::size_t>(indices[i][n / width]) * width + n % width] *
-                     (i == 0 ? kWordScale : 1.0f);
+                     (i == 0 ? scale(which, n / width) : 1.0f);
     return result;
   }
 
@@ -235,6 +241,7 @@ struct Embeddings {
   std::vector<T> run(unsigned which, const NormVectors* vectors) const {
     const DeviceArray<float> word(tables[0]), type(tables[1]), position(tables[2]);
     const DeviceArray<std::int32_t> ids(indices[0]), types(indices[1]), positions(indices[2]);
+    const DeviceArray<float> scales(std::vector<float>(kWordScales, kWordScales + kTokens));
     const DeviceArray<T> out(kTokens * width);
     const auto has = [&](unsigned table) { return (which >> table & 1) != 0; };
     const filbert_weight words = {word.data(), kRows[0], width}, kinds = {type.data(), kRows[1], width},
@@ -247,7 +254,8 @@ struct Embeddings {
                                      has(2) ? &places : nullptr,
                                      width,
                                      vectors ? nullptr : out.data(),
-                                     kWordScale};
+                                     kWordScale,
+                                     which & kScaled ? scales.data() : nullptr};
     REQUIRE((vectors ? embed_norm(Stored<T>::kType, args, vectors->args(nullptr, out.data()), kTokens, nullptr)
                      : embed(Stored<T>::kType, args, kTokens, nullptr)) == cudaSuccess);
     return out.host();
@@ -260,7 +268,7 @@ TEST_CASE_TEMPLATE("norm: of sums of embeddings, and the sums themselves", T, fl
   std::size_t turn = 0;
   for (const std::size_t width : kWidths) {
     const Embeddings embeddings(width);
-    for (const unsigned which : {1u, 3u, 5u, 7u, 6u}) {
+    for (const unsigned which : {1u, 3u, 5u, 7u, 6u, kScaled + 1, kScaled + 7}) {
       const NormVectors vectors(width, kKinds[turn++ % 4]);
       CAPTURE(width);
       CAPTURE(which);

@@ -40,6 +40,8 @@ _DECODER |= {"num_key_value_heads": 2, "head_dim": 10, "rms_norm_eps": 1e-6}
 _DEBERTA = {**_BERT, "type_vocab_size": 0, "layer_norm_eps": 1e-7, "relative_attention": True}
 _DEBERTA |= {"pos_att_type": ["p2c", "c2p"], "max_relative_positions": -1}
 _DEBERTA_V2 = {**_DEBERTA, "norm_rel_ebd": "layer_norm"}
+_ESM = {key: value for key, value in _UNTYPED.items() if key != "hidden_act"}
+_ESM |= {"pad_token_id": 1, "mask_token_id": 9, "token_dropout": True, "layer_norm_eps": 1e-5}
 _T5 = {"vocab_size": 60, "d_model": 24, "d_kv": 10, "d_ff": 50, "num_layers": 3, "num_heads": 3, "pad_token_id": 0}
 _T5 |= {"relative_attention_max_distance": 40, "max_position_embeddings": 60}
 _NOMIC = {"vocab_size": 60, "type_vocab_size": 1, "pad_token_id": 1, "max_position_embeddings": 20}
@@ -95,6 +97,10 @@ CASES: dict[str, dict[str, Config]] = {
         },
     },
     "ernie": {"tasks": {**_BERT, "use_task_id": True, "task_type_vocab_size": 3}},
+    "esm": {
+        "rotary": {**_ESM, "position_embedding_type": "rotary", "rope_theta": 10000.0},
+        "learned": {**_ESM, "position_embedding_type": "absolute", "emb_layer_norm_before": True},
+    },
     "eurobert": {
         "grouped": {**_DECODER, "hidden_act": "silu", "rope_theta": 250000.0},
         "biases": {**_DECODER, "hidden_act": "gelu", "head_dim": None, "attention_bias": True, "mlp_bias": True},
@@ -176,7 +182,7 @@ for _case, (_kind, _, _labels) in HEADS.items():
         _first = next(iter(CASES[_name].values()))
         CASES[_name][_case] = {**_first, "id2label": {str(i): "abc"[i] for i in range(_labels)}}
 
-_COUNTED = ("camembert", "mpnet", "roberta", "xlm-roberta")  # positions, from the ids after the padding's
+_COUNTED = ("camembert", "esm", "mpnet", "roberta", "xlm-roberta")  # positions, from the ids after the padding's
 _LAST = ("gemma3_text", "llama", "mistral", "qwen2", "qwen3")  # classes are of the last token
 _TO_ALL = ("deberta", "deberta-v2")  # masked tokens attend to all
 _PLACED = ("albert", "bert", "electra", "ernie")  # positions that a call may give

@@ -370,6 +370,22 @@ def _embedding_gemma2(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def _esm(rng: np.random.Generator) -> dict[str, Any]:
+    drawn, heads = _bert(rng), int(rng.integers(1, 6))
+    return {
+        **{key: drawn[key] for key in ("vocab_size", "intermediate_size", "initializer_range", "layer_norm_eps")},
+        **{key: drawn[key] for key in ("max_position_embeddings", "num_hidden_layers")},
+        "num_attention_heads": heads,
+        "hidden_size": heads * int(rng.choice(EVEN_HEADS[: 5 if heads == 1 else None])),
+        "position_embedding_type": str(rng.choice(["rotary", "absolute"])),
+        "rope_theta": float(rng.choice([10000, 30.5])),
+        "emb_layer_norm_before": bool(rng.integers(2)),
+        "token_dropout": bool(rng.random() < 0.7),
+        "mask_token_id": int(rng.integers(4, 12)),
+        "pad_token_id": int(rng.integers(0, 4)),
+    }
+
+
 _T5: dict[str, Any] = {**_rotary("Model", "ForTokenClassification"), "types": False, "base": "EncoderModel"}
 
 FAMILIES = {
@@ -382,6 +398,7 @@ FAMILIES = {
     "electra": Family("Electra", _electra, pooler=False),
     "embedding_gemma2_text": Family("EmbeddingGemma2Text", _embedding_gemma2, types=False, **_rotary("Model")),
     "ernie": Family("Ernie", _ernie),
+    "esm": Family("Esm", _esm, pads=True, types=False, tasks=WORDS),
     "eurobert": Family("EuroBert", _eurobert, types=False, **_ROTARY),
     "gemma3_text": Family("Gemma3Text", _gemma3, types=False, **_rotary(*LABELS[:2])),
     "gte": Family("Gte", _gte, **_ROTARY),
@@ -453,6 +470,10 @@ def draw_call(
         call["attention_mask"] = mask
         if family.pads and kind > 2:
             ids[mask == 0] = padding
+    if config.get("token_dropout"):
+        ids[rng.random(ids.shape) < 0.1] = config["mask_token_id"]
+        is_masked, kept = ids == config["mask_token_id"], call.get("attention_mask", np.ones(ids.shape)).sum(1)
+        ids[is_masked & (is_masked.sum(1) == kept)[:, None]] += 1  # of as many as tokens, transformers divides by zero
     if family.types and config["type_vocab_size"] > 0 and rng.random() < 0.5:
         call["token_type_ids"] = rng.integers(0, config["type_vocab_size"], (batch, length))
     return call

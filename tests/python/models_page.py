@@ -39,6 +39,7 @@ SPECIAL = {
     "embedding_gemma2_text": "the texts of `embedding_gemma2`: `gemma3_text` both ways, wider heads where all is seen, "
     "per-layer embeddings",
     "ernie": "as `bert`; maybe embeddings of tasks, of which every text is of the first",
+    "esm": "proteins: norms before each part, rotary or learned positions, words scaled by how many are masked",
     "eurobert": "`qwen3` without norms of queries and keys; both ways",
     "gemma3_text": "RMS norms before and after each part, grouped queries, windows; both ways or causal",
     "gte": "rotary positions, a gated feed-forward layer, NTK scaling",
@@ -190,8 +191,8 @@ Written by `python tests/python/models_page.py`, from the table of families, fro
 [the list of checkpoints](checkpoints.md), and from measurements in `bench/results/`.
 
 Every family computes {dtypes}. Every family and head but those of DeBERTa's first version,
-EmbeddingGemma 2, ERNIE, T5, Llama, Mistral and Qwen2 has run on an H200, small models of it; BERT in real sizes. No
-mixture of experts has.
+EmbeddingGemma 2, ERNIE, ESM, T5, Llama, Mistral and Qwen2 has run on an H200, small models of it; BERT in real sizes.
+No mixture of experts has.
 The classes are `BertModel`, and for the heads `BertForSequenceClassification`, `BertForTokenClassification`,
 `BertForQuestionAnswering` (answers) and `BertForMaskedLM` (words); `Auto...` finds them. Of T5, mT5 and umT5 the
 encoder is computed, and `AutoModel` gives that (`T5EncoderModel`), where transformers gives encoder and decoder. The

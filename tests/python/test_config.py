@@ -58,6 +58,8 @@ def test_every_family_has_the_attributes_of_transformers(transformers, tmp_path,
     for values in ({}, *(family.draw(rng) for _ in range(20))):
         ours, theirs = make(**values), reference(**values)
         assert without_version(ours.to_dict()) == without_version(theirs.to_dict())
+        if name == "esm" and not values:
+            continue  # there is no model of its defaults, which have no vocabulary
         ours.save_pretrained(tmp_path / "ours")
         theirs.save_pretrained(tmp_path / "theirs")
         for folder in ("ours", "theirs"):

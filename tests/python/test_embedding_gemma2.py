@@ -85,7 +85,9 @@ def test_sentences(torch, transformers, tmp_path):
     backend.post_processor = processors.TemplateProcessing("<bos> $A <eos>", "<bos> $A $B <eos>", around)
     backend.save(str(tmp_path / "tokenizer.json"))
     names = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
-    write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "GemmaTokenizer", "model_max_length": 20, **names})
+    write_json(
+        tmp_path / "tokenizer_config.json", {"tokenizer_class": "GemmaTokenizer", "model_max_length": 20, **names}
+    )
     modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
     listed = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in modules]
     write_json(tmp_path / "modules.json", [{"idx": i, "name": str(i), **each} for i, each in enumerate(listed)])

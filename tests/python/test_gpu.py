@@ -126,6 +126,28 @@ def test_words_of_some_tokens_the_largest_and_tokens_that_only_ask(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("positions", ["rotary", "absolute"])
+def test_dropped_words(positions, dtype):
+    """Of masked first tokens, too, whose embeddings are zeros; again and again, with others dropped."""
+    config = filbert.EsmConfig(
+        **{"vocab_size": 33, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},
+        **{"intermediate_size": 96, "pad_token_id": 1, "mask_token_id": 32, "token_dropout": True},
+        **{"position_embedding_type": positions, "emb_layer_norm_before": positions == "absolute"},
+    )
+    model, reference = (
+        filbert.EsmForSequenceClassification(config, seed=0, **where)
+        for where in ({"dtype": dtype, "device": "cuda"}, {})
+    )
+    rng = np.random.default_rng(0)
+    mask = np.ones((4, 18), np.int64)
+    mask[1, :3], mask[2, 9:], mask[3, 0] = 0, 0, 0
+    for share in (0, 0.1, 0.4, 0.2):
+        ids = np.where(rng.random(mask.shape) < share, 32, rng.integers(4, 32, mask.shape))
+        found, expected = (each(ids, attention_mask=mask).logits for each in (model, reference))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=ERRORS[dtype] * max(1, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_masks_with_holes(dtype):
     model, reference = pair(CONFIGS["head 32"], dtype)
     generator = np.random.default_rng(1)

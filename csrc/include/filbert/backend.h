@@ -124,7 +124,7 @@ typedef struct filbert_heads {
   size_t rows;   /* tokens of that linear op */
 } filbert_heads;
 
-/* out[t] = word_scale word[ids[t]] + type[types[t]] + position[positions[t]]; null tables are left out. */
+/* out[t] = word_scale word_scales[t] word[ids[t]] + type[types[t]] + position[positions[t]], without null tables. */
 typedef struct filbert_embed_args {
   const int32_t* ids;       /* [tokens] */
   const int32_t* types;     /* [tokens] */
@@ -135,6 +135,7 @@ typedef struct filbert_embed_args {
   size_t width;
   void* out; /* [tokens, width] */
   float word_scale;
+  const float* word_scales; /* [tokens] or null: ones */
 } filbert_embed_args;
 
 /* out = activation(x weight^T + bias) + residual. Of a gated weight, out = activation(x gate^T + gate bias) times

@@ -26,6 +26,7 @@ FAMILIES = {
     "electra": ("electra", "Electra", _ALL),
     "embedding_gemma2_text": ("embedding_gemma2", "EmbeddingGemma2Text", _BASE),
     "ernie": ("ernie", "Ernie", _ALL),
+    "esm": ("esm", "Esm", _WORDS),
     "eurobert": ("eurobert", "EuroBert", _WORDS),
     "gemma3_text": ("gemma3_text", "Gemma3Text", (*_BASE, "ForSequenceClassification")),
     "gte": ("gte", "Gte", _WORDS),
