@@ -54,7 +54,7 @@ class DebertaEncoder : public Encoder {
 };
 
 // A table of positions that a file may have though the configuration wants none.
-inline constexpr std::string_view kDebertaSkipped = "embeddings.position_embeddings.";
+inline constexpr Skipped kDebertaSkipped = {"embeddings.position_embeddings."};
 
 // Heads of all versions: of texts, tokens, answers and words.
 std::unique_ptr<Head> deberta_head(Task task, const ConfigReader& config, Tensors& tensors, const DebertaSizes& sizes);

@@ -210,6 +210,6 @@ std::unique_ptr<Head> esm_head(Task task, const ConfigReader& config, Tensors& t
 }  // namespace
 
 // Files of models with rotary positions may hold a table of learned ones, too.
-extern const Family kEsm = {"esm", {"esm."}, esm, esm_head, "", "", "embeddings.position_embeddings."};
+extern const Family kEsm = {"esm", {"esm."}, esm, esm_head, "", "", {"embeddings.position_embeddings."}};
 
 }  // namespace filbert
