@@ -2,10 +2,12 @@
 // layer sees all, and after each a gate on what the word vectors say to that layer (per-layer embeddings). Attention is
 // both ways. Images and sounds, which have encoders of their own, are left out.
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <string>
 #include <utility>
 
+#include "files/text.h"
 #include "models/activations.h"
 #include "models/attention_settings.h"
 #include "models/heads.h"
@@ -30,57 +32,60 @@ struct Size {
   std::vector<LayerHeads> layers;
 };
 
-// Throws for a layer that has more of its own than its heads.
-void check_own(const ConfigReader& config) {
-  for (const auto& [layer, own] : config.find("per_layer_config")->object()->members()) {
-    if (own.object() == nullptr) continue;  // which reading it tells
-    for (const auto& [key, value] : own.object()->members())
-      if (key != "head_dim" && key != "num_key_value_heads")
-        config.fail_with("per_layer_config." + layer + "." + key + ": found " + value.describe() +
-                         ", expected head_dim and num_key_value_heads alone");
+// What per_layer_config says of each layer, by its number ("5", or "05" as transformers writes it): its heads alone.
+void read_own_heads(const ConfigReader& config, std::vector<LayerHeads>& layers) {
+  const std::optional<ConfigReader> all = config.object("per_layer_config");
+  if (!all) return;
+  for (const auto& [number, settings] : config.find("per_layer_config")->object()->members()) {
+    std::size_t index = 0;
+    const char* const end = number.data() + number.size();
+    if (const auto [stop, error] = std::from_chars(number.data(), end, index); error != std::errc() || stop != end)
+      config.fail_with("per_layer_config: found the key " + quote(number) + ", expected numbers of layers");
+    const std::optional<ConfigReader> own = all->object(number);
+    if (!own || index >= layers.size()) continue;
+    for (const auto& [key, value] : settings.object()->members())
+      if (key != "head_dim" && key != "num_key_value_heads") own->fail(key, "head_dim and num_key_value_heads alone");
+    LayerHeads& layer = layers[index];
+    layer.kv_heads = size(own->positive_int("num_key_value_heads", static_cast<std::int64_t>(layer.kv_heads), kHeads));
+    layer.head_size = size(own->positive_int("head_dim", static_cast<std::int64_t>(layer.head_size), kHiddenSize));
   }
 }
 
-// Those that see all may have other heads: per_layer_config says which layer has which, by its number.
-std::vector<LayerHeads> read_layers(const ConfigReader& config, std::int64_t heads) {
+// Layers that see all may have other heads.
+std::vector<LayerHeads> read_layers(const ConfigReader& config, std::size_t heads) {
   const std::size_t count = size(config.positive_int("num_hidden_layers", 24, kLayers));
   const std::size_t every = size(config.positive_int("sliding_window_pattern", 6, kLayers));
   std::vector<bool> is_sliding =
       read_sliding_layers(config, count, [&](std::size_t i) { return (i + 1) % every != 0; });
   is_sliding.back() = false;  // whatever files say, as in transformers
-  const std::optional<ConfigReader> own = config.object("per_layer_config");
-  if (own) check_own(config);
-  const std::int64_t full_kv_heads = config.positive_int("num_global_key_value_heads", 1, kHeads);
-  const std::int64_t full_head_size = config.positive_int("global_head_dim", 512, kHiddenSize);
-  const std::int64_t kv_heads = config.positive_int("num_key_value_heads", 2, kHeads);
-  const std::int64_t head_size = config.positive_int("head_dim", 256, kHiddenSize);
+  const std::size_t kv_heads = size(config.positive_int("num_key_value_heads", 2, kHeads));
+  const std::size_t head_size = size(config.positive_int("head_dim", 256, kHiddenSize));
+  const std::size_t full_kv_heads = size(config.positive_int("num_global_key_value_heads", 1, kHeads));
+  const std::size_t full_head_size = size(config.positive_int("global_head_dim", 512, kHiddenSize));
+  const bool has_own = config.has("per_layer_config");
   std::vector<LayerHeads> layers;
+  for (const bool slides : is_sliding)
+    layers.push_back(slides || has_own ? LayerHeads{slides, kv_heads, head_size}
+                                       : LayerHeads{slides, full_kv_heads, full_head_size});
+  read_own_heads(config, layers);
   for (std::size_t i = 0; i < count; ++i) {
-    const bool has_default = is_sliding[i] || own;
-    std::int64_t layer_kv = has_default ? kv_heads : full_kv_heads;
-    std::int64_t layer_size = has_default ? head_size : full_head_size;
-    if (const auto layer = own ? own->object(std::to_string(i)) : std::nullopt) {
-      layer_kv = layer->positive_int("num_key_value_heads", layer_kv, kHeads);
-      layer_size = layer->positive_int("head_dim", layer_size, kHiddenSize);
-    }
-    const std::string name = "layer " + std::to_string(i) + ": ";
-    if (heads % layer_kv != 0)
-      config.fail_with(name + "found " + std::to_string(layer_kv) +
+    const std::string name = "layer " + std::to_string(i) + ": found ";
+    if (heads % layers[i].kv_heads != 0)
+      config.fail_with(name + std::to_string(layers[i].kv_heads) +
                        " heads of keys, expected a divisor of num_attention_heads (" + std::to_string(heads) + ")");
-    if (layer_size % 2 != 0)
-      config.fail_with(name + "found heads of " + std::to_string(layer_size) +
+    if (layers[i].head_size % 2 != 0)
+      config.fail_with(name + "heads of " + std::to_string(layers[i].head_size) +
                        " numbers, expected an even number: they turn in pairs");
-    layers.push_back({is_sliding[i], size(layer_kv), size(layer_size)});
   }
   return layers;
 }
 
 Size read(const ConfigReader& config) {
-  const std::int64_t heads = config.positive_int("num_attention_heads", 4, kHeads);
+  const std::size_t heads = size(config.positive_int("num_attention_heads", 4, kHeads));
   return {
       .vocabulary = size(config.positive_int("vocab_size", 262144, kVocabulary)),
       .hidden = size(config.positive_int("hidden_size", 512, kHiddenSize)),
-      .heads = size(heads),
+      .heads = heads,
       .intermediate = size(config.positive_int("intermediate_size", 2048, kIntermediateSize)),
       .per_layer = size(config.positive_int("hidden_size_per_layer_input", 512, kHiddenSize)),
       .out = size(config.positive_int("embedding_dim", 768, kHiddenSize)),

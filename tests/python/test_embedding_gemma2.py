@@ -103,15 +103,17 @@ def test_sentences(torch, transformers, tmp_path):
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=5e-6)
 
 
-def test_heads_that_the_configuration_leaves_out_are_those_of_transformers(transformers):
-    sizes = {key: value for key, value in SIZES.items() if key != "head_dim"}
+@pytest.mark.parametrize("layers", [4, 11, 24])
+def test_heads_that_the_configuration_leaves_out_are_those_of_transformers(transformers, layers):
+    sizes = {key: value for key, value in SIZES.items() if key != "head_dim"} | {"num_hidden_layers": layers}
     ours = EmbeddingGemma2TextConfig(**sizes, sliding_window_pattern=2)
     theirs = transformers.EmbeddingGemma2TextConfig(**sizes, sliding_window_pattern=2)
     expected = json.loads(theirs.to_json_string(use_diff=False))
     for key in ("layer_types", "per_layer_config", "rope_parameters", "head_dim", "num_key_value_heads"):
         assert getattr(ours, key) == expected[key], key
-    assert ours.layer_types == ["sliding_attention", "full_attention"] * 2
-    assert ours.per_layer_config == {str(i): {"head_dim": 512, "num_key_value_heads": 1} for i in (1, 3)}
+    shapes = {spec.name: tuple(spec.shape) for spec in _core.tensor_specs(ours.to_json_string(), "model")}
+    wide = [i for i in range(layers) if shapes[f"layers.{i}.self_attn.k_norm.weight"] == (512,)]
+    assert wide == [i for i, kind in enumerate(ours.layer_types) if kind == "full_attention"]
 
 
 def test_the_last_layer_sees_all(transformers):
@@ -129,6 +131,7 @@ def test_the_last_layer_sees_all(transformers):
         ({"per_layer_config": {"0": {"num_key_value_heads": 3}}}, r"layer 0: found 3 heads of keys, .* \(4\)"),
         ({"per_layer_config": {"0": 5}}, r"per_layer_config\.0: found 5"),
         ({"per_layer_config": 5}, "per_layer_config: found 5"),
+        ({"per_layer_config": {"full_attention": {}}}, 'per_layer_config: found the key "full_attention"'),
         ({"num_key_value_heads": 3}, "layer 0: found 3 heads of keys"),
         ({"sliding_window": 0}, "sliding_window: found 0"),
     ],

@@ -29,7 +29,7 @@ QUANTISED = (
     "(filbert quantises them itself) (the weights are quantised{}: load the model that they were made from, and "
     "dtype='int8' or 'bfloat16' makes it small)"
 )
-TYPES = ", ".join(sorted(FAMILIES))
+TYPES = ", ".join(sorted([*FAMILIES, "embedding_gemma2"]))  # of which the texts are a family
 
 
 def quantised(**settings):

@@ -63,8 +63,9 @@ class EmbeddingGemma2TextConfig(PretrainedConfig):
         if isinstance(self.layer_types, list) and self.layer_types:
             self.layer_types = [*self.layer_types[:-1], "full_attention"]  # whatever files say, as in transformers
             if self.per_layer_config is None:
+                digits = len(str(len(self.layer_types) - 1))
                 full = (i for i, kind in enumerate(self.layer_types) if kind == "full_attention")
-                self.per_layer_config = {str(i): dict(own) for i in full}
+                self.per_layer_config = {f"{i:0{digits}}": dict(own) for i in full}
         parameters = {} if self.rope_parameters is None else self.rope_parameters
         if isinstance(parameters, dict):
             thetas = {"full_attention": 1e6, "sliding_attention": 1e4}
