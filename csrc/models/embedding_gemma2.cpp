@@ -42,7 +42,8 @@ void read_own_heads(const ConfigReader& config, std::vector<LayerHeads>& layers)
     if (const auto [stop, error] = std::from_chars(number.data(), end, index); error != std::errc() || stop != end)
       config.fail_with("per_layer_config: found the key " + quote(number) + ", expected numbers of layers");
     const std::optional<ConfigReader> own = all->object(number);
-    if (!own || index >= layers.size()) continue;
+    if (!own) all->fail(number, "an object");
+    if (index >= layers.size()) continue;  // of a model that is asked for fewer
     for (const auto& [key, value] : settings.object()->members())
       if (key != "head_dim" && key != "num_key_value_heads") own->fail(key, "head_dim and num_key_value_heads alone");
     LayerHeads& layer = layers[index];
@@ -62,7 +63,7 @@ std::vector<LayerHeads> read_layers(const ConfigReader& config, std::size_t head
   const std::size_t head_size = size(config.positive_int("head_dim", 256, kHiddenSize));
   const std::size_t full_kv_heads = size(config.positive_int("num_global_key_value_heads", 1, kHeads));
   const std::size_t full_head_size = size(config.positive_int("global_head_dim", 512, kHiddenSize));
-  const bool has_own = config.has("per_layer_config");
+  const bool has_own = config.has("per_layer_config") || config.is_null("per_layer_config");
   std::vector<LayerHeads> layers;
   for (const bool slides : is_sliding)
     layers.push_back(slides || has_own ? LayerHeads{slides, kv_heads, head_size}

@@ -148,7 +148,8 @@ std::unique_ptr<Head> decoder_head(Task task, const ConfigReader& config, Tensor
 
 // Logits of a text are means of those of its tokens, or of the mean or the first of them.
 Over eurobert_pooling(const ConfigReader& config) {
-  const std::string pooling = config.one_of("classifier_pooling", "late", {"bos", "mean", "late"});
+  const char* const name = config.one_name("classifier_pooling", "clf_pooling");  // the latter of its authors' code
+  const std::string pooling = config.one_of(name, "late", {"bos", "mean", "late"});
   return pooling == "bos" ? Over::first : pooling == "mean" ? Over::mean : Over::mean_of_inner;
 }
 

@@ -79,14 +79,13 @@ const Family& find_family(const ConfigReader& config, const std::string& fallbac
   const auto is_marked = [&](std::string_view mark) {
     return positions != nullptr && positions->string() != nullptr && *positions->string() == mark;
   };
-  if (!config.has("model_type") && fallback.empty()) {
-    // Jina's do not say what they are.
-    if (is_marked(kJinaV3Hub.position_embedding_type)) return kJinaV3Hub;
-    if (names_jina_code(config)) return kXlmRoberta;
+  // Jina's do not say what they are.
+  const bool is_jinas = is_marked(kJinaV3Hub.position_embedding_type) || names_jina_code(config);
+  if (!config.has("model_type") && fallback.empty() && !is_jinas) {
     config.fail_with("model_type is missing; expected one of: " + known +
                      ". Add it, such as \"model_type\": \"bert\", or in Python name the class, such as BertModel");
   }
-  const std::string model_type = config.string("model_type", fallback);
+  const std::string model_type = config.string("model_type", fallback.empty() ? "xlm-roberta" : fallback);
   for (const Family* family : kFamilies) {
     const std::string_view mark = family->position_embedding_type;
     if (family->model_type != model_type || !(mark.empty() || is_marked(mark))) continue;

@@ -24,7 +24,8 @@ class AutoConfig:
     @staticmethod
     def for_model(model_type: str | None, /, **kwargs: Any) -> PretrainedConfig:
         """A configuration of that type. Raises ConfigError if filbert does not have it."""
-        config_class = class_of(model_type, "Config")
+        texts = _TEXTS_OF.get(model_type, model_type) if isinstance(model_type, str) else model_type
+        config_class = class_of(texts, "Config")
         if config_class is None:
             raise ConfigError(f"model_type: found {model_type!r}, supported: {', '.join(having('Config'))}")
         config: PretrainedConfig = config_class(**kwargs)
@@ -53,8 +54,7 @@ def _new_config(**values: Any) -> PretrainedConfig:
 
         if is_jinas(values):
             return XLMRobertaConfig(**values)
-    model_type = values.pop("model_type", None)
-    return AutoConfig.for_model(_TEXTS_OF.get(model_type, model_type), **values)
+    return AutoConfig.for_model(values.pop("model_type", None), **values)
 
 
 class _AutoModel:

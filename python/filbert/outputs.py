@@ -57,7 +57,8 @@ class BaseModelOutputWithPooling(ModelOutput):
 
     last_hidden_state: [batch, seq, hidden]; rows at masked positions are zero.
     pooler_output: [batch, hidden], or None for a model without a pooler.
-    hidden_states: layers + 1 arrays [batch, seq, hidden] if asked for; [0] is the embeddings, [-1] last_hidden_state.
+    hidden_states: layers + 1 arrays [batch, seq, hidden] if asked for; [0] is the embeddings, [-1] last_hidden_state
+        (which alone is of another width in EmbeddingGemma 2).
     attentions: one array [batch, heads, seq, seq] a layer if asked for.
     """
 

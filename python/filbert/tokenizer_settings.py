@@ -41,6 +41,7 @@ def write_tokenizer(files: FileSet, backend: Backend, config: dict[str, Any], ov
         for index, token in sorted(backend.get_added_tokens_decoder().items())
     }
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", **config, **over, "added_tokens_decoder": added}
+    settings.pop("processor_class", None)  # of images and sounds too, whose files are not written
     contents = {
         "tokenizer.json": backend.to_str(pretty=True),
         "tokenizer_config.json": json.dumps(settings, indent=2, ensure_ascii=False) + "\n",

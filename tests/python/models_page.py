@@ -192,7 +192,8 @@ Written by `python tests/python/models_page.py`, from the table of families, fro
 
 Every family computes {dtypes}. Every family and head but those of DeBERTa's first version,
 EmbeddingGemma 2, ERNIE, ESM, T5, Llama, Mistral and Qwen2 has run on an H200, small models of it; BERT in real sizes.
-No mixture of experts has. Heads of more than 256 numbers, which the published EmbeddingGemma 2 has, are refused on `cuda`.
+No mixture of experts has. Heads of more than 256 numbers, which the published EmbeddingGemma 2 has, are refused on
+`cuda`.
 The classes are `BertModel`, and for the heads `BertForSequenceClassification`, `BertForTokenClassification`,
 `BertForQuestionAnswering` (answers) and `BertForMaskedLM` (words); `Auto...` finds them. Of T5, mT5 and umT5 the
 encoder is computed, and `AutoModel` gives that (`T5EncoderModel`), where transformers gives encoder and decoder. The

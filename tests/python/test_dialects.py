@@ -25,7 +25,7 @@ IDS = [[5, 6, 7, 8, 9, 10, 11], [12, 13]]
 
 
 def write(folder, config, tensors):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / "model.safetensors")
     return folder
@@ -436,6 +436,31 @@ def test_new_weights_of_jina_reranker_v2_are_for_the_code_that_its_configuration
     model.save_pretrained(tmp_path)
     assert "model_type" not in json.loads((tmp_path / "config.json").read_text())
     same(model, tmp_path)
+
+
+def test_an_adapter_of_what_only_names_jinas_code(tmp_path):
+    _, config, tensors = jina_reranker(tmp_path, 0)
+    folder = write(tmp_path / "hub", {**config, "lora_adaptations": TASKS, "task": TASKS[0]}, tensors)
+    with pytest.raises(ConfigError, match=r"task: found .*only jina-embeddings-v3"):
+        AutoModel.from_pretrained(folder)
+
+
+def test_eurobert_in_the_words_of_its_authors(tmp_path):
+    config, model = own_model("eurobert", "ForSequenceClassification", 1)
+    tensors = model.state_dict()
+    logits = {}
+    for key in ("classifier_pooling", "clf_pooling"):
+        for pooling in ("late", "mean", "bos"):
+            words = {name: value for name, value in config.items() if name != "classifier_pooling"}
+            folder = write(tmp_path / key / pooling, {**words, key: pooling}, tensors)
+            found = AutoModelForSequenceClassification.from_pretrained(folder)
+            assert found.config.classifier_pooling == found.config.clf_pooling == pooling
+            logits[key, pooling] = found(IDS).logits.tobytes()
+    assert all(logits["clf_pooling", each] == logits["classifier_pooling", each] for each in ("late", "mean", "bos"))
+    assert len(set(logits.values())) == 3
+    both = {**words, "clf_pooling": "mean", "classifier_pooling": "bos"}
+    with pytest.raises(ConfigError, match="pooling: found"):
+        AutoModelForSequenceClassification.from_pretrained(write(tmp_path / "both", both, tensors))
 
 
 def test_the_defaults_of_jina_v3_are_those_of_the_engine():

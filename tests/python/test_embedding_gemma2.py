@@ -85,9 +85,8 @@ def test_sentences(torch, transformers, tmp_path):
     backend.post_processor = processors.TemplateProcessing("<bos> $A <eos>", "<bos> $A $B <eos>", around)
     backend.save(str(tmp_path / "tokenizer.json"))
     names = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
-    write_json(
-        tmp_path / "tokenizer_config.json", {"tokenizer_class": "GemmaTokenizer", "model_max_length": 20, **names}
-    )
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "processor_class": "EmbeddingGemma2Processor"}
+    write_json(tmp_path / "tokenizer_config.json", {**settings, "model_max_length": 20, **names})
     modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
     listed = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in modules]
     write_json(tmp_path / "modules.json", [{"idx": i, "name": str(i), **each} for i, each in enumerate(listed)])
@@ -101,6 +100,10 @@ def test_sentences(torch, transformers, tmp_path):
         with torch.no_grad():
             mean = theirs(torch.tensor([ids])).last_hidden_state.numpy()[0].mean(0)
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=5e-6)
+    encoder.save_pretrained(tmp_path / "again")
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    again = sentence_transformers.SentenceTransformer(str(tmp_path / "again"), device="cpu")
+    np.testing.assert_allclose(vectors, again.encode(TEXTS), atol=5e-6)
 
 
 @pytest.mark.parametrize("layers", [4, 11, 24])
@@ -114,6 +117,21 @@ def test_heads_that_the_configuration_leaves_out_are_those_of_transformers(trans
     shapes = {spec.name: tuple(spec.shape) for spec in _core.tensor_specs(ours.to_json_string(), "model")}
     wide = [i for i in range(layers) if shapes[f"layers.{i}.self_attn.k_norm.weight"] == (512,)]
     assert wide == [i for i, kind in enumerate(ours.layer_types) if kind == "full_attention"]
+
+
+@pytest.mark.parametrize("own", [None, {}, {"3": {"head_dim": 12}}])
+def test_heads_that_the_configuration_says(transformers, own):
+    sizes = {**SIZES, "per_layer_config": own}
+    config = EmbeddingGemma2TextConfig(**sizes)
+    shapes = {name: value.shape for name, value in EmbeddingGemma2TextModel(config, seed=0).state_dict().items()}
+    theirs = transformers.EmbeddingGemma2TextModel(transformers.EmbeddingGemma2TextConfig(**sizes)).state_dict()
+    assert shapes == {name: tuple(value.shape) for name, value in theirs.items()}
+
+
+def test_a_whole_configuration_of_texts():
+    whole = {"text_config": {**SIZES, "auto_map": {}}, "auto_map": {"AutoModel": "x.Y"}, "output_hidden_states": True}
+    config = AutoConfig.for_model("embedding_gemma2", **whole)
+    assert (config.auto_map, config.output_hidden_states, config.hidden_size) == (whole["auto_map"], True, 24)
 
 
 def test_the_last_layer_sees_all(transformers):
@@ -130,6 +148,7 @@ def test_the_last_layer_sees_all(transformers):
         ({"per_layer_config": {"1": {"head_dim": 7}}}, "layer 1: found heads of 7 numbers, expected an even number"),
         ({"per_layer_config": {"0": {"num_key_value_heads": 3}}}, r"layer 0: found 3 heads of keys, .* \(4\)"),
         ({"per_layer_config": {"0": 5}}, r"per_layer_config\.0: found 5"),
+        ({"per_layer_config": {"0": None}}, r"per_layer_config\.0: found null"),
         ({"per_layer_config": 5}, "per_layer_config: found 5"),
         ({"per_layer_config": {"full_attention": {}}}, 'per_layer_config: found the key "full_attention"'),
         ({"num_key_value_heads": 3}, "layer 0: found 3 heads of keys"),

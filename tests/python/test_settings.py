@@ -252,9 +252,10 @@ def test_code_that_computes_what_filbert_does_is_not_told(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         BertModel.from_pretrained(folder)
-    edit(folder / "config.json", auto_map={**code, "AutoConfig": "org/code--configuration_bert.OtherConfig"})
-    with pytest.warns(UserWarning, match="never run"):
-        BertModel.from_pretrained(folder)
+    for other in ({"AutoConfig": "org/code--c.OtherConfig"}, {"AutoModel": "org/other--m.OtherModel"}):
+        edit(folder / "config.json", auto_map={**code, **other})
+        with pytest.warns(UserWarning, match="never run"):
+            BertModel.from_pretrained(folder)
 
 
 def test_a_configuration_that_is_given_is_told_of_too(tmp_path):

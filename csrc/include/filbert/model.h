@@ -60,7 +60,7 @@ struct ModelInfo {
   int threads = 0;
   std::size_t vocabulary = 0;  // ids are below
   std::size_t hidden_size = 0;
-  std::size_t inner_size = 0;  // of the hidden states before the last, where that is another
+  std::size_t inner_size = 0;  // of the hidden states before the last: hidden_size, but in EmbeddingGemma 2
   std::size_t layers = 0;
   std::size_t heads = 0;
   std::size_t max_positions = 0;  // longest sequence, as the configuration has it

@@ -29,6 +29,7 @@ class DebertaV2Config(DebertaConfig):
         "position_buckets",
         "share_att_key",
     }
+    unused_keys = PretrainedConfig.unused_keys
 
     vocab_size: int = 128100
     hidden_size: int = 1536

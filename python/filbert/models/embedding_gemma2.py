@@ -9,15 +9,17 @@ from ..configuration import PretrainedConfig
 from ..errors import ConfigError
 from ..layer_settings import layer_types, rotation
 
-_WHOLE = "embedding_gemma2"
+# What a whole model's configuration says of its texts, too.
+_OF_ANY = ("name_or_path", "_name_or_path", "auto_map", "output_hidden_states", "output_attentions", "return_dict")
 
 
 @dataclass(init=False, repr=False, eq=False)
 class EmbeddingGemma2TextConfig(PretrainedConfig):
     """The texts of EmbeddingGemma 2, with the defaults of transformers; of a whole model's configuration, text_config.
 
-    layer_types, rope_parameters, per_layer_config: if None, made as transformers makes them of sliding_window_pattern
-    (6), global_head_dim (512) and num_global_key_value_heads (1). sliding_window: on either side of a token.
+    layer_types, rope_parameters: if None, made as transformers makes them, of sliding_window_pattern (6).
+    per_layer_config: the heads of layers that have others; if it is not given, global_head_dim (512) and
+    num_global_key_value_heads (1) are those of layers that see all. sliding_window: on either side of a token.
     """
 
     model_type: ClassVar[str] = "embedding_gemma2_text"
@@ -48,13 +50,14 @@ class EmbeddingGemma2TextConfig(PretrainedConfig):
     def __init__(self, /, **kwargs: Any) -> None:
         text = kwargs.get("text_config")
         if isinstance(text, dict):
-            kwargs = {**text, "name_or_path": kwargs.get("name_or_path", "")}
+            kwargs = {**text, **{key: kwargs[key] for key in _OF_ANY if key in kwargs}}
         pattern = kwargs.pop("sliding_window_pattern", 6)
         every = integer(pattern)
         own = {
             "head_dim": kwargs.pop("global_head_dim", 512),
             "num_key_value_heads": kwargs.pop("num_global_key_value_heads", 1),
         }
+        says_own = "per_layer_config" in kwargs
         super().__init__(**kwargs)
         if self.layer_types is None:
             if not every:
@@ -62,10 +65,13 @@ class EmbeddingGemma2TextConfig(PretrainedConfig):
             self.layer_types = layer_types(self.num_hidden_layers, lambda i: (i + 1) % every != 0)
         if isinstance(self.layer_types, list) and self.layer_types:
             self.layer_types = [*self.layer_types[:-1], "full_attention"]  # whatever files say, as in transformers
-            if self.per_layer_config is None:
+            if not says_own:
                 digits = len(str(len(self.layer_types) - 1))
                 full = (i for i, kind in enumerate(self.layer_types) if kind == "full_attention")
-                self.per_layer_config = {f"{i:0{digits}}": dict(own) for i in full}
+                differing = {key: value for key, value in own.items() if value != getattr(self, key)}
+                self.per_layer_config = {f"{i:0{digits}}": dict(differing) for i in full if differing}
+        if self.per_layer_config is None:
+            self.per_layer_config = {}
         parameters = {} if self.rope_parameters is None else self.rope_parameters
         if isinstance(parameters, dict):
             thetas = {"full_attention": 1e6, "sliding_attention": 1e4}

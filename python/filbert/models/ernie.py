@@ -17,6 +17,7 @@ class ErnieConfig(BertConfig):
     """
 
     model_type: ClassVar[str] = "ernie"
+    known_code = frozenset()
 
     task_type_vocab_size: int = 3
     use_task_id: bool = False

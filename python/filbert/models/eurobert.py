@@ -18,8 +18,9 @@ class EuroBertConfig(PretrainedConfig):
 
     model_type: ClassVar[str] = "eurobert"
     known_code = frozenset({"EuroBertConfig"})
-    # Names of tokens, and settings of its authors' code for heads and training.
-    unused_keys = frozenset({"bos_token", "eos_token", "mask_token", "pad_token", "hidden_dropout", "clf_pooling"})
+    attribute_map: ClassVar[dict[str, str]] = {"clf_pooling": "classifier_pooling"}  # of its authors' code
+    # Names of tokens, and settings of its authors' code for training.
+    unused_keys = frozenset({"bos_token", "eos_token", "mask_token", "pad_token", "hidden_dropout"})
 
     vocab_size: int = 128256
     hidden_size: int = 768

@@ -16,6 +16,7 @@ class RobertaConfig(BertConfig):
     """
 
     model_type: ClassVar[str] = "roberta"
+    known_code = frozenset()
 
     vocab_size: int = 50265
     pad_token_id: int | None = 1
