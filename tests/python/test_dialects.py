@@ -452,6 +452,7 @@ def test_eurobert_in_the_words_of_its_authors(tmp_path):
     for key in ("classifier_pooling", "clf_pooling"):
         for pooling in ("late", "mean", "bos"):
             words = {name: value for name, value in config.items() if name != "classifier_pooling"}
+            words["model_type"] = "eurobert"
             folder = write(tmp_path / key / pooling, {**words, key: pooling}, tensors)
             found = AutoModelForSequenceClassification.from_pretrained(folder)
             assert found.config.classifier_pooling == found.config.clf_pooling == pooling

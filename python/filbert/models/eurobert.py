@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from ..base_model import BaseModel
 from ..configuration import PretrainedConfig
+from ..errors import ConfigError
 from ..layer_settings import rotation, share_heads
 from ..tasks import ForMaskedLM, ForSequenceClassification, ForTokenClassification
 
@@ -48,6 +49,11 @@ class EuroBertConfig(PretrainedConfig):
 
     def __init__(self, /, **kwargs: Any) -> None:
         scaling, theta = kwargs.pop("rope_scaling", None), kwargs.pop("rope_theta", 10000.0)
+        pooling = kwargs.get("clf_pooling")
+        if pooling is not None and pooling != kwargs.get("classifier_pooling", pooling):
+            raise ConfigError(
+                f"clf_pooling: found {pooling!r}, expected what classifier_pooling says: {kwargs['classifier_pooling']!r}"
+            )
         super().__init__(**kwargs)
         share_heads(self)
         self.rope_parameters = rotation(scaling or self.rope_parameters, theta, self.max_position_embeddings)
