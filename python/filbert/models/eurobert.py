@@ -50,10 +50,9 @@ class EuroBertConfig(PretrainedConfig):
     def __init__(self, /, **kwargs: Any) -> None:
         scaling, theta = kwargs.pop("rope_scaling", None), kwargs.pop("rope_theta", 10000.0)
         pooling = kwargs.get("clf_pooling")
-        if pooling is not None and pooling != kwargs.get("classifier_pooling", pooling):
-            raise ConfigError(
-                f"clf_pooling: found {pooling!r}, expected what classifier_pooling says: {kwargs['classifier_pooling']!r}"
-            )
+        said = kwargs.get("classifier_pooling", pooling)
+        if pooling is not None and pooling != said:
+            raise ConfigError(f"clf_pooling: found {pooling!r}, expected what classifier_pooling says: {said!r}")
         super().__init__(**kwargs)
         share_heads(self)
         self.rope_parameters = rotation(scaling or self.rope_parameters, theta, self.max_position_embeddings)
