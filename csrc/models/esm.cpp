@@ -81,9 +81,8 @@ Weight make_frequencies(Tensors& tensors, double theta, std::size_t head_size) {
 
 struct Layer {
   Norm attention_norm;
-  Linear qkv, attention_out;
-  Norm mlp_norm;
-  Linear up, down;
+  Linear qkv;
+  PreNormTail tail;
 };
 
 class Esm : public Encoder {
@@ -104,11 +103,11 @@ class Esm : public Encoder {
       layer.attention_norm = make_norm(name + "attention.LayerNorm");
       layer.qkv = make_qkv(tensors, {{self + "query", hidden}, {self + "key", hidden}, {self + "value", hidden}},
                            hidden, layer.attention_norm.names);
-      layer.attention_out = make_linear(tensors, {{name + "attention.output.dense", hidden}}, hidden);
-      layer.mlp_norm = make_norm(name + "LayerNorm");
-      layer.up =
-          make_linear(tensors, {{name + "intermediate.dense", sizes.intermediate}}, hidden, layer.mlp_norm.names);
-      layer.down = make_linear(tensors, {{name + "output.dense", hidden}}, sizes.intermediate);
+      layer.tail.attention_out = make_linear(tensors, {{name + "attention.output.dense", hidden}}, hidden);
+      layer.tail.mlp_norm = make_norm(name + "LayerNorm");
+      layer.tail.up =
+          make_linear(tensors, {{name + "intermediate.dense", sizes.intermediate}}, hidden, layer.tail.mlp_norm.names);
+      layer.tail.down = make_linear(tensors, {{name + "output.dense", hidden}}, sizes.intermediate);
       layers_.push_back(std::move(layer));
     }
     final_norm_ = make_norm("encoder.emb_layer_norm_after");
@@ -172,12 +171,7 @@ class Esm : public Encoder {
         ops.token_ops({norm, projection, turn}, batch.tokens);
       ops.attention(attention);  // [tokens, hidden]
       if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
-      ops.token_ops(
-          {layer.attention_out(context, sum, FILBERT_NEXT_AND_OTHERS, FILBERT_IDENTITY, x),  // [tokens, hidden]
-           layer.mlp_norm(sum, normed, FILBERT_NEXT_ALONE),                                  // [tokens, hidden]
-           layer.up(normed, inner, FILBERT_NEXT_ALONE, FILBERT_GELU_ERF),                    // [tokens, intermediate]
-           layer.down(inner, x, FILBERT_OTHERS, FILBERT_IDENTITY, sum)},                     // [tokens, hidden]
-          tokens);
+      layer.tail(ops, context, x, sum, normed, inner, FILBERT_GELU_ERF, tokens);  // [tokens, hidden]
       trace.attention_done();
       if (is_last) {
         ops.token_ops({final_norm_(x, normed)}, tokens);  // [tokens, hidden]

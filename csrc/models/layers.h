@@ -116,6 +116,23 @@ struct PostNormTail {
   }
 };
 
+// What follows attention in a layer that norms what each part reads, as LLaMA's does.
+struct PreNormTail {
+  Linear attention_out;
+  Norm mlp_norm;
+  Linear up, down;
+
+  // As above; normed [tokens, hidden] is overwritten, too.
+  void operator()(const Ops& ops, const void* context, void* x, void* sum, void* normed, void* inner,
+                  filbert_activation activation, std::size_t tokens) const {
+    ops.token_ops({attention_out(context, sum, FILBERT_NEXT_AND_OTHERS, FILBERT_IDENTITY, x),  // [tokens, hidden]
+                   mlp_norm(sum, normed, FILBERT_NEXT_ALONE),                                  // [tokens, hidden]
+                   up(normed, inner, FILBERT_NEXT_ALONE, activation),                          // [tokens, intermediate]
+                   down(inner, x, FILBERT_OTHERS, FILBERT_IDENTITY, sum)},                     // [tokens, hidden]
+                  tokens);
+  }
+};
+
 // Attention over qkv [tokens, (heads + 2 kv_heads) head_size], where heads of q, k and v lie side by side, to out
 // [tokens, heads head_size].
 inline filbert_attention_args attention_over(const Batch& batch, void* qkv, std::size_t heads, std::size_t kv_heads,

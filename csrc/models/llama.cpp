@@ -15,8 +15,9 @@ namespace filbert {
 namespace {
 
 struct Layer {
-  Norm attention_norm, q_norm, k_norm, mlp_norm;
-  Linear qkv, attention_out, up, down;
+  Norm attention_norm, q_norm, k_norm;
+  Linear qkv;
+  PreNormTail tail;
 };
 
 class Llama : public Encoder {
@@ -41,12 +42,13 @@ class Llama : public Encoder {
         layer.q_norm = make_norm(attention + "q_norm", head_size);
         layer.k_norm = make_norm(attention + "k_norm", head_size);
       }
-      layer.attention_out =
+      layer.tail.attention_out =
           make_linear(tensors, {{attention + "o_proj", hidden}}, q_width, {}, config_.attention_out_bias);
-      layer.mlp_norm = make_norm(name + "post_attention_layernorm", hidden);
-      layer.up = make_gated(tensors, {{name + "mlp.gate_proj", intermediate}, {name + "mlp.up_proj", intermediate}},
-                            hidden, layer.mlp_norm.names, config_.mlp_bias);
-      layer.down = make_linear(tensors, {{name + "mlp.down_proj", hidden}}, intermediate, {}, config_.mlp_bias);
+      layer.tail.mlp_norm = make_norm(name + "post_attention_layernorm", hidden);
+      layer.tail.up =
+          make_gated(tensors, {{name + "mlp.gate_proj", intermediate}, {name + "mlp.up_proj", intermediate}}, hidden,
+                     layer.tail.mlp_norm.names, config_.mlp_bias);
+      layer.tail.down = make_linear(tensors, {{name + "mlp.down_proj", hidden}}, intermediate, {}, config_.mlp_bias);
       layers_.push_back(std::move(layer));
     }
     final_norm_ = make_norm("norm", hidden);
@@ -96,12 +98,7 @@ class Llama : public Encoder {
         ops.token_ops({normalize, project, turn}, batch.tokens);
       ops.attention(attention);  // [tokens, q_width]
       if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
-      ops.token_ops(
-          {layer.attention_out(context, sum, FILBERT_NEXT_AND_OTHERS, FILBERT_IDENTITY, x),  // [tokens, hidden]
-           layer.mlp_norm(sum, normed, FILBERT_NEXT_ALONE),                                  // [tokens, hidden]
-           layer.up(normed, inner, FILBERT_NEXT_ALONE, config_.activation),                  // [tokens, intermediate]
-           layer.down(inner, x, FILBERT_OTHERS, FILBERT_IDENTITY, sum)},                     // [tokens, hidden]
-          tokens);
+      layer.tail(ops, context, x, sum, normed, inner, config_.activation, tokens);  // [tokens, hidden]
       trace.attention_done();
       if (is_last) {
         ops.token_ops({final_norm_(x, normed)}, tokens);  // [tokens, hidden]

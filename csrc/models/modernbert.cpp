@@ -56,9 +56,8 @@ Size read(const ConfigReader& config) {
 
 struct Layer {
   Norm attention_norm;  // none of the first layer: the embeddings are normed already
-  Linear qkv, attention_out;
-  Norm mlp_norm;
-  Linear up, down;
+  Linear qkv;
+  PreNormTail tail;
 };
 
 class ModernBert : public Encoder {
@@ -76,11 +75,11 @@ class ModernBert : public Encoder {
       if (i > 0) layer.attention_norm = make_norm(name + "attn_norm");
       const Norm& input = i > 0 ? layer.attention_norm : embedding_norm_;
       layer.qkv = make_qkv(tensors, {{name + "attn.Wqkv", 3 * hidden}}, hidden, input.names, sizes.attention_bias);
-      layer.attention_out = make_linear(tensors, {{name + "attn.Wo", hidden}}, hidden, {}, sizes.attention_bias);
-      layer.mlp_norm = make_norm(name + "mlp_norm");
-      layer.up = make_gated(tensors, {{name + "mlp.Wi", 2 * sizes.intermediate}}, hidden, layer.mlp_norm.names,
-                            sizes.mlp_bias);
-      layer.down = make_linear(tensors, {{name + "mlp.Wo", hidden}}, sizes.intermediate, {}, sizes.mlp_bias);
+      layer.tail.attention_out = make_linear(tensors, {{name + "attn.Wo", hidden}}, hidden, {}, sizes.attention_bias);
+      layer.tail.mlp_norm = make_norm(name + "mlp_norm");
+      layer.tail.up = make_gated(tensors, {{name + "mlp.Wi", 2 * sizes.intermediate}}, hidden,
+                                 layer.tail.mlp_norm.names, sizes.mlp_bias);
+      layer.tail.down = make_linear(tensors, {{name + "mlp.Wo", hidden}}, sizes.intermediate, {}, sizes.mlp_bias);
       layers_.push_back(std::move(layer));
     }
     final_norm_ = make_norm("final_norm");
@@ -132,12 +131,7 @@ class ModernBert : public Encoder {
                       batch.tokens);
       ops.attention(attention);  // [tokens, hidden]
       if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
-      ops.token_ops(
-          {layer.attention_out(context, sum, FILBERT_NEXT_AND_OTHERS, FILBERT_IDENTITY, x),  // [tokens, hidden]
-           layer.mlp_norm(sum, normed, FILBERT_NEXT_ALONE),                                  // [tokens, hidden]
-           layer.up(normed, inner, FILBERT_NEXT_ALONE, config_.activation),                  // [tokens, intermediate]
-           layer.down(inner, x, FILBERT_OTHERS, FILBERT_IDENTITY, sum)},                     // [tokens, hidden]
-          tokens);
+      layer.tail(ops, context, x, sum, normed, inner, config_.activation, tokens);  // [tokens, hidden]
       trace.attention_done();
       if (is_last) {
         ops.token_ops({final_norm_(x, normed)}, tokens);  // [tokens, hidden]

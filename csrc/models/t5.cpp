@@ -71,8 +71,9 @@ Size read(const ConfigReader& config, const Defaults& defaults) {
 }
 
 struct Layer {
-  Norm attention_norm, mlp_norm;
-  Linear qkv, attention_out, up, down;
+  Norm attention_norm;
+  Linear qkv;
+  PreNormTail tail;
   Weight bias;  // null: the first layer's
 };
 
@@ -93,13 +94,13 @@ class T5 : public Encoder {
         layer.bias =
             tensors.computed({attention + "relative_attention_bias.weight", sizes.buckets.count}, sizes.heads,
                              [&](const std::vector<float>& table) { return sizes.buckets.spread(table, sizes.heads); });
-      layer.attention_out = make_linear(tensors, {{attention + "o", hidden}}, width, {}, false);
-      layer.mlp_norm = make_rms_norm(tensors, name + "1.layer_norm", hidden, sizes.eps);
-      layer.up = sizes.is_gated
-                     ? make_gated(tensors, {{mlp + "wi_0", intermediate}, {mlp + "wi_1", intermediate}}, hidden,
-                                  layer.mlp_norm.names, false)
-                     : make_linear(tensors, {{mlp + "wi", intermediate}}, hidden, layer.mlp_norm.names, false);
-      layer.down = make_linear(tensors, {{mlp + "wo", hidden}}, intermediate, {}, false);
+      layer.tail.attention_out = make_linear(tensors, {{attention + "o", hidden}}, width, {}, false);
+      layer.tail.mlp_norm = make_rms_norm(tensors, name + "1.layer_norm", hidden, sizes.eps);
+      layer.tail.up =
+          sizes.is_gated ? make_gated(tensors, {{mlp + "wi_0", intermediate}, {mlp + "wi_1", intermediate}}, hidden,
+                                      layer.tail.mlp_norm.names, false)
+                         : make_linear(tensors, {{mlp + "wi", intermediate}}, hidden, layer.tail.mlp_norm.names, false);
+      layer.tail.down = make_linear(tensors, {{mlp + "wo", hidden}}, intermediate, {}, false);
       layers_.push_back(std::move(layer));
     }
     final_norm_ = make_rms_norm(tensors, "encoder.final_layer_norm", hidden, sizes.eps);
@@ -139,12 +140,7 @@ class T5 : public Encoder {
                     batch.tokens);
       ops.attention(attention);  // [tokens, width]
       if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
-      ops.token_ops(
-          {layer.attention_out(context, sum, FILBERT_NEXT_AND_OTHERS, FILBERT_IDENTITY, x),  // [tokens, hidden]
-           layer.mlp_norm(sum, normed, FILBERT_NEXT_ALONE),                                  // [tokens, hidden]
-           layer.up(normed, inner, FILBERT_NEXT_ALONE, config_.activation),                  // [tokens, intermediate]
-           layer.down(inner, x, FILBERT_OTHERS, FILBERT_IDENTITY, sum)},                     // [tokens, hidden]
-          tokens);
+      layer.tail(ops, context, x, sum, normed, inner, config_.activation, tokens);  // [tokens, hidden]
       trace.attention_done();
       if (is_last) {
         ops.token_ops({final_norm_(x, normed)}, tokens);  // [tokens, hidden]
