@@ -117,8 +117,21 @@ std::unique_ptr<Head> nomic_head(Task task, const ConfigReader& config, Tensors&
                {"embeddings.word_embeddings.weight", name + "decoder", name + "bias"}, sizes.vocabulary);
 }
 
+constexpr std::string_view kNativePrefix = "nomic_bert.", kHubPrefix = "bert.";
+
+// Mixtures of experts are saved for the code of their authors.
+std::string_view nomic_saved_prefix(const ConfigReader& config) {
+  return read_mixtures(config) ? kHubPrefix : kNativePrefix;
+}
+
 }  // namespace
 
-extern const Family kNomicBert = {"nomic_bert", {"nomic_bert.", "bert."}, nomic, nomic_head};
+extern const Family kNomicBert = {
+    .model_type = "nomic_bert",
+    .prefixes = {kNativePrefix, kHubPrefix},
+    .encoder = nomic,
+    .head = nomic_head,
+    .saved_prefix = nomic_saved_prefix,
+};
 
 }  // namespace filbert
