@@ -100,12 +100,13 @@ class Head {
 // One line of the registry. Constructors throw ConfigError for a configuration that cannot be honoured.
 struct Family {
   std::string_view model_type;
-  Prefixes prefixes;  // the first one is saved
+  Prefixes prefixes;  // the first one is saved, or what saved_prefix chooses
   std::unique_ptr<Encoder> (*encoder)(const ConfigReader&, Tensors&);
   std::unique_ptr<Head> (*head)(Task, const ConfigReader&, Tensors&);  // null: it has none for the task
   std::string_view position_embedding_type = "";  // that marks it, where others have the same model_type
   std::string_view answers_prefix = "";           // the prefix that is saved of question answering, if it is another
   Skipped skipped = {};                           // prefixes of tensors that are left out in silence (T5's decoder)
+  std::string_view (*saved_prefix)(const ConfigReader&) = nullptr;  // where it depends on the settings
 };
 
 }  // namespace filbert

@@ -32,15 +32,15 @@ std::vector<Weight> Tensors::transposed(const Part& part, std::size_t columns, s
   std::vector<Weight> result(count);
   if (values.empty()) return result;
   const std::size_t rows = part.rows / count;
-  std::vector<float> matrix(columns * rows);
   for (std::size_t i = 0; i < count; ++i) {
-    const float* const from = values.data() + i * matrix.size();
+    const float* const from = values.data() + i * columns * rows;
+    std::vector<float> matrix(columns * rows);
     constexpr std::size_t kLine = 16;  // numbers that are written side by side
     for (std::size_t first = 0; first < rows; first += kLine)
       for (std::size_t c = 0; c < columns; ++c)
         for (std::size_t r = first; r < std::min(rows, first + kLine); ++r)
           matrix[c * rows + r] = from[r * columns + c];
-    result[i] = keep(matrix, FILBERT_MATRIX, columns, rows);
+    result[i] = keep(std::move(matrix), FILBERT_MATRIX, columns, rows);
   }
   return result;
 }

@@ -76,12 +76,13 @@ RotaryBertSize read_nomic(const ConfigReader& config) {
   // Beyond the positions that were trained, this one turns slower the longer a text is.
   if (config.has("rotary_scaling_factor"))
     found.limit = size(config.positive_int("max_trained_positions", 2048, kPositions));
-  const std::string gate = config.string("activation_function", "");
-  if (gate == "swiglu" || gate == "geglu" || gate == "glu") {
-    found.activation = gate == "swiglu" ? FILBERT_SILU : gate == "geglu" ? FILBERT_GELU_ERF : FILBERT_SIGMOID;
+  if (config.has("activation_function")) {
+    // Of a layer without a gate. By the name of any other, the authors' code computes this one too.
+    const std::string name = config.one_of("activation_function", "", {"swiglu", "geglu", "glu", "gelu"});
+    found.is_gated = name != "gelu";
+    found.activation = name == "swiglu" ? FILBERT_SILU : name == "glu" ? FILBERT_SIGMOID : FILBERT_GELU_ERF;
   } else {
-    found.is_gated = gate.empty();  // a name of an activation: of a layer without a gate
-    found.activation = read_activation(config, found.is_gated ? "hidden_act" : "activation_function", "silu");
+    found.activation = read_activation(config, "hidden_act", "silu");
   }
   found.mixtures = read_mixtures(config);
   if (found.mixtures && found.is_gated)
@@ -117,8 +118,21 @@ std::unique_ptr<Head> nomic_head(Task task, const ConfigReader& config, Tensors&
                {"embeddings.word_embeddings.weight", name + "decoder", name + "bias"}, sizes.vocabulary);
 }
 
+constexpr std::string_view kNativePrefix = "nomic_bert.", kHubPrefix = "bert.";
+
+// Mixtures of experts are saved for the code of their authors.
+std::string_view nomic_saved_prefix(const ConfigReader& config) {
+  return read_mixtures(config) ? kHubPrefix : kNativePrefix;
+}
+
 }  // namespace
 
-extern const Family kNomicBert = {"nomic_bert", {"nomic_bert.", "bert."}, nomic, nomic_head};
+extern const Family kNomicBert = {
+    .model_type = "nomic_bert",
+    .prefixes = {kNativePrefix, kHubPrefix},
+    .encoder = nomic,
+    .head = nomic_head,
+    .saved_prefix = nomic_saved_prefix,
+};
 
 }  // namespace filbert

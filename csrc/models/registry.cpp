@@ -163,7 +163,8 @@ TensorMatch match_tensors(const Family& family, const ConfigReader& config, cons
   TensorMatch result = match(specs.base, specs.head, family.prefixes, require_head || has_task, missing_head(task),
                              weights, family.skipped);
   const bool is_other = task == Task::question_answering && !family.answers_prefix.empty();
-  const std::string prefix(!has_task ? "" : is_other ? family.answers_prefix : family.prefixes.front());
+  const std::string_view usual = family.saved_prefix ? family.saved_prefix(config) : family.prefixes.front();
+  const std::string prefix(!has_task ? "" : is_other ? family.answers_prefix : usual);
   for (MatchedTensor& tensor : result.tensors)
     tensor.saved_name = (tensor.spec.owner == TensorSpec::Owner::base ? prefix : "") + tensor.spec.name;
   return result;

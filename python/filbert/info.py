@@ -31,7 +31,7 @@ _SIZES = {
     "hidden size": ("hidden_size", "dim", "d_model"),
     "heads": ("num_attention_heads", "n_heads", "num_heads"),
     "feed-forward size": ("intermediate_size", "hidden_dim", "d_ff"),
-    "activation": ("hidden_act", "activation", "hidden_activation", "feed_forward_proj"),
+    "activation": ("activation_function", "hidden_act", "activation", "hidden_activation", "feed_forward_proj"),
     "positions": ("max_position_embeddings",),
     "vocabulary": ("vocab_size",),
 }
@@ -147,6 +147,9 @@ def _architecture(values: dict[str, Any]) -> Iterator[Row]:
         found = [values[key] for key in keys if values.get(key) is not None]
         if found:
             yield title, f"{found[0]:,}" if isinstance(found[0], int) else f"{found[0]!s:.100}"
+    experts, chosen = values.get("num_experts"), values.get("moe_top_k")
+    if experts and chosen:
+        yield "experts", f"{experts!s:.100}, {chosen!s:.100} a token"
 
 
 def _head(config: PretrainedConfig, weights: _core.Weights, kind: str) -> _core.TensorMatch | None:

@@ -20,6 +20,7 @@ from .errors import DeviceError, FilbertError
 from .hub import Source
 from .model_settings import load_config
 from .models import class_of, has_decoder, head_named
+from .models.nomic_bert import NomicBertConfig
 from .progress import Bar
 from .reference import Outputs
 from .sentence.encoder import SentenceEncoder
@@ -136,8 +137,13 @@ def verify(name: str, *, device: Any = "cpu", num_threads: int | None = None, **
         raise FilbertError(f"{name}: it has a table of vectors and no transformer: there is nothing to compare")
     where["revision"] = source.revision
     inner = {**where, "subfolder": modules.transformer}
+    config = _config(Source(name, **inner))
+    if isinstance(config, NomicBertConfig) and vars(config).get("num_experts"):
+        raise FilbertError(
+            f"{name}: transformers has no mixtures of experts of nomic_bert: there is nothing to compare"
+        )
     left_out: dict[str, str] = {}
-    subject = _load(name, is_sentence, left_out, where, inner, device=device, num_threads=num_threads)
+    subject = _load(name, config, is_sentence, left_out, where, inner, device=device, num_threads=num_threads)
     rows, tokens = _rows(Source(name, **inner), subject.model, inner)
     texts = [] if subject.encoder is None else _texts(subject.encoder)
 
@@ -163,8 +169,16 @@ def verify(name: str, *, device: Any = "cpu", num_threads: int | None = None, **
     return Verification(subject.model, list(map(len, rows)), deviations, tokens, left_out, versions)
 
 
+def _config(source: Source) -> PretrainedConfig:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # loading the model gives them
+        config: PretrainedConfig = load_config(AutoConfig, source)
+    return config
+
+
 def _load(
     name: str,
+    config: PretrainedConfig,
     is_sentence: bool,
     left_out: dict[str, str],
     where: dict[str, Any],
@@ -172,7 +186,7 @@ def _load(
     **machine: Any,
 ) -> _Subject:
     """Everything that filbert makes of the checkpoint, with the warnings of each thing once."""
-    with_head = _with_head(Source(name, **inner), left_out, **inner, **machine)
+    with_head = _with_head(name, config, left_out, **inner, **machine)
     with warnings.catch_warnings():
         if with_head is not None:
             warnings.simplefilter("ignore")  # of the head's tensors, and what was said of it already
@@ -182,17 +196,14 @@ def _load(
     return _Subject(model, with_head, encoder)
 
 
-def _with_head(source: Source, left_out: dict[str, str], **where: Any) -> EncoderModel | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # loading the model gives them
-        config: PretrainedConfig = load_config(AutoConfig, source)
+def _with_head(name: str, config: PretrainedConfig, left_out: dict[str, str], **where: Any) -> EncoderModel | None:
     kind = head_named(config.architectures)
     if kind is None:
         return None
     if class_of(config.model_type, kind) is None:
         left_out["logits"] = f"filbert has no {kind} of model_type {config.model_type!r}"
         return None
-    model: EncoderModel = getattr(auto, f"AutoModel{kind}").from_pretrained(source.name, **where)
+    model: EncoderModel = getattr(auto, f"AutoModel{kind}").from_pretrained(name, **where)
     return model
 
 

@@ -12,9 +12,16 @@ from safetensors.numpy import load_file, save_file
 from test_parity import check
 
 import filbert
-from filbert import AutoModel, AutoModelForSequenceClassification, ConfigError, WeightsError
-
-ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh"}
+from filbert import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    ConfigError,
+    FilbertError,
+    WeightsError,
+    reference,
+)
+from filbert.cli import main
+from filbert.verify import verify
 
 
 def draw(seed):
@@ -32,7 +39,7 @@ def draw(seed):
         "n_positions": int(rng.choice([24, 64])),
         "type_vocab_size": int(rng.integers(1, 3)),
         "layer_norm_epsilon": float(rng.choice([1e-12, 1e-5])),
-        "activation_function": str(rng.choice(list(ACTIVATIONS))),
+        "activation_function": "gelu",
         "rotary_emb_base": float(rng.choice([10000, 30.5])),
         "rotary_emb_fraction": 1.0,
         "pad_token_id": 1,
@@ -103,15 +110,12 @@ def evaluate(torch, config, tensors, dtype, input_ids, attention_mask=None, toke
     def linear(x, name):
         return functional.linear(x, own[f"{name}.weight"], own.get(f"{name}.bias"))
 
-    def activate(x):
-        return functional.gelu(x, approximate=ACTIVATIONS[config["activation_function"]])
-
     def mixture(x, name):
         p = (x @ own[f"{name}router.layer.weight"].T).softmax(-1)
         chosen = p.topk(config["moe_top_k"]).indices
         p = torch.zeros_like(p).scatter(-1, chosen, p.gather(-1, chosen))
         w1, w2 = (own[f"{name}experts.mlp.{part}"].unflatten(0, (experts, -1)) for part in ("w1", "w2"))
-        given = torch.stack([activate(x @ w1[e].T) @ w2[e] for e in range(experts)], -1)
+        given = torch.stack([functional.gelu(x @ w1[e].T) @ w2[e] for e in range(experts)], -1)
         return (given * p[..., None, :]).sum(-1) + own[f"{name}experts.bias"]
 
     batch, length = input_ids.shape
@@ -138,7 +142,7 @@ def evaluate(torch, config, tensors, dtype, input_ids, attention_mask=None, toke
         if is_mixture(config, i):
             made = mixture(x, f"{layer}mlp.")
         else:
-            made = linear(activate(linear(x, f"{layer}mlp.fc1")), f"{layer}mlp.fc2")
+            made = linear(functional.gelu(linear(x, f"{layer}mlp.fc1")), f"{layer}mlp.fc2")
         x = norm(made + x, f"{layer}norm2")
         states.append(x)
     return torch.stack(states).numpy()
@@ -170,14 +174,15 @@ def test_hidden_states(torch, tmp_path, seed):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize("seed", [31, 36, 57])
-def test_a_row_has_the_same_bits_in_any_batch(tmp_path, seed, dtype):
+def test_a_row_has_the_same_bits_in_any_batch(torch, tmp_path, seed, dtype):
     config, tensors = draw(seed)
     write(tmp_path, config, tensors)
     one, two = (AutoModel.from_pretrained(tmp_path, dtype=dtype, num_threads=threads) for threads in (1, 2))
     call = call_of(config, 2, batch=9)
     batch = one(**call).last_hidden_state
-    exact = AutoModel.from_pretrained(tmp_path)(**call).last_hidden_state.ravel()
-    cosine = batch.ravel() @ exact / np.linalg.norm(batch) / np.linalg.norm(exact)
+    mask = call.get("attention_mask", np.ones(call["input_ids"].shape)).astype(bool)
+    exact = evaluate(torch, config, tensors, torch.float64, **call)[-1][mask].ravel()
+    cosine = batch[mask].ravel() @ exact / np.linalg.norm(batch) / np.linalg.norm(exact)
     assert cosine > {"float32": 1 - 1e-6, "bfloat16": 0.99, "int8": 0.98}[dtype]
     for row in range(9):
         single = two(**{name: value[row : row + 1] for name, value in call.items()})
@@ -186,7 +191,7 @@ def test_a_row_has_the_same_bits_in_any_batch(tmp_path, seed, dtype):
 
 def test_a_head_reads_the_first_token_alone(tmp_path):
     """Of the last layer, a mixture, only that one is computed: with the bits that it has among the others."""
-    config, tensors = draw(3)
+    config, tensors = draw(57)
     config |= {"n_layer": config["moe_every_n_layers"] + 2, "id2label": {"0": "a", "1": "b"}}
     tensors = weights(config, np.random.default_rng(0))
     for name, rows in (("pooler.dense", config["n_embd"]), ("classifier", 2)):
@@ -195,8 +200,9 @@ def test_a_head_reads_the_first_token_alone(tmp_path):
     model = AutoModelForSequenceClassification.from_pretrained(write(tmp_path, config, tensors))
     assert is_mixture(config, config["n_layer"] - 1)
     ids = [[5, 6, 7, 8], [9], [10, 11]]
-    states = model(ids, output_hidden_states=True).hidden_states[-1]
-    assert np.abs(model(ids).logits - np.tanh(states[:, 0, :2])).max() < 1e-6
+    of_all = model(ids, output_hidden_states=True)  # computes every token
+    assert model(ids).logits.tobytes() == of_all.logits.tobytes()
+    assert np.abs(of_all.logits - np.tanh(of_all.hidden_states[-1][:, 0, :2])).max() < 1e-6
 
 
 def test_saved_in_the_words_of_the_authors_whose_code_alone_opens_it(tmp_path):
@@ -209,6 +215,67 @@ def test_saved_in_the_words_of_the_authors_whose_code_alone_opens_it(tmp_path):
     saved = json.loads((tmp_path / "again" / "config.json").read_text())
     assert config.items() <= saved.items()
     assert "hidden_size" not in saved
+    assert model.config.hidden_act == saved["hidden_act"] == "gelu"
+
+
+NATIVE = {
+    **{"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48},
+    **{"num_experts": 8, "moe_top_k": 2, "moe_every_n_layers": 2, "activation_function": "gelu"},
+}
+
+
+@pytest.mark.parametrize("biases", [{}, {"qkv_proj_bias": True, "mlp_fc2_bias": True}])
+def test_a_configuration_in_the_words_of_transformers(tmp_path, biases):
+    config = filbert.NomicBertConfig(**NATIVE, **biases, rope_theta=30.5)
+    model = filbert.NomicBertModel(config, seed=0)
+    model.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert saved["rotary_emb_base"] == 30.5
+    assert [saved[f"{part}_bias"] for part in ("qkv_proj", "mlp_fc1", "mlp_fc2")] == [bool(biases), False, bool(biases)]
+    again = AutoModel.from_pretrained(tmp_path)
+    assert again([[1, 2, 3]]).last_hidden_state.tobytes() == model([[1, 2, 3]]).last_hidden_state.tobytes()
+
+
+def test_experts_beside_the_gates_of_transformers():
+    config = filbert.NomicBertConfig(**NATIVE)
+    del config.activation_function
+    with pytest.raises(ConfigError, match=r"num_experts: found 8 .*expected 0 beside layers with a gate"):
+        filbert.NomicBertModel(config)
+
+
+def test_a_saved_head_has_the_prefix_of_the_authors(tmp_path):
+    """Without experts it has that of transformers, which opens it."""
+    model = AutoModelForSequenceClassification.from_config(filbert.NomicBertConfig(**NATIVE), seed=0)
+    model.save_pretrained(tmp_path / "experts")
+    saved = load_file(tmp_path / "experts" / "model.safetensors")
+    assert {name.partition(".")[0] for name in saved} == {"bert", "classifier"}
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path / "experts")
+    assert again([[1, 2, 3]]).logits.tobytes() == model([[1, 2, 3]]).logits.tobytes()
+    dense = {key: value for key, value in NATIVE.items() if not key.startswith(("num_experts", "moe", "activation"))}
+    model = AutoModelForSequenceClassification.from_config(filbert.NomicBertConfig(**dense), seed=0)
+    model.save_pretrained(tmp_path / "dense")
+    saved = load_file(tmp_path / "dense" / "model.safetensors")
+    assert {name.partition(".")[0] for name in saved} == {"nomic_bert", "classifier"}
+
+
+@pytest.mark.parametrize(("gate", "activation"), [("swiglu", "silu"), ("geglu", "gelu"), ("glu", "sigmoid")])
+def test_the_activation_behind_a_gate(gate, activation):
+    assert filbert.NomicBertConfig(activation_function=gate).hidden_act == activation
+
+
+def test_what_info_tells(tmp_path, capsys):
+    config, tensors = draw(6)
+    assert main(["info", str(write(tmp_path, config, tensors))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{'activation':<18}gelu" in lines
+    assert f"{'experts':<18}{config['num_experts']}, {config['moe_top_k']} a token" in lines
+
+
+def test_nothing_to_verify_with(tmp_path, monkeypatch):
+    config, tensors = draw(6)
+    monkeypatch.setattr(reference, "require", lambda *packages: dict.fromkeys(packages, "1"))
+    with pytest.raises(FilbertError, match="transformers has no mixtures of experts"):
+        verify(str(write(tmp_path, config, tensors)), num_threads=1)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +293,7 @@ def test_saved_in_the_words_of_the_authors_whose_code_alone_opens_it(tmp_path):
         ("num_shared_experts", 1, "found 1 .*expected 0"),
         ("moe_impl", "dense", 'found "dense" .*expected one of "megablocks"'),
         ("ffn_div", 2, "found 2 .*expected 1"),
+        ("activation_function", "gelu_new", 'found "gelu_new" .*expected one of "swiglu", "geglu", "glu", "gelu"'),
         ("activation_function", "swiglu", "num_experts: found 8 .*expected 0 beside layers with a gate"),
     ],
 )

@@ -10,6 +10,11 @@ from ..errors import ConfigError
 from ..layer_settings import rotation
 from ..tasks import ForMaskedLM, ForSequenceClassification, ForTokenClassification
 
+_ACTIVATIONS_OF_GATES = {"swiglu": "silu", "geglu": "gelu", "glu": "sigmoid"}
+# What goes without saying in transformers' words, and is required beside the authors'.
+_UNSAID = {"activation_function": "swiglu", "rotary_emb_fraction": 1.0}
+_UNSAID |= {"qkv_proj_bias": False, "mlp_fc1_bias": False, "mlp_fc2_bias": False}
+
 
 @dataclass(init=False, repr=False, eq=False)
 class NomicBertConfig(PretrainedConfig):
@@ -101,12 +106,16 @@ class NomicBertConfig(PretrainedConfig):
         theta = theta if base is None else base
         theta = 1000.0 if theta is None else theta
         self.rope_parameters = rotation(scaling or self.rope_parameters, theta, self.max_position_embeddings)
+        gate = vars(self).get("activation_function")
+        if isinstance(gate, str):
+            self.hidden_act = _ACTIVATIONS_OF_GATES.get(gate, gate)
 
     def to_diff_dict(self) -> dict[str, Any]:
         """What config.json should hold; of mixtures of experts by the names of their authors, whose code opens them."""
         values = super().to_diff_dict()
         if values.get("num_experts"):
             values.update({key: values.pop(name) for key, name in self.attribute_map.items()})
+            values = _UNSAID | values
             if isinstance(values["rope_parameters"], dict):
                 values["rotary_emb_base"] = values["rope_parameters"].get("rope_theta")
         return values
