@@ -121,6 +121,21 @@ def test_files_of_older_versions(torch, transformers, tmp_path):
 
 
 def test_a_checkpoint_without_a_pooler(tmp_path):
+def test_frequencies_of_the_first_layer_that_has_any(transformers, tmp_path):
+    """In the order of the layers: the third's are before the eleventh's."""
+    model = transformers.EsmModel(transformers.EsmConfig(**{**ESM2, "num_hidden_layers": 12}))
+    model.save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    (saved,) = [name for name in tensors if name.endswith(BUFFER)]
+    frequencies = tensors.pop(saved)
+    layers = {f"encoder.layer.{i}.attention.self.{BUFFER}": frequencies * i for i in (10, 2)}
+    save_file({**tensors, **layers}, tmp_path / "model.safetensors", {"format": "pt"})
+    ours = EsmModel.from_pretrained(tmp_path).state_dict()
+    (kept,) = [name for name in ours if name.endswith(BUFFER)]
+    theirs = transformers.EsmModel.from_pretrained(tmp_path).rotary_embeddings.inv_freq
+    assert ours[kept].tobytes() == theirs.numpy().tobytes() == (2 * frequencies).tobytes()
+
+
     """Such as those of ESM-2."""
     _, model = own_model("esm", "ForMaskedLM", 0)
     model.save_pretrained(tmp_path)
@@ -138,8 +153,10 @@ def test_a_checkpoint_without_a_pooler(tmp_path):
         ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "rope_scaling: found .* expected none"),
         ({"position_embedding_type": "relative_key"}, 'position_embedding_type: found "relative_key"'),
         ({"is_decoder": True}, "is_decoder: found true"),
+        ({"position_embedding_type": None}, "position_embedding_type: found null, expected .*no positions at all"),
         ({"mask_token_id": None}, "mask_token_id: found none, expected an integer: token_dropout"),
         (
+        ({"mask_token_id": PADDING}, "mask_token_id: found 1 .*, expected another than pad_token_id"),
             {"position_embedding_type": "absolute", "pad_token_id": None},
             "pad_token_id: found none, expected an integer",
         ),
