@@ -47,8 +47,9 @@ struct PackedTokens {
   std::vector<std::int32_t> types;
   std::vector<std::int32_t> positions;
   std::vector<std::int32_t> columns;  // in the row, from its first token on, query-only or not
-  std::vector<float> word_scales;     // 0 of dropped words, of others 1 / (1 - their share); empty: ones
-  std::vector<std::size_t> row;       // of the outputs; kNowhere for a query-only token; empty: each has its own place
+  // 0 of dropped words, of others 1 / (1 - dropped / keys), or 0 too where all keys would be dropped; empty: ones
+  std::vector<float> word_scales;
+  std::vector<std::size_t> row;  // of the outputs; kNowhere for a query-only token; empty: each has its own place
   // One record a sequence that is not empty.
   std::vector<std::size_t> cu_seqlens;    // [sequences + 1]
   std::vector<std::size_t> sequence_row;  // of the outputs

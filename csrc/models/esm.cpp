@@ -3,6 +3,7 @@
 // count as words that dropout took.
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "models/attention_settings.h"
 #include "models/bert_encoder.h"
@@ -44,6 +45,8 @@ Size read(const ConfigReader& config) {
     config.fail("add_bias_fnn", "true: without, the feed-forward layer is a gated one (nucleotide-transformer-v2)");
   for (const char* field : {"rope_scaling", "rope_parameters"})
     if (config.has(field)) config.fail(field, "none: transformers knows rope_theta alone here");
+  if (config.is_null("position_embedding_type"))
+    config.fail("position_embedding_type", "\"absolute\" or \"rotary\": transformers has no positions at all then");
   const bool is_rotary = config.one_of("position_embedding_type", "absolute", {"absolute", "rotary"}) == "rotary";
   const std::int64_t hidden = config.positive_int("hidden_size", 768, kHiddenSize);
   const std::int64_t heads = config.positive_int("num_attention_heads", 12, kHeads);
@@ -67,16 +70,23 @@ Size read(const ConfigReader& config) {
     found.dropped_id = config.optional_int("mask_token_id", 0, kVocabulary);
     if (!found.dropped_id)
       config.fail_with("mask_token_id: found none, expected an integer: token_dropout takes its words out");
+    if (found.dropped_id == config.optional_int("pad_token_id", 0, kVocabulary))
+      config.fail("mask_token_id", "another than pad_token_id: token_dropout would count padding");
   }
   return found;
 }
 
-// Files have them, of which transformers takes the first layer's, or what itself saves under a name with an asterisk.
-Weight make_frequencies(Tensors& tensors, double theta, std::size_t head_size) {
-  const std::string buffer = "rotary_embeddings.inv_freq";
-  for (const char* place : {"encoder.layer.0.attention.self.", "encoder.layer.*.attention.self.", ""})
-    if (tensors.has(place + buffer)) return tensors.vector({{place + buffer, head_size / 2}}, Tensors::Init::ones);
-  return tensors.numbers(rotary_frequencies(theta, head_size));
+// Files have them, of which transformers takes those of the first layer that has any, or what itself saves under a name
+// with an asterisk.
+Weight make_frequencies(Tensors& tensors, const Size& sizes) {
+  const std::string buffer = "rotary_embeddings.inv_freq", in_layer = ".attention.self." + buffer;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < sizes.layers; ++i) names.push_back("encoder.layer." + std::to_string(i) + in_layer);
+  names.insert(names.end(), {"encoder.layer.*" + in_layer, buffer});
+  const std::size_t head_size = sizes.hidden / sizes.heads;
+  for (const std::string& name : names)
+    if (tensors.has(name)) return tensors.vector({{name, head_size / 2}}, Tensors::Init::ones);
+  return tensors.numbers(rotary_frequencies(sizes.theta, head_size));
 }
 
 struct Layer {
@@ -95,7 +105,7 @@ class Esm : public Encoder {
     if (sizes.padding_id)
       position_ = tensors.table("embeddings.position_embeddings.weight", sizes.positions, hidden, kInit);
     else
-      frequencies_ = make_frequencies(tensors, sizes.theta, hidden / sizes.heads);
+      frequencies_ = make_frequencies(tensors, sizes);
     if (sizes.norms_embeddings) embedding_norm_ = make_norm("embeddings.layer_norm");
     for (std::size_t i = 0; i < sizes.layers; ++i) {
       const std::string name = "encoder.layer." + std::to_string(i) + ".", self = name + "attention.self.";

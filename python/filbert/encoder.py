@@ -353,15 +353,18 @@ class EncoderModel(Referable, ModuleHabits):
         return config
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
-        """The weights by the names of transformers, as read-only NumPy views; BF16 as float32 copies."""
+        """The weights by the names of transformers, as read-only NumPy views; BF16 as float32 copies.
+
+        Frequencies that a file of ESM stores are among them, by the name that the file has.
+        """
         return {name: as_array(self._weights, source) for name, source in self._match.tensors}
 
     def weights_digest(self) -> str:
-        """SHA-256, in hex, of all weights, by the names of transformers: the same whatever file they came from."""
+        """SHA-256, in hex, of the tensors of `state_dict`, by name: the same whatever file they came from."""
         return digest(self._weights, self._match.tensors)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """How many numbers the weights hold. `only_trainable` has no effect: none is frozen, and none is trained."""
+        """How many numbers `state_dict` has. `only_trainable` has no effect: none is frozen, and none is trained."""
         return sum(
             int(np.prod(self._weights.shape(source)))
             for name, source in self._match.tensors

@@ -31,15 +31,19 @@ class Cut(NamedTuple):
 
 
 class TextEncoder:
-    """Encodes texts with one tokenizer, which has neither padding nor truncation set. Many threads may call one."""
+    """Encodes texts with one tokenizer, which has neither padding nor truncation set. Many threads may call one.
 
-    def __init__(self, backend: Backend) -> None:
+    joins_texts: whether a pair can get special tokens.
+    """
+
+    def __init__(self, backend: Backend, joins_texts: bool = True) -> None:
         self._backend = backend
+        self._joins_texts = joins_texts
         self._truncation = Truncation(backend)
         self._added = [backend.num_special_tokens_to_add(is_pair) for is_pair in (False, True)]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TextEncoder, (self._backend,)
+        return TextEncoder, (self._backend, self._joins_texts)
 
     def special_tokens(self, is_pair: bool) -> int:
         """How many special tokens a text, or a pair, gets."""
@@ -63,6 +67,8 @@ class TextEncoder:
         Raises InputError.
         """
         backend = self._backend
+        if add_special_tokens and not self._joins_texts and any(_is_pair(item, is_split_into_words) for item in inputs):
+            raise InputError("text_pair: found one, but the tokenizer has no eos_token to put between two texts")
         try:
             with _CALLS:
                 if cut is not None and cut.limit <= MOST_TOKENS:

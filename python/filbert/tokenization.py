@@ -46,7 +46,7 @@ class Tokenizer(Vocabulary):
 
     def __init__(self, files: TokenizerFiles, name_or_path: str = "") -> None:
         """Raises ConfigError for a setting of tokenizer_config.json that makes no sense."""
-        self._backend, self._special_tokens, self._config, class_name = files
+        self._backend, self._special_tokens, self._config, class_name, joins_texts = files
         self.name_or_path = name_or_path
         self.model_max_length = length_limit(self._config)
         self.padding_side = side_of(self._config, "padding_side")
@@ -58,7 +58,7 @@ class Tokenizer(Vocabulary):
         typed = class_name is None or class_name in _WITH_TYPES
         names = ["input_ids", *(["token_type_ids"] if typed else []), "attention_mask"]
         self.model_input_names: list[str] = self._config.get("model_input_names") or names
-        self._texts = TextEncoder(self._backend)
+        self._texts = TextEncoder(self._backend, joins_texts)
         self._warned = False
 
     def __call__(

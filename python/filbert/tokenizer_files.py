@@ -98,6 +98,7 @@ class TokenizerFiles(NamedTuple):
     special_tokens: dict[str, str]  # "pad_token": "[PAD]"
     config: dict[str, Any]  # tokenizer_config.json
     class_name: str | None = None  # whose rules hold
+    joins_texts: bool = True  # has a special token that stands between the texts of a pair
 
 
 def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
@@ -119,6 +120,7 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
     name = of_model if of_model in _GENERIC_CLASSES else class_name(config) or of_model
 
     path = source.find("tokenizer.json")
+    is_whole = False
     if path is not None:
         backend = _from_json(path)
         if name == "LlamaTokenizer" and is_of_bytes(backend):
@@ -136,24 +138,27 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
         backend.no_truncation()
     else:
         name = class_name(config) or of_model
+        is_whole = name == WHOLE_TOKENS
         backend, named = from_vocabulary(source, config, named, name, model_type)
     if path is not None or name is None or name in BERT_LIKE:  # else the class has named all
         for role, token in _usual_tokens(backend).items():
             if role not in config:
                 named.setdefault(role, _token(token))
     try:
-        _add_tokens(backend, source, config, list(named.values()))
+        _add_tokens(backend, source, config, list(named.values()), is_whole)
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"{config_path or path or source.name}: added tokens: {error}") from None
-    if path is None and name == WHOLE_TOKENS:
-        keep_whole(backend)
+    splits_special = flag(config, "split_special_tokens", False)
+    if is_whole:
+        if not splits_special:
+            keep_whole(backend)
         config["tokenizer_class"] = "PreTrainedTokenizerFast"  # of what is saved: this one reads no tokenizer.json
     special = {role: token.content for role, token in named.items()}
     add_special_tokens_around(backend, config if path is None else overrides, name, special)
-    backend.encode_special_tokens = flag(config, "split_special_tokens", False)
+    backend.encode_special_tokens = splits_special
     if name in ("GemmaTokenizer", "LlamaTokenizer") and config.get("padding_side") is None:
         config["padding_side"] = "left"
-    return TokenizerFiles(backend, special, config, name)
+    return TokenizerFiles(backend, special, config, name, not is_whole or "eos_token" in special)
 
 
 def load_bare(source: Source) -> TokenizerFiles:
@@ -218,8 +223,14 @@ def _from_json(path: str) -> Tokenizer:
         raise ConfigError(f"{path}: not a tokenizer that the tokenizers package can read: {error}") from None
 
 
-def _add_tokens(backend: Tokenizer, source: Source, config: dict[str, Any], named: list[AddedToken]) -> None:
-    """Registers the tokens that are never split: those the files list, and the special ones."""
+def _add_tokens(
+    backend: Tokenizer, source: Source, config: dict[str, Any], named: list[AddedToken], is_whole: bool
+) -> None:
+    """Registers the tokens that are never split: those the files list, and the special ones.
+
+    is_whole: all tokens are found in one go, as `keep_whole` adds them. Those that say that they are normalized would
+    be looked for after the others, in what these leave of a text.
+    """
     known = {token.content for token in backend.get_added_tokens_decoder().values()}
     listed = sorted(config.get("added_tokens_decoder", {}).items(), key=lambda item: int(item[0]))
     tokens = [_token(token) for _, token in listed]
@@ -240,6 +251,9 @@ def _add_tokens(backend: Tokenizer, source: Source, config: dict[str, Any], name
     for token in tokens:
         if token.content not in known:
             known.add(token.content)
+            if is_whole:
+                where = {"single_word": token.single_word, "lstrip": token.lstrip, "rstrip": token.rstrip}
+                token = AddedToken(token.content, normalized=False, **where)
             token.special = token.content in special
             (backend.add_special_tokens if token.special else backend.add_tokens)([token])
 

@@ -1,6 +1,7 @@
 """ESM: words that count as dropped, the frequencies and names in files, its tokenizer, and what is refused."""
 
 import itertools
+import pickle
 import random
 import warnings
 
@@ -120,6 +121,21 @@ def test_files_of_older_versions(torch, transformers, tmp_path):
     assert AutoModelForMaskedLM.from_pretrained(tmp_path / "saved")(**call).logits.tobytes() == found.tobytes()
 
 
+def test_frequencies_of_the_first_layer_that_has_any(transformers, tmp_path):
+    """In the order of the layers: the third's are before the eleventh's."""
+    model = transformers.EsmModel(transformers.EsmConfig(**{**ESM2, "num_hidden_layers": 12}))
+    model.save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    (saved,) = [name for name in tensors if name.endswith(BUFFER)]
+    frequencies = tensors.pop(saved)
+    layers = {f"encoder.layer.{i}.attention.self.{BUFFER}": frequencies * i for i in (10, 2)}
+    save_file({**tensors, **layers}, tmp_path / "model.safetensors", {"format": "pt"})
+    ours = EsmModel.from_pretrained(tmp_path).state_dict()
+    (kept,) = [name for name in ours if name.endswith(BUFFER)]
+    theirs = transformers.EsmModel.from_pretrained(tmp_path).rotary_embeddings.inv_freq
+    assert ours[kept].tobytes() == theirs.numpy().tobytes() == (2 * frequencies).tobytes()
+
+
 def test_a_checkpoint_without_a_pooler(tmp_path):
     """Such as those of ESM-2."""
     _, model = own_model("esm", "ForMaskedLM", 0)
@@ -137,8 +153,10 @@ def test_a_checkpoint_without_a_pooler(tmp_path):
         ({"add_bias_fnn": False}, r"add_bias_fnn: found false .*, expected true: .* \(nucleotide-transformer-v2\)"),
         ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "rope_scaling: found .* expected none"),
         ({"position_embedding_type": "relative_key"}, 'position_embedding_type: found "relative_key"'),
+        ({"position_embedding_type": None}, "position_embedding_type: found null, expected .*no positions at all"),
         ({"is_decoder": True}, "is_decoder: found true"),
         ({"mask_token_id": None}, "mask_token_id: found none, expected an integer: token_dropout"),
+        ({"mask_token_id": PADDING}, "mask_token_id: found 1 .*, expected another than pad_token_id"),
         (
             {"position_embedding_type": "absolute", "pad_token_id": None},
             "pad_token_id: found none, expected an integer",
@@ -176,6 +194,7 @@ def odd_texts(pieces):
             [*PROTEINS, " ", "j"],
         ),
         (BASES, {"eos_token": None}, [*"ATCGNan", " ", "\x85", "<mask>", "<eos>"]),
+        (PROTEINS, {"split_special_tokens": True}, [*PROTEINS, " ", " ", "m"]),
     ],
 )
 def test_texts_split_as_in_transformers(transformers, tmp_path, vocabulary, config, pieces):
@@ -198,6 +217,40 @@ def test_texts_split_as_in_transformers(transformers, tmp_path, vocabulary, conf
     ours.save_pretrained(tmp_path / "saved")
     for auto in (AutoTokenizer, transformers.AutoTokenizer):
         assert auto.from_pretrained(tmp_path / "saved")(texts)["input_ids"] == ours(texts)["input_ids"]
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_added_tokens_are_not_split(transformers, tmp_path, is_listed):
+    """They may have letters of the vocabulary in them, as phosphoserine has."""
+    folder = tokenizer_folder(tmp_path / "hub", PROTEINS)
+    if is_listed:
+        theirs = transformers.AutoTokenizer.from_pretrained(folder)
+        theirs.add_tokens(["[pS]", "KK"])
+        theirs.save_pretrained(folder)
+    else:
+        write_json(folder / "added_tokens.json", {"[pS]": 33, "KK": 34})
+    theirs, ours = (auto.from_pretrained(folder) for auto in (transformers.AutoTokenizer, AutoTokenizer))
+    texts = odd_texts(["[pS]", "K", "M", "[", "]", "p", " ", "<mask>"])
+    found = ours(texts)["input_ids"]
+    assert found == theirs(texts)["input_ids"]
+    assert ours("MK[pS]KKA")["input_ids"] == [0, 20, 15, 33, 34, 5, 2]
+    ours.save_pretrained(tmp_path / "saved")
+    for auto in (AutoTokenizer, transformers.AutoTokenizer):
+        assert auto.from_pretrained(tmp_path / "saved")(texts)["input_ids"] == found
+
+
+def test_pairs_need_a_token_between_them(transformers, tmp_path):
+    folder = tokenizer_folder(tmp_path, BASES, eos_token=None)
+    ours = AutoTokenizer.from_pretrained(folder)
+    with pytest.raises(ValueError, match="EOS token is not set"):
+        transformers.AutoTokenizer.from_pretrained(folder)("A", "C")
+    for call in (lambda: ours("A", "C"), lambda: ours([["A"]], [["C"]], is_split_into_words=True)):
+        with pytest.raises(InputError, match="text_pair: found one, but the tokenizer has no eos_token"):
+            call()
+    with pytest.raises(InputError, match="text_pair: found one"):
+        pickle.loads(pickle.dumps(ours))(["A"], ["C"], truncation=True, max_length=2)
+    assert ours("A", "C", add_special_tokens=False)["input_ids"] == [68, 70]
+    assert ours("A")["input_ids"] == [3, 68]
 
 
 def test_a_protein_by_hand(tmp_path):
