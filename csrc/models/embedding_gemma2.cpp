@@ -82,6 +82,8 @@ std::vector<LayerHeads> read_layers(const ConfigReader& config, std::size_t head
 }
 
 Size read(const ConfigReader& config) {
+  for (const char* field : {"rope_scaling", "rope_theta"})
+    if (config.has(field)) config.fail(field, "none: rope_parameters says how each kind of layers turns");
   const std::size_t heads = size(config.positive_int("num_attention_heads", 4, kHeads));
   return {
       .vocabulary = size(config.positive_int("vocab_size", 262144, kVocabulary)),

@@ -153,6 +153,8 @@ def test_the_last_layer_sees_all(transformers):
         ({"per_layer_config": {"full_attention": {}}}, 'per_layer_config: found the key "full_attention"'),
         ({"num_key_value_heads": 3}, "layer 0: found 3 heads of keys"),
         ({"sliding_window": 0}, "sliding_window: found 0"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "rope_scaling: found an object"),
+        ({"rope_theta": 5.0}, "rope_theta: found 5"),
     ],
 )
 def test_settings_that_are_refused(values, message):

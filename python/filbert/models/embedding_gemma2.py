@@ -23,6 +23,7 @@ class EmbeddingGemma2TextConfig(PretrainedConfig):
     """
 
     model_type: ClassVar[str] = "embedding_gemma2_text"
+    checked_by_engine = PretrainedConfig.checked_by_engine | {"rope_scaling", "rope_theta"}
 
     vocab_size: int = 262144
     hidden_size: int = 512
