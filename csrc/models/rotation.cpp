@@ -127,6 +127,7 @@ Rotation yarn(const ConfigReader& parameters, double theta, std::size_t rotary, 
 std::string read_type(const ConfigReader& parameters) {
   const char* const field = parameters.one_name("rope_type", "type");
   if (parameters.is_null(field)) parameters.fail(field, "a string");
+  if (!parameters.has(field) && parameters.is_null("type")) parameters.fail("type", "a string");
   const std::string type = parameters.string(field, "default");
   if (type == "dynamic" || type == "longrope")
     parameters.fail(field, R"("default", "linear", "llama3" or "yarn": the frequencies of this one change with the )"

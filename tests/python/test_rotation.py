@@ -156,6 +156,17 @@ def test_the_stored_frequencies_are_those_of_transformers(torch, transformers):
 
 
 ODD = st.sampled_from([0, -1, 1, 1.0, 0.5, 4, 1e300, math.nan, math.inf, True, None, "", "4", [], {}, 64, 2**40])
+
+
+@pytest.mark.parametrize("key", ["rope_scaling", "rope_parameters"])
+@pytest.mark.parametrize("name", ["rope_type", "type"])
+def test_a_rotation_of_no_type(tmp_path, key, name):
+    own = {name: None, "factor": 4.0}
+    (tmp_path / "config.json").write_text(json.dumps({**TINY, "model_type": "llama", key: own}))
+    with pytest.raises(ConfigError, match=rf"{name}: found null, expected a string"):
+        LlamaConfig.from_pretrained(tmp_path)
+
+
 KEYS = ("rope_type", "type", "factor", "rope_theta", "original_max_position_embeddings", "low_freq_factor")
 KEYS += ("high_freq_factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate")
 KEYS += ("partial_rotary_factor", "unknown")
