@@ -33,9 +33,7 @@ BertSize read_roberta(const ConfigReader& config, std::int64_t vocabulary) {
   if (config.is_null("pad_token_id")) config.fail("pad_token_id", "an integer: positions are counted from it on");
   const std::int64_t padding_id = config.non_negative_int("pad_token_id", 1, kVocabulary);
   found.padding_id = padding_id;
-  if (size(padding_id) + 1 >= found.positions)
-    config.fail("pad_token_id", "less than max_position_embeddings - 1 (" + std::to_string(found.positions - 1) +
-                                    "): positions are counted from it on");
+  check_counted_id(config, padding_id, found.positions);
   return found;
 }
 

@@ -22,6 +22,12 @@ void refuse_decoders(const ConfigReader& config) {
     if (config.boolean(field, false)) config.fail(field, "false: filbert runs encoders");
 }
 
+void check_counted_id(const ConfigReader& config, std::int64_t padding_id, std::size_t positions) {
+  if (size(padding_id) + 1 >= positions)
+    config.fail("pad_token_id", "less than max_position_embeddings - 1 (" + std::to_string(positions - 1) +
+                                    "): positions are counted from it on");
+}
+
 BertSize read_bert_size(const ConfigReader& config, const BertDefaults& defaults) {
   using namespace config_limits;
   const std::int64_t hidden = config.positive_int("hidden_size", defaults.hidden, kHiddenSize);

@@ -55,6 +55,8 @@ struct BertDefaults {
 // The settings that most families name alike.
 BertSize read_bert_size(const ConfigReader& config, const BertDefaults& defaults = {});
 void refuse_decoders(const ConfigReader& config);
+// Throws where no position is left behind the padding id, from which they are counted on.
+void check_counted_id(const ConfigReader& config, std::int64_t padding_id, std::size_t positions);
 BertNames bert_names();
 std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& tensors);
 

@@ -31,9 +31,7 @@ struct Size {
 std::int64_t read_counted_id(const ConfigReader& config, std::size_t positions) {
   const auto id = config.optional_int("pad_token_id", 0, kVocabulary);
   if (!id) config.fail_with("pad_token_id: found none, expected an integer: positions are counted from it on");
-  if (size(*id) + 1 >= positions)
-    config.fail("pad_token_id", "less than max_position_embeddings - 1 (" + std::to_string(positions - 1) +
-                                    "): positions are counted from it on");
+  check_counted_id(config, *id, positions);
   return *id;
 }
 

@@ -19,6 +19,14 @@ def layer_types(layers: Any, is_sliding: Callable[[int], bool]) -> list[str]:
     return ["sliding_attention" if is_sliding(i) else "full_attention" for i in range(count)]
 
 
+def layer_types_by_pattern(layers: Any, pattern: Any) -> list[str]:
+    """The same where every `pattern`th layer sees all. Raises ConfigError also if that is no number above 0."""
+    every = integer(pattern)
+    if not every:
+        raise ConfigError(f"sliding_window_pattern: found {pattern!r}, expected an integer above 0")
+    return layer_types(layers, lambda i: (i + 1) % every != 0)
+
+
 def share_heads(config: Any) -> None:
     """Sets num_key_value_heads and head_dim where they are None: as many as heads, which share the hidden size."""
     if config.num_key_value_heads is None:

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..base_model import BaseModel
-from ..checks import integer
 from ..configuration import PretrainedConfig
-from ..errors import ConfigError
-from ..layer_settings import layer_types, rotation
+from ..layer_settings import layer_types_by_pattern, rotation
 
 # What a whole model's configuration says of its texts, too.
 _OF_ANY = ("name_or_path", "_name_or_path", "auto_map", "output_hidden_states", "output_attentions", "return_dict")
@@ -53,7 +51,6 @@ class EmbeddingGemma2TextConfig(PretrainedConfig):
         if isinstance(text, dict):
             kwargs = {**text, **{key: kwargs[key] for key in _OF_ANY if key in kwargs}}
         pattern = kwargs.pop("sliding_window_pattern", 6)
-        every = integer(pattern)
         own = {
             "head_dim": kwargs.pop("global_head_dim", 512),
             "num_key_value_heads": kwargs.pop("num_global_key_value_heads", 1),
@@ -61,9 +58,7 @@ class EmbeddingGemma2TextConfig(PretrainedConfig):
         says_own = "per_layer_config" in kwargs
         super().__init__(**kwargs)
         if self.layer_types is None:
-            if not every:
-                raise ConfigError(f"sliding_window_pattern: found {pattern!r}, expected an integer above 0")
-            self.layer_types = layer_types(self.num_hidden_layers, lambda i: (i + 1) % every != 0)
+            self.layer_types = layer_types_by_pattern(self.num_hidden_layers, pattern)
         if isinstance(self.layer_types, list) and self.layer_types:
             self.layer_types = [*self.layer_types[:-1], "full_attention"]  # whatever files say, as in transformers
             if not says_own:

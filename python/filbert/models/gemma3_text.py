@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..base_model import BaseModel
-from ..checks import integer
 from ..configuration import PretrainedConfig
-from ..errors import ConfigError
-from ..layer_settings import layer_types, merged, rotation
+from ..layer_settings import layer_types_by_pattern, merged, rotation
 from ..tasks import ForSequenceClassification
 
 
@@ -56,11 +54,8 @@ class Gemma3TextConfig(PretrainedConfig):
         sliding_theta = kwargs.pop("rope_local_base_freq", 10000.0)
         super().__init__(**kwargs)
         pattern = kwargs.get("sliding_window_pattern", 6)
-        every = integer(pattern)
         if self.layer_types is None:
-            if not every:
-                raise ConfigError(f"sliding_window_pattern: found {pattern!r}, expected an integer above 0")
-            self.layer_types = layer_types(self.num_hidden_layers, lambda i: (i + 1) % every != 0)
+            self.layer_types = layer_types_by_pattern(self.num_hidden_layers, pattern)
         self._sliding_window_pattern = kwargs.get("_sliding_window_pattern", pattern)  # as transformers keeps it
         longest = self.max_position_embeddings
         parameters = {} if self.rope_parameters is None else self.rope_parameters
