@@ -18,7 +18,7 @@ from filbert.models import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "models.md"
-CASE = "8x128"
+CASES = ("8x128", "1x512")
 PEERS = ("onnxruntime", "openvino")
 SHOWN = 3  # checkpoints of a family
 
@@ -59,6 +59,7 @@ SPECIAL = {
     "umt5": "as `mt5`; a table of biases in each layer",
     "xlm-roberta": "as `roberta`",
 }
+_PEER_HEADS = ("onnxruntime", "OpenVINO", "ratio")
 SAME_MATHS = {"new": "gte"}  # of what transformers has not by that name
 
 _HEADS = {
@@ -90,13 +91,13 @@ def parities() -> dict[str, Figure]:
     }
 
 
-def speeds() -> dict[str, Figure]:
-    """By model: the median milliseconds of each library."""
+def speeds() -> dict[tuple[str, str], Figure]:
+    """By model and case: the median milliseconds of each library."""
     return {
-        row["model"]: Figure(libraries(row), record)
+        (row["model"], row["case"]): Figure(libraries(row), record)
         for record in records("*-cpu-families*.json")
         for row in record["results"]
-        if (row["case"], row["precision"]) == (CASE, "float32")
+        if row["precision"] == "float32" and row["case"] in CASES
     }
 
 
@@ -118,20 +119,12 @@ def page() -> str:
     return _PAGE.format(
         families=table(("model_type", "classes", "heads", "what is special", "checkpoints"), families()),
         dtypes=dtypes,
-        case=CASE.replace("x", " texts of "),
-        numbers=table(
-            (
-                "model_type",
-                "models",
-                "error: median",
-                "largest",
-                "timed",
-                "filbert ms",
-                "onnxruntime",
-                "OpenVINO",
-                "ratio",
-            ),
-            (numbers(name, parity, speed) for name in FAMILIES),
+        parity=table(
+            ("model_type", "models", "error: median", "largest"), (nearness(name, parity) for name in FAMILIES)
+        ),
+        speed=table(
+            ("model", "families", *(head for case in CASES for head in (f"{case}: filbert ms", *_PEER_HEADS))),
+            (times(model, speed) for model in dict.fromkeys(MODEL_OF.values())),
         ),
         sources="".join(f"- {line}\n" for line in sources(parity, speed)),
     )
@@ -153,26 +146,33 @@ def families() -> Iterator[tuple[str, ...]]:
         yield f"`{name}`", f"`{stem}...`", heads, SPECIAL[name], examples
 
 
-def numbers(name: str, parity: dict[str, Figure], speed: dict[str, Figure]) -> tuple[str, ...]:
-    same = SAME_MATHS.get(name)
-    near = (f"as `{same}`", "", "") if same else ("", "", "")
-    if name in parity:
-        values = parity[name].values
-        near = (str(values["models"]), f"{values['median']:.2f}", f"{values['largest']:.2f}")
-    model = MODEL_OF.get(name, "")
-    times = speed[model].values if model in speed else {}
-    others = {peer: times[peer] for peer in PEERS if peer in times}
-    if not others:
-        return f"`{name}`", *near, model, "", "", "", ""
-    shown = (f"{times[each]:.0f}" if each in times else "" for each in ("filbert", *PEERS))
-    return f"`{name}`", *near, model, *shown, f"{times['filbert'] / min(others.values()):.2f}"
+def nearness(name: str, parity: dict[str, Figure]) -> tuple[str, ...]:
+    if same := SAME_MATHS.get(name):
+        return f"`{name}`", f"as `{same}`", "", ""
+    if name not in parity:
+        return f"`{name}`", "", "", ""
+    values = parity[name].values
+    return f"`{name}`", str(values["models"]), f"{values['median']:.2f}", f"{values['largest']:.2f}"
 
 
-def sources(parity: dict[str, Figure], speed: dict[str, Figure]) -> Iterator[str]:
+def times(model: str, speed: dict[tuple[str, str], Figure]) -> tuple[str, ...]:
+    """The model, the families it stands for, and for each case the times and filbert's over the best of the others."""
+    standing = ", ".join(f"`{name}`" for name, each in MODEL_OF.items() if each == model)
+    cells: list[str] = []
+    for case in CASES:
+        found = speed[model, case].values if (model, case) in speed else {}
+        others = [found[peer] for peer in PEERS if peer in found]
+        cells += [f"{found[each]:.0f}" if each in found else "" for each in ("filbert", *PEERS)]
+        cells.append(f"{found['filbert'] / min(others):.2f}" if others else "")
+    return model, standing, *cells
+
+
+def sources(parity: dict[str, Figure], speed: dict[tuple[str, str], Figure]) -> Iterator[str]:
     """When and on what each number was measured, and which ones if not all."""
+    models = {name: figure for (name, _), figure in speed.items()}
     for kind, figures, packages in (
         ("Parity", parity, ("torch", "transformers")),
-        ("Time", speed, PEERS),
+        ("Time", models, PEERS),
     ):
         told: dict[str, list[str]] = {}
         for name, figure in figures.items():
@@ -200,20 +200,23 @@ encoder is computed, and `AutoModel` gives that (`T5EncoderModel`), where transf
 hidden states of T5's encoder outgrow float16: on a GPU take float32 or bfloat16.
 
 {families}
-## Parity and speed
+## Parity
 
-Parity: small models of random configurations and weights, as many as "models" says, each over ten batches with every
-kind of mask (`bench/parity.py`). The error is the largest of a model's last hidden states against float64 throughout;
-shown is filbert's in float32 over that of torch's own float32, so 1 is as exact as `transformers`. Of one model, which
-of two errors is larger is luck.
+Small models of random configurations and weights, as many as "models" says, each over ten batches with every kind of
+mask (`bench/parity.py`). The error is the largest of a model's last hidden states against float64 throughout; shown is
+filbert's in float32 over that of torch's own float32, so 1 is as exact as `transformers`. Of one model, which of two
+errors is larger is luck.
 
-Speed: {case} tokens in float32, a model of a published size with random weights, in turns with onnxruntime, of
-its plain and its fused graph the better one, and with OpenVINO (`bench/compare.py`). The ratio is filbert's median
-time over that of the faster of these; of three turns, so it is off by a tenth and more. Families of the same maths
-share a model; `llama`, `mistral` and `qwen2`, which have no norms of heads, stand with `qwen3`. GTE-base is without
-NTK scaling; some have a smaller vocabulary than published, which changes no time.
+{parity}
+## Speed
 
-{numbers}
+8 texts of 128 tokens and one of 512 in float32, a model of a published size with random weights, in turns with
+onnxruntime, of its plain and its fused graph the better one, and with OpenVINO (`bench/compare.py`); medians, and the
+ratio of filbert's to that of the faster of these. Families of the same maths share a model; `llama`, `mistral` and
+`qwen2`, which have no norms of heads, stand with `qwen3`. GTE-base is without NTK scaling; some have a smaller
+vocabulary than published, which changes no time.
+
+{speed}
 {sources}"""
 
 if __name__ == "__main__":

@@ -26,18 +26,21 @@ def test_the_page_is_up_to_date() -> None:
     assert models_page.PAGE.read_text() == models_page.page()
 
 
-def test_numbers() -> None:
-    record = {"date": "2026-01-01"}
-    parity = {"gte": models_page.Figure({"models": 5, "median": 0.5, "largest": 2}, record)}
+def test_nearness() -> None:
+    parity = {"gte": models_page.Figure({"models": 5, "median": 0.5, "largest": 2}, {})}
+    assert models_page.nearness("gte", parity) == ("`gte`", "5", "0.50", "2.00")
+    assert models_page.nearness("new", parity) == ("`new`", "as `gte`", "", "")
+    assert models_page.nearness("bert", parity) == ("`bert`", "", "", "")
+
+
+def test_times() -> None:
     speed = {
-        "GTE-base": models_page.Figure({"filbert": 300.0, "onnxruntime": 400.0, "openvino": 500.0}, record),
-        "T5-base": models_page.Figure({"filbert": 300.0, "onnxruntime": 200.0}, record),
+        ("GTE-base", "8x128"): models_page.Figure({"filbert": 300.0, "onnxruntime": 400.0, "openvino": 500.0}, {}),
+        ("GTE-base", "1x512"): models_page.Figure({"filbert": 300.0, "onnxruntime": 200.0}, {}),
     }
-    timed = ("GTE-base", "300", "400", "500", "0.75")
-    assert models_page.numbers("gte", parity, speed) == ("`gte`", "5", "0.50", "2.00", *timed)
-    assert models_page.numbers("new", parity, speed) == ("`new`", "as `gte`", "", "", *timed)
-    assert models_page.numbers("bert", parity, speed) == ("`bert`", "", "", "", "BERT-base", "", "", "", "")
-    assert models_page.numbers("t5", parity, speed) == ("`t5`", "", "", "", "T5-base", "300", "200", "", "1.50")
+    timed = ("300", "400", "500", "0.75", "300", "200", "", "1.50")
+    assert models_page.times("GTE-base", speed) == ("GTE-base", "`gte`, `new`", *timed)
+    assert models_page.times("BERT-base", speed) == ("BERT-base", "`bert`, `ernie`", *[""] * 8)
 
 
 def test_a_newer_file_counts_for_what_it_has(tmp_path: models_page.Path, monkeypatch: pytest.MonkeyPatch) -> None:
