@@ -1,4 +1,4 @@
-// What each kernel file offers to backend.cu: one function an op, which checks nothing and launches on a stream. Token
+// What each kernel file offers to ops.cu: one function an op, which checks nothing and launches on a stream. Token
 // ops other than linear ones are in row_ops.h.
 // Pointers are device memory; activations are rows of numbers of type `Type`; biases, scales and tables are float32.
 #pragma once
