@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .auto import AutoModelForMaskedLM as AutoModelForMaskedLM
     from .auto import AutoModelForQuestionAnswering as AutoModelForQuestionAnswering
     from .auto import AutoModelForSequenceClassification as AutoModelForSequenceClassification
+    from .auto import AutoModelForTextEncoding as AutoModelForTextEncoding
     from .auto import AutoModelForTokenClassification as AutoModelForTokenClassification
     from .distillation import distill as distill
     from .errors import ConfigError as ConfigError
@@ -75,6 +76,7 @@ _MODULE_OF = {
     "AutoModelForTokenClassification": "auto",
     "AutoModelForQuestionAnswering": "auto",
     "AutoModelForMaskedLM": "auto",
+    "AutoModelForTextEncoding": "auto",
     "AutoTokenizer": "tokenization",
     "BGEM3Encoder": "sentence.bge_m3",
     "ConfigError": "errors",

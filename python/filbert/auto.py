@@ -22,7 +22,7 @@ class AutoConfig:
         raise TypeError("AutoConfig is not instantiated: use AutoConfig.from_pretrained or AutoConfig.for_model")
 
     @staticmethod
-    def for_model(model_type: str | None, /, **kwargs: Any) -> PretrainedConfig:
+    def for_model(model_type: str | None, **kwargs: Any) -> PretrainedConfig:
         """A configuration of that type. Raises ConfigError if filbert does not have it."""
         texts = _TEXTS_OF.get(model_type, model_type) if isinstance(model_type, str) else model_type
         config_class = class_of(texts, "Config")
@@ -107,6 +107,10 @@ class AutoModel(_AutoModel):
 
     kind = "Model"
     defaults: ClassVar[dict[str, Any]] = {"add_pooling_layer": None}
+
+
+class AutoModelForTextEncoding(AutoModel):
+    """`AutoModel` by another name: in transformers, whose `AutoModel` of T5 has a decoder, this one has the encoder."""
 
 
 class AutoModelForSequenceClassification(_AutoModel):

@@ -167,6 +167,7 @@ def test_saving_takes_what_changes_nothing(tmp_path):
 
 def test_auto_config():
     assert isinstance(AutoConfig.for_model("bert", hidden_size=48), BertConfig)
+    assert AutoConfig.for_model(**{"model_type": "bert", "hidden_size": 48}).hidden_size == 48
     for unknown in ("gpt2", "", None, ["bert"]):
         with pytest.raises(ConfigError, match="supported: albert, bert"):
             AutoConfig.for_model(unknown)

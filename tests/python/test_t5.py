@@ -108,6 +108,9 @@ def test_a_whole_models_encoder(torch, transformers, tmp_path, name):
     assert any(key.startswith("decoder.") for key in load_file(tmp_path / "model.safetensors"))
     model = loaded(tmp_path)
     assert type(model).__name__ == f"{stem}EncoderModel"
+    for library in (filbert, transformers):
+        encoder = library.AutoModelForTextEncoding.from_pretrained(tmp_path)
+        assert type(encoder).__name__ == f"{stem}EncoderModel"
     assert model.config.is_encoder_decoder
     with torch.no_grad():
         expected = reference.encoder(torch.tensor(IDS)).last_hidden_state.numpy()
