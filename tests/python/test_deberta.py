@@ -21,21 +21,6 @@ SMALL = {
 RELATIVE = {**SMALL, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False}
 HEAD = 16  # numbers of a head
 
-# config.json of deberta-base, and with what files of classifiers have, too.
-BASE = {
-    "model_type": "deberta", "attention_probs_dropout_prob": 0.1, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
-    "hidden_size": 768, "initializer_range": 0.02, "intermediate_size": 3072, "max_position_embeddings": 512,
-    "relative_attention": True, "pos_att_type": "c2p|p2c", "layer_norm_eps": 1e-7, "max_relative_positions": -1,
-    "position_biased_input": False, "num_attention_heads": 12, "num_hidden_layers": 12, "type_vocab_size": 0,
-    "vocab_size": 50265,
-}  # fmt: skip
-NLI = {
-    **BASE, "architectures": ["DebertaForSequenceClassification"], "pos_att_type": ["c2p", "p2c"], "pad_token_id": 0,
-    "id2label": {"0": "contradiction", "1": "entailment", "2": "neutral"}, "pooler_dropout": 0,
-    "label2id": {"contradiction": 0, "entailment": 1, "neutral": 2}, "pooler_hidden_act": "gelu",
-    "pooler_hidden_size": 768, "transformers_version": "4.5.0", "attention_head_size": 64, "padding_idx": 0,
-}  # fmt: skip
-
 
 def saved(folder, change, **config):
     """A folder with seeded weights; `change` may replace any of them. Names are without a prefix."""
@@ -128,25 +113,6 @@ def test_repeated_terms_beside_transformers(torch, transformers, tmp_path):
     with torch.no_grad():
         expected = reference(torch.tensor(ids)).last_hidden_state.numpy()
     np.testing.assert_allclose(AutoModel.from_pretrained(tmp_path)(ids).last_hidden_state, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("values", [BASE, NLI], ids=["deberta-base", "a classifier"])
-def test_configurations_of_the_hub_give_no_warning(transformers, tmp_path, values):
-    sizes = {"hidden_size": 32, "intermediate_size": 8, "num_attention_heads": 4, "vocab_size": 60}
-    small = {**values, **sizes, "num_hidden_layers": 2}
-    if "pooler_hidden_size" in values:
-        small["pooler_hidden_size"] = 32
-    DebertaModel(DebertaConfig(**small), seed=0).save_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(small))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        loaded = AutoModel.from_pretrained(tmp_path).config
-    theirs = transformers.AutoConfig.from_pretrained(tmp_path)
-    expected = {key: value for key, value in theirs.to_diff_dict().items() if key not in ("dtype", "model_type")}
-    assert {key: getattr(loaded, key) for key in expected} == {
-        **expected,
-        "transformers_version": loaded.transformers_version,
-    }
 
 
 def test_names_of_the_hubs_files(tmp_path):

@@ -1,7 +1,6 @@
 """What is special about DeBERTa-v2: its buckets, its convolution, its settings, and those that it refuses."""
 
 import json
-import warnings
 
 import numpy as np
 import pytest
@@ -19,19 +18,6 @@ SMALL = {
     "initializer_range": 0.2,
 }
 RELATIVE = {**SMALL, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False}
-
-# config.json of two models of the hub.
-V3_BASE = {
-    "model_type": "deberta-v2", "attention_probs_dropout_prob": 0.1, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
-    "hidden_size": 768, "initializer_range": 0.02, "intermediate_size": 3072, "max_position_embeddings": 512,
-    "relative_attention": True, "position_buckets": 256, "norm_rel_ebd": "layer_norm", "share_att_key": True,
-    "pos_att_type": "p2c|c2p", "layer_norm_eps": 1e-7, "max_relative_positions": -1, "position_biased_input": False,
-    "num_attention_heads": 12, "num_hidden_layers": 12, "type_vocab_size": 0, "vocab_size": 128100,
-}  # fmt: skip
-V2_XLARGE = {
-    **V3_BASE, "hidden_size": 1536, "intermediate_size": 6144, "num_attention_heads": 24, "attention_head_size": 64,
-    "num_hidden_layers": 24, "conv_kernel_size": 3, "conv_act": "gelu",
-}  # fmt: skip
 
 
 def rows_of(folder, term, length, mask=None, **settings):
@@ -172,24 +158,6 @@ def test_the_convolution_beside_the_first_layer(tmp_path, groups, kernel):
     x = x * tensors["encoder.conv.LayerNorm.weight"] + tensors["encoder.conv.LayerNorm.bias"]
     np.testing.assert_allclose(found[1][mask], x[mask], rtol=0, atol=2e-5)
     assert not found[1][~mask].any()
-
-
-@pytest.mark.parametrize("values", [V3_BASE, V2_XLARGE], ids=["deberta-v3-base", "deberta-v2-xlarge"])
-def test_configurations_of_the_hub_give_no_warning(transformers, tmp_path, values):
-    heads = {"num_attention_heads": 4, "attention_head_size": 8} if "attention_head_size" in values else {}
-    small = {**values, "hidden_size": 32, "intermediate_size": 8, "num_attention_heads": 4, "vocab_size": 60, **heads}
-    small["num_hidden_layers"] = 2
-    DebertaV2Model(DebertaV2Config(**small), seed=0).save_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(small))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        loaded = AutoModel.from_pretrained(tmp_path).config
-    theirs = transformers.AutoConfig.from_pretrained(tmp_path)
-    expected = {key: value for key, value in theirs.to_diff_dict().items() if key not in ("dtype", "model_type")}
-    assert {key: getattr(loaded, key) for key in expected} == {
-        **expected,
-        "transformers_version": loaded.transformers_version,
-    }
 
 
 REFUSED = [
