@@ -45,15 +45,18 @@ class LinearHead : public Head {
  private:
   const void* transform(Run& run, const void* x, std::size_t rows) const {
     if (!inner_.dense.weight) return x;
-    void* dense = run.arena.activations(rows, inner_.width);
-    if (!inner_.norm.gamma) {
-      run.ops.token_ops({inner_.dense(x, dense, FILBERT_OTHERS, inner_.activation)}, rows);
-      return dense;
+    void* out = run.arena.activations(rows, inner_.width);
+    const bool has_second = inner_.second.weight;
+    if (!has_second && !inner_.norm.gamma) {
+      run.ops.token_ops({inner_.dense(x, out, FILBERT_OTHERS, inner_.activation)}, rows);
+      return out;
     }
-    void* normed = run.arena.activations(rows, inner_.width);
-    run.ops.token_ops({inner_.dense(x, dense, FILBERT_NEXT_ALONE, inner_.activation), inner_.norm(dense, normed)},
-                      rows);
-    return normed;
+    void* dense = run.arena.activations(rows, has_second ? inner_.between : inner_.width);
+    run.ops.token_ops(
+        {inner_.dense(x, dense, FILBERT_NEXT_ALONE, inner_.activation),
+         has_second ? inner_.second(dense, out, FILBERT_OTHERS, inner_.activation) : inner_.norm(dense, out)},
+        rows);
+    return out;
   }
 
   void* mean(Run& run, const void* x) const {

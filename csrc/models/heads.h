@@ -12,12 +12,15 @@ namespace filbert {
 // of what the head makes of that), or each.
 enum class Over { first, last, mean, mean_of_inner, each };
 
-// What comes before the last layer of a head: a layer, its activation and a norm, or nothing.
+// What comes before the last layer of a head: a layer, its activation and a norm or another layer with that activation,
+// or nothing.
 struct HeadInner {
   std::size_t width;  // of what comes out
   Linear dense = {};
   filbert_activation activation = FILBERT_IDENTITY;
   Norm norm = {};
+  Linear second = {};
+  std::size_t between = 0;  // the width of what that one reads
 };
 
 // A layer [out, in] and its activation.

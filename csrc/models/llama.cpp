@@ -2,7 +2,8 @@
 // arXiv:2401.00368): pre-norm with RMS norms, rotary positions, several heads of q to one of k and v, a gated
 // feed-forward layer, and causal attention. Mistral (arXiv:2310.06825) sees only what is near; Qwen2 (arXiv:2407.10671)
 // has biases of q, k and v; Qwen3 (arXiv:2505.09388; arXiv:2506.05176) norms every head of q and k. Tokens of EuroBERT
-// (Boizard et al., arXiv:2503.05500) see each other.
+// (Boizard et al., arXiv:2503.05500) see each other, and so do those of UltraBERT (huggingface.co/dmis-lab), in most
+// layers only what is near; these turn otherwise.
 #include "models/llama_sizes.h"
 
 #include <string>
@@ -52,7 +53,8 @@ class Llama : public Encoder {
       layers_.push_back(std::move(layer));
     }
     final_norm_ = make_norm("norm", hidden);
-    frequencies_ = tensors.numbers(config_.rotation.frequencies);
+    full_frequencies_ = tensors.numbers(config_.full.frequencies);
+    sliding_frequencies_ = tensors.numbers(config_.sliding.frequencies);
   }
 
   Dimensions dimensions() const override {
@@ -73,7 +75,7 @@ class Llama : public Encoder {
 
     filbert_attention_args attention = attention_over(batch, qkv, config_.heads, config_.kv_heads, head_size, context);
     attention.causal = config_.causal;
-    attention.scale *= config_.rotation.score_scale;
+    const float scale = attention.scale;
     const std::size_t turning = config_.heads + config_.kv_heads;  // those of q and k, side by side
 
     ops.token_ops({embed(embed_of(batch, word_, {}, {}, hidden, x))},
@@ -81,15 +83,17 @@ class Llama : public Encoder {
     trace.hidden_state(x);
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       const Layer& layer = layers_[i];
-      const bool is_last = i + 1 == layers_.size();
+      const bool is_last = i + 1 == layers_.size(), is_sliding = config_.is_sliding[i];
       const Rows wanted = is_last ? rows : Rows::all;
       const std::size_t tokens = wanted == Rows::all ? batch.tokens : batch.sequences;
       attention.rows = rows_op(wanted);
-      attention.window = config_.is_sliding[i] ? config_.window : 0;
+      attention.window = is_sliding ? config_.window : 0;
+      attention.scale = scale * (is_sliding ? config_.sliding : config_.full).score_scale;
       trace.next_attention(attention);
       const filbert_token_op normalize = layer.attention_norm(x, normed, FILBERT_NEXT_ALONE);  // [tokens, hidden]
       const filbert_token_op project = layer.qkv.to_heads(normed, qkv, head_size);             // [tokens, width]
-      const filbert_token_op turn = rope({attention.q, turning, head_size, batch.positions, frequencies_, head_size});
+      const Weight& frequencies = is_sliding ? sliding_frequencies_ : full_frequencies_;
+      const filbert_token_op turn = rope({attention.q, turning, head_size, batch.positions, frequencies, head_size});
       if (config_.norms_heads)
         ops.token_ops({normalize, project, layer.q_norm.of_heads(attention.q, config_.heads),
                        layer.k_norm.of_heads(attention.k, config_.kv_heads), turn},
@@ -114,7 +118,7 @@ class Llama : public Encoder {
   Weight word_;
   std::vector<Layer> layers_;
   Norm final_norm_;
-  Weight frequencies_;
+  Weight full_frequencies_, sliding_frequencies_;
 };
 
 using ReadSizes = LlamaSizes(const ConfigReader&);
@@ -167,6 +171,30 @@ std::unique_ptr<Head> eurobert_head(Task task, const ConfigReader& config, Tenso
   }
 }
 
+// Words stand on two layers; the last one is "cls" in the files of its authors, which is what transformers saves, too.
+HeadInner ultrabert_words(const ConfigReader& config, Tensors& tensors, std::size_t hidden) {
+  constexpr auto kHead = Tensors::Owner::head;
+  const std::size_t between = size(config.positive_int("prediction_head_size", 768, config_limits::kIntermediateSize));
+  HeadInner inner = inner_layer(tensors, "head.linear1", hidden, between, FILBERT_GELU_TANH, kHead, false);
+  inner.second = make_linear(tensors, {{"head.linear2", hidden}}, between, {}, false, kHead);
+  inner.between = between;
+  inner.width = hidden;
+  return inner;
+}
+
+std::unique_ptr<Head> ultrabert_head(Task task, const ConfigReader& config, Tensors& tensors) {
+  const LlamaSizes sizes = read_ultrabert(config);
+  const std::size_t hidden = sizes.hidden;
+  if (task == Task::masked_lm) {
+    const char* const decoder = tensors.has("head.decoder.weight") ? "head.decoder" : "cls";
+    return words(config, tensors, ultrabert_words(config, tensors, hidden),
+                 {"embed_tokens.weight", decoder, "", false, false}, sizes.vocabulary);
+  }
+  if (task != Task::sequence_classification) return token_head(task, config, tensors, hidden);
+  const bool is_of_first = config.one_of("classifier_pooling", "cls", {"cls", "mean"}) == "cls";
+  return labels(config, tensors, is_of_first ? Over::first : Over::mean, {hidden}, "classifier");
+}
+
 }  // namespace
 
 extern const Family kEurobert = {"eurobert", {"model."}, encoder<read_eurobert>, eurobert_head};
@@ -177,5 +205,6 @@ extern const Family kQwen2 = {
     "qwen2", {"model.", "transformer."}, encoder<read_qwen2>, decoder_head<read_qwen2>, "", "transformer."};
 extern const Family kQwen3 = {
     "qwen3", {"model.", "transformer."}, encoder<read_qwen3>, decoder_head<read_qwen3>, "", "transformer."};
+extern const Family kUltrabert = {"ultrabert", {"ultrabert.", "model."}, encoder<read_ultrabert>, ultrabert_head};
 
 }  // namespace filbert

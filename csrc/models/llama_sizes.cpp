@@ -1,7 +1,10 @@
 #include "models/llama_sizes.h"
 
+#include <algorithm>
 #include <cstdint>
-#include <utility>
+#include <limits>
+#include <optional>
+#include <string>
 
 #include "models/attention_settings.h"
 #include "models/layers.h"
@@ -19,8 +22,8 @@ struct Defaults {
   double eps = 1e-6;
 };
 
-// What all of them call alike. Tokens see each other, and there are no biases.
-LlamaSizes read(const ConfigReader& config, const Defaults& defaults) {
+// What all of them call alike, without rotations. Tokens see each other, and there are no biases.
+LlamaSizes read_sizes(const ConfigReader& config, const Defaults& defaults) {
   const std::int64_t hidden = config.positive_int("hidden_size", defaults.hidden, kHiddenSize);
   const std::int64_t heads = config.positive_int("num_attention_heads", defaults.heads, kHeads);
   const std::int64_t usual = defaults.kv_heads == 0 ? heads : defaults.kv_heads;
@@ -50,8 +53,16 @@ LlamaSizes read(const ConfigReader& config, const Defaults& defaults) {
       .norms_heads = false,
       .activation = read_activation(config, "hidden_act", "silu"),
       .is_sliding = std::vector<bool>(layers, false),
-      .rotation = read_rotation(config, {10000, head_size, longest}),
+      .full = {},
+      .sliding = {},
   };
+}
+
+// The same with one rotation of all layers.
+LlamaSizes read(const ConfigReader& config, const Defaults& defaults) {
+  LlamaSizes sizes = read_sizes(config, defaults);
+  sizes.full = sizes.sliding = read_rotation(config, {10000, sizes.head_size, sizes.longest});
+  return sizes;
 }
 
 void read_attention_bias(const ConfigReader& config, LlamaSizes& sizes) {
@@ -84,6 +95,81 @@ void read_some_windows(const ConfigReader& config, LlamaSizes& sizes) {
 void require_shared(const ConfigReader& config, const LlamaSizes& sizes) {
   config.require_divisible("hidden_size", static_cast<std::int64_t>(sizes.hidden), "num_attention_heads",
                            static_cast<std::int64_t>(sizes.heads));
+}
+
+// A number a layer, as older files of UltraBERT list them.
+std::vector<double> read_listed(const ConfigReader& config, const std::string& field, std::size_t layers,
+                                const std::string& expected, std::optional<double> (*number)(const JsonValue&)) {
+  const JsonValue::Array* const list = config.find(field)->array();
+  if (list == nullptr || list->size() != layers)
+    config.fail(field, "an array of num_hidden_layers (" + std::to_string(layers) + ") numbers");
+  std::vector<double> result;
+  for (const JsonValue& item : *list) {
+    const std::optional<double> found = number(item);
+    if (!found)
+      config.fail_with(field + ": found " + item.describe() + " at " + std::to_string(result.size()) + ", expected " +
+                       expected);
+    result.push_back(*found);
+  }
+  return result;
+}
+
+// Of a layer that sees all, it is null or 0.
+std::optional<double> listed_window(const JsonValue& item) {
+  if (item.is_null()) return 0;
+  const std::optional<std::int64_t> window = item.int64();
+  if (!window || *window < 0 || *window > kPositions) return std::nullopt;
+  return static_cast<double>(*window);
+}
+
+std::optional<double> listed_theta(const JsonValue& item) {
+  const std::optional<double> theta = item.number();
+  constexpr double kMin = std::numeric_limits<float>::min(), kMax = std::numeric_limits<float>::max();
+  return theta && *theta >= kMin && *theta <= kMax ? theta : std::nullopt;
+}
+
+// UltraBERT's windows: of two layers in three, or as layer_types or the older attention_windows says.
+void read_ultrabert_windows(const ConfigReader& config, LlamaSizes& sizes) {
+  std::vector<double> listed;
+  if (config.has("attention_windows"))
+    listed = read_listed(config, "attention_windows", sizes.layers, "an integer from 0 on, or null", listed_window);
+  for (const double window : listed) {
+    if (window == 0) continue;
+    if (sizes.window != 0 && size(static_cast<std::int64_t>(window)) != sizes.window)
+      config.fail("attention_windows", "windows of one size: transformers gives all layers the first one");
+    sizes.window = size(static_cast<std::int64_t>(window));
+  }
+  sizes.is_sliding = read_sliding_layers(
+      config, sizes.layers, [&](std::size_t i) { return listed.empty() ? (i + 1) % 3 != 0 : listed[i] != 0; });
+  if (sizes.window == 0 && !config.is_null("sliding_window"))
+    sizes.window = size(config.non_negative_int("sliding_window", 128, kPositions));
+  if (sizes.window == 0 && std::find(sizes.is_sliding.begin(), sizes.is_sliding.end(), true) != sizes.is_sliding.end())
+    config.fail("sliding_window", "an integer above 0: some layers see only what is near");
+}
+
+// How those of UltraBERT's layers turn that have a window, or the others: as rope_parameters says, or as the older
+// rope_theta lists it.
+Rotation read_ultrabert_rotation(const ConfigReader& config, const LlamaSizes& sizes, bool sliding) {
+  const char* const kind = sliding ? "sliding_attention" : "full_attention";
+  double theta = sliding ? 10000 : 2560000;
+  if (const std::optional<ConfigReader> parameters = config.object("rope_parameters")) {
+    theta = 10000;  // where it leaves that out, of either kind
+    const bool is_needed =
+        std::find(sizes.is_sliding.begin(), sizes.is_sliding.end(), sliding) != sizes.is_sliding.end();
+    if (is_needed && !parameters->has(kind)) parameters->fail(kind, "an object: some layers are of this kind");
+  } else if (config.has("rope_theta")) {
+    const std::vector<double> listed =
+        read_listed(config, "rope_theta", sizes.layers, "a number above 0 that fits in float32", listed_theta);
+    std::optional<double> first;
+    for (std::size_t i = 0; i < sizes.layers; ++i) {
+      if (sizes.is_sliding[i] != sliding) continue;
+      if (first && listed[i] != *first)
+        config.fail("rope_theta", "one number for all layers of a kind: transformers gives them the last one");
+      first = listed[i];
+    }
+    theta = first.value_or(theta);
+  }
+  return read_rotation_of_kind(config, kind, {theta, sizes.head_size, sizes.longest, nullptr, false});
 }
 
 }  // namespace
@@ -130,6 +216,19 @@ LlamaSizes read_eurobert(const ConfigReader& config) {
   require_shared(config, sizes);
   read_attention_bias(config, sizes);
   sizes.mlp_bias = config.boolean("mlp_bias", false);
+  return sizes;
+}
+
+LlamaSizes read_ultrabert(const ConfigReader& config) {
+  if (config.has("rope_scaling"))
+    config.fail("rope_scaling", "none: rope_parameters says how each kind of layers turns");
+  LlamaSizes sizes = read_sizes(config, {32000, 4096, 11008, 32, 32, 0, 0, 32768});
+  require_shared(config, sizes);
+  read_attention_bias(config, sizes);
+  sizes.mlp_bias = config.boolean("mlp_bias", false);
+  read_ultrabert_windows(config, sizes);
+  sizes.full = read_ultrabert_rotation(config, sizes, false);
+  sizes.sliding = read_ultrabert_rotation(config, sizes, true);
   return sizes;
 }
 

@@ -18,7 +18,7 @@ struct LlamaSizes {
   bool causal, norms_heads;
   filbert_activation activation;
   std::vector<bool> is_sliding;  // a layer
-  Rotation rotation;
+  Rotation full, sliding;        // of layers that see all, and of those with a window
 };
 
 LlamaSizes read_llama(const ConfigReader& config);
@@ -26,5 +26,6 @@ LlamaSizes read_mistral(const ConfigReader& config);
 LlamaSizes read_qwen2(const ConfigReader& config);
 LlamaSizes read_qwen3(const ConfigReader& config);
 LlamaSizes read_eurobert(const ConfigReader& config);
+LlamaSizes read_ultrabert(const ConfigReader& config);
 
 }  // namespace filbert

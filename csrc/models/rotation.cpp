@@ -145,7 +145,7 @@ double read_theta(const ConfigReader& config, const char* field, double fallback
 double read_theta(const ConfigReader& config, const std::optional<ConfigReader>& parameters, const RotaryModel& model) {
   if (parameters && (parameters->has("rope_theta") || parameters->is_null("rope_theta")))
     return read_theta(*parameters, "rope_theta", model.theta);
-  return read_theta(config, model.theta_field, model.theta);
+  return model.theta_field == nullptr ? model.theta : read_theta(config, model.theta_field, model.theta);
 }
 
 // Of an object that tells a rotation. original: the positions that a model began with, if they stand outside of it.

@@ -19,7 +19,7 @@ struct RotaryModel {
   double theta;                            // where nothing tells it
   std::size_t head_size;                   // heads turn as a whole
   std::size_t longest;                     // max_position_embeddings
-  const char* theta_field = "rope_theta";  // where it is if not in rope_parameters
+  const char* theta_field = "rope_theta";  // where it is if not in rope_parameters; null: nowhere
   bool takes_scaling = true;               // whether the older rope_scaling is of these layers
 };
 

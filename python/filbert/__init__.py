@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .models.qwen3 import *  # noqa: F403
     from .models.roberta import *  # noqa: F403
     from .models.t5 import *  # noqa: F403
+    from .models.ultrabert import *  # noqa: F403
     from .models.xlm_roberta import *  # noqa: F403
     from .pipelines import pipeline as pipeline
     from .sentence.bge_m3 import BGEM3Encoder as BGEM3Encoder

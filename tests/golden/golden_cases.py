@@ -174,6 +174,16 @@ CASES: dict[str, dict[str, Config]] = {
     },
     "roberta": {"gelu": _ROBERTA},
     "t5": {"relu": _T5, "gated_silu": {**_T5, "feed_forward_proj": "gated-silu", "relative_attention_num_buckets": 16}},
+    "ultrabert": {
+        "windows": {
+            **{**_DECODER, "num_hidden_layers": 4, "layer_types": _KINDS, "sliding_window": 4, "hidden_act": "silu"},
+            **{"classifier_pooling": "mean", "prediction_head_size": 50},
+        },
+        "older": {
+            **{**_DECODER, "hidden_act": "gelu", "attention_bias": True, "mlp_bias": True},
+            **{"attention_windows": [3, None, 3], "rope_theta": [10000.0, 160000.0, 10000.0]},
+        },
+    },
     "umt5": {"a_table_a_layer": _T5},
     "xlm-roberta": {"padding": {**_ROBERTA, "pad_token_id": 3, "max_position_embeddings": 24}},
 }

@@ -83,6 +83,8 @@ def reference(model_type: str, config: Config, kind: str, tensors: Arrays) -> An
     config = dict(config)
     if model_type == "new":  # transformers has it as "gte"
         model_type, tensors = "gte", as_gte(tensors)
+    if model_type == "ultrabert":  # transformers renames what its authors' files have
+        tensors = {name.replace("cls.weight", "head.decoder.weight"): tensor for name, tensor in tensors.items()}
     is_ntk = config.get("rope_scaling", {}).get("type") == "ntk"
     scaling = config.pop("rope_scaling") if is_ntk else None
     settings = getattr(transformers, f"{FAMILIES[model_type][1]}Config")(**config, attn_implementation="eager")

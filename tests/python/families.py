@@ -210,6 +210,30 @@ def _eurobert(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def _ultrabert(rng: np.random.Generator) -> dict[str, Any]:
+    drawn, kinds = _eurobert(rng), _layer_types(rng, int(rng.integers(1, 5)))
+    thetas = {
+        "full_attention": float(rng.choice([160000, 1000])),
+        "sliding_attention": float(rng.choice([10000, 30.5])),
+    }
+    config = {
+        **{key: value for key, value in drawn.items() if key not in ("rope_theta", "rope_parameters", "mask_token_id")},
+        "num_hidden_layers": len(kinds),
+        "classifier_pooling": str(rng.choice(["cls", "mean"])),
+        "prediction_head_size": int(rng.choice([1, 20, 130, 800])),
+        "sliding_window": int(rng.choice([1, 3, 8, 500])),
+    }
+    spelling = rng.integers(3)
+    if spelling == 0:
+        return config
+    if spelling == 1:
+        window = config["sliding_window"]
+        windows = [window if kind == "sliding_attention" else rng.choice([None, 0]) for kind in kinds]
+        return {**config, "attention_windows": windows, "rope_theta": [thetas[kind] for kind in kinds]}
+    parameters = {kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in thetas.items()}
+    return {**config, "layer_types": kinds, "rope_parameters": parameters}
+
+
 def _electra(rng: np.random.Generator) -> dict[str, Any]:
     drawn = _bert(rng)
     return {**drawn, "embedding_size": int(rng.choice([drawn["hidden_size"], 7, 48]))}
@@ -415,6 +439,7 @@ FAMILIES = {
     "qwen3": Family("Qwen3", _qwen3, types=False, **_rotary(*DECODER)),
     "roberta": Family("Roberta", _roberta, pads=True),
     "t5": Family("T5", _t5, **_T5),
+    "ultrabert": Family("Ultrabert", _ultrabert, types=False, pooler=False, is_limited=False),
     "umt5": Family("UMT5", _t5, **_T5),
     "xlm-roberta": Family("XLMRoberta", _roberta, pads=True),
 }

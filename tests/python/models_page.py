@@ -56,6 +56,7 @@ SPECIAL = {
     "qwen3": "grouped queries, norms of queries and keys, windows; causal or not",
     "roberta": "positions counted from the ids",
     "t5": "the encoder alone: RMS norms before each part, a bias for each distance, in buckets, scores without a scale",
+    "ultrabert": "as `eurobert`, with windows in most layers, which turn otherwise",
     "umt5": "as `mt5`; a table of biases in each layer",
     "xlm-roberta": "as `roberta`",
 }
@@ -191,9 +192,9 @@ Written by `python tests/python/models_page.py`, from the table of families, fro
 [the list of checkpoints](checkpoints.md), and from measurements in `bench/results/`.
 
 Every family computes {dtypes}. Every family and head but those of DeBERTa's first version,
-EmbeddingGemma 2, ERNIE, ESM, T5, Llama, Mistral and Qwen2 has run on an H200, small models of it; BERT in real sizes.
-No mixture of experts has. Heads of more than 256 numbers, which the published EmbeddingGemma 2 has, are refused on
-`cuda`.
+EmbeddingGemma 2, ERNIE, ESM, T5, UltraBERT, Llama, Mistral and Qwen2 has run on an H200, small models of it; BERT in
+real sizes. No mixture of experts has. Heads of more than 256 numbers, which the published EmbeddingGemma 2 has, are
+refused on `cuda`.
 The classes are `BertModel`, and for the heads `BertForSequenceClassification`, `BertForTokenClassification`,
 `BertForQuestionAnswering` (answers) and `BertForMaskedLM` (words); `Auto...` finds them. Of T5, mT5 and umT5 the
 encoder is computed, and `AutoModel` gives that (`T5EncoderModel`), where transformers gives encoder and decoder. The

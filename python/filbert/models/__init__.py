@@ -43,6 +43,7 @@ FAMILIES = {
     "qwen3": ("qwen3", "Qwen3", _DECODER),
     "roberta": ("roberta", "Roberta", _ALL),
     "t5": ("t5", "T5", _ENCODER),
+    "ultrabert": ("ultrabert", "Ultrabert", _ALL),
     "umt5": ("t5", "UMT5", _ENCODER),
     "xlm-roberta": ("xlm_roberta", "XLMRoberta", _ALL),
 }
