@@ -14,8 +14,9 @@
 namespace filbert {
 
 extern const Family kAlbert, kBert, kCamembert, kDeberta, kDebertaV2, kDistilbert, kElectra, kEmbeddingGemma2,
-    kEmbeddingGemma2Text, kErnie, kEsm, kEurobert, kGemma3Text, kGte, kJinaBert, kJinaV3, kJinaV3Hub, kLlama, kMistral,
-    kModel2Vec, kModernbert, kMpnet, kMt5, kNew, kNomicBert, kQwen2, kQwen3, kRoberta, kT5, kUmt5, kXlmRoberta;
+    kEmbeddingGemma2Text, kErnie, kEsm, kEurobert, kGemma3Text, kGte, kJinaBert, kJinaV3, kJinaV3Hub, kLlama,
+    kMegatronBert, kMistral, kModel2Vec, kModernbert, kMpnet, kMt5, kNew, kNomicBert, kQwen2, kQwen3, kRoberta,
+    kRobertaPreLayerNorm, kT5, kUmt5, kXlmRoberta, kXlmRobertaXl;
 
 namespace {
 
@@ -38,6 +39,7 @@ const Family* const kFamilies[] = {
     &kGte,
     &kJinaV3,
     &kLlama,
+    &kMegatronBert,
     &kMistral,
     &kModel2Vec,
     &kModernbert,
@@ -48,10 +50,12 @@ const Family* const kFamilies[] = {
     &kQwen2,
     &kQwen3,
     &kRoberta,
+    &kRobertaPreLayerNorm,
     &kT5,
     &kUmt5,
     &kJinaV3Hub,
     &kXlmRoberta,
+    &kXlmRobertaXl,
 };
 
 // What no family computes: weights that the file holds quantised, and attention without some of its heads.
