@@ -15,6 +15,7 @@ EUROBERT = "EuroBERT-210m"
 GEMMA = "EmbeddingGemma-300m"
 GTE = "GTE-base"
 JINA = "jina-embeddings-v3"
+MEGATRON = "Megatron-BERT-345m"
 MODERNBERT = "ModernBERT-base"
 MPNET = "MPNet-base"
 NOMIC = "nomic-embed-v1.5"
@@ -40,6 +41,7 @@ MODEL_OF = {
     "gte": GTE,
     "jina_embeddings_v3": JINA,
     "llama": QWEN3,
+    "megatron-bert": MEGATRON,
     "mistral": QWEN3,
     "modernbert": MODERNBERT,
     "mpnet": MPNET,
@@ -49,9 +51,11 @@ MODEL_OF = {
     "qwen2": QWEN3,
     "qwen3": QWEN3,
     "roberta": ROBERTA,
+    "roberta-prelayernorm": MEGATRON,
     "t5": T5,
     "umt5": T5,
     "xlm-roberta": ROBERTA,
+    "xlm-roberta-xl": MEGATRON,
 }
 ALL_MODELS = (MINILM, *dict.fromkeys(MODEL_OF.values()))
 

@@ -129,6 +129,7 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     cases.GTE: ("Gte", {"vocab_size": 30528, "pad_token_id": 0}),  # without NTK, which transformers has not
     cases.JINA: ("JinaEmbeddingsV3", _SMALL_TABLE),
+    cases.MEGATRON: ("MegatronBert", {}),
     cases.MODERNBERT: ("ModernBert", {}),
     cases.MPNET: ("MPNet", {"vocab_size": 30527, "max_position_embeddings": 514, "layer_norm_eps": 1e-5}),
     cases.NOMIC: ("NomicBert", {**_BASE, "vocab_size": 30528}),

@@ -30,10 +30,7 @@ BertSize read_ernie(const ConfigReader& config) {
 
 BertSize read_roberta(const ConfigReader& config, std::int64_t vocabulary) {
   BertSize found = read_bert(config, {.vocabulary = vocabulary});
-  if (config.is_null("pad_token_id")) config.fail("pad_token_id", "an integer: positions are counted from it on");
-  const std::int64_t padding_id = config.non_negative_int("pad_token_id", 1, kVocabulary);
-  found.padding_id = padding_id;
-  check_counted_id(config, padding_id, found.positions);
+  count_positions(config, found);
   return found;
 }
 

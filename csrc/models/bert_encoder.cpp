@@ -22,10 +22,13 @@ void refuse_decoders(const ConfigReader& config) {
     if (config.boolean(field, false)) config.fail(field, "false: filbert runs encoders");
 }
 
-void check_counted_id(const ConfigReader& config, std::int64_t padding_id, std::size_t positions) {
-  if (size(padding_id) + 1 >= positions)
-    config.fail("pad_token_id", "less than max_position_embeddings - 1 (" + std::to_string(positions - 1) +
+void count_positions(const ConfigReader& config, BertSize& sizes) {
+  if (config.is_null("pad_token_id")) config.fail("pad_token_id", "an integer: positions are counted from it on");
+  const std::int64_t padding_id = config.non_negative_int("pad_token_id", 1, config_limits::kVocabulary);
+  if (size(padding_id) + 1 >= sizes.positions)
+    config.fail("pad_token_id", "less than max_position_embeddings - 1 (" + std::to_string(sizes.positions - 1) +
                                     "): positions are counted from it on");
+  sizes.padding_id = padding_id;
 }
 
 BertSize read_bert_size(const ConfigReader& config, const BertDefaults& defaults) {
@@ -37,12 +40,12 @@ BertSize read_bert_size(const ConfigReader& config, const BertDefaults& defaults
   return {
       .vocabulary = size(config.positive_int("vocab_size", defaults.vocabulary, kVocabulary)),
       .hidden = size(hidden),
-      .layers = size(config.positive_int("num_hidden_layers", 12, kLayers)),
+      .layers = size(config.positive_int("num_hidden_layers", defaults.layers, kLayers)),
       .heads = size(heads),
       .intermediate = size(config.positive_int("intermediate_size", defaults.intermediate, kIntermediateSize)),
-      .positions = size(config.positive_int("max_position_embeddings", 512, kPositions)),
-      .token_types = size(config.non_negative_int("type_vocab_size", 2, kTokenTypes)),
-      .eps = static_cast<float>(config.positive_number("layer_norm_eps", 1e-12)),
+      .positions = size(config.positive_int("max_position_embeddings", defaults.positions, kPositions)),
+      .token_types = size(config.non_negative_int("type_vocab_size", defaults.token_types, kTokenTypes)),
+      .eps = static_cast<float>(config.positive_number("layer_norm_eps", defaults.eps)),
       .activation = read_activation(config, "hidden_act", defaults.activation),
   };
 }
@@ -57,7 +60,10 @@ BertNames bert_names() {
 }
 
 std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& tensors) {
-  const BertSize sizes = read_bert_size(config);
+  return bert_head(task, config, tensors, read_bert_size(config));
+}
+
+std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& tensors, const BertSize& sizes) {
   const std::size_t hidden = sizes.hidden;
   if (task == Task::model) return pooler(tensors, hidden);
   if (task == Task::sequence_classification)
@@ -74,20 +80,37 @@ std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& 
   return token_head(task, config, tensors, hidden);
 }
 
-BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const BertLayers& layers, Tensors& tensors,
-                         BertBias bias)
-    : config_(sizes), bias_(std::move(bias)), order_(layers.order) {
+BertTables::BertTables(const BertSize& sizes, Tensors& tensors) : width(sizes.embedding) {
   using Init = Tensors::Init;
-  const std::size_t hidden = sizes.hidden, width = sizes.embedding;
   const Init position_init = sizes.padding_id ? Init::normal_padding_zero : Init::normal;
-  word_ = tensors.table("embeddings.word_embeddings.weight", sizes.vocabulary, width, Init::normal_padding_zero);
+  word = tensors.table("embeddings.word_embeddings.weight", sizes.vocabulary, width, Init::normal_padding_zero);
   if (sizes.has_positions)
-    position_ = tensors.table("embeddings.position_embeddings.weight", sizes.positions, width, position_init);
+    position = tensors.table("embeddings.position_embeddings.weight", sizes.positions, width, position_init);
   const Tensors::Part types = {"embeddings.token_type_embeddings.weight", sizes.token_types};
   if (sizes.tasks > 0)
-    type_ = tensors.table_and_row(types, {"embeddings.task_type_embeddings.weight", sizes.tasks}, width);
+    type = tensors.table_and_row(types, {"embeddings.task_type_embeddings.weight", sizes.tasks}, width);
   else if (sizes.token_types > 0)
-    type_ = tensors.table(types.name, types.rows, width);
+    type = tensors.table(types.name, types.rows, width);
+}
+
+InputRules bert_inputs(const BertSize& sizes) {
+  InputRules inputs = {.vocabulary = sizes.vocabulary,
+                       .token_types = sizes.token_types,
+                       .positions = sizes.positions,
+                       .longest = sizes.positions};
+  if (sizes.padding_id) {
+    inputs.rule = InputRules::Positions::of_ids;
+    inputs.padding_id = *sizes.padding_id;
+    inputs.longest -= size(inputs.padding_id) + 1;
+  }
+  if (!sizes.has_positions) inputs.columns = sizes.positions;
+  return inputs;
+}
+
+BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const BertLayers& layers, Tensors& tensors,
+                         BertBias bias)
+    : config_(sizes), bias_(std::move(bias)), tables_(sizes, tensors), order_(layers.order) {
+  const std::size_t hidden = sizes.hidden, width = sizes.embedding;
   embedding_norm_ = make_layer_norm(tensors, names.embedding_norm, width, sizes.eps);
   if (!names.projection.empty())
     projection_ = make_linear(tensors, {{names.projection, hidden}}, width, embedding_norm_.names);
@@ -119,17 +142,7 @@ BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const Be
 }
 
 Dimensions BertEncoder::dimensions() const {
-  InputRules inputs = {.vocabulary = config_.vocabulary,
-                       .token_types = config_.token_types,
-                       .positions = config_.positions,
-                       .longest = config_.positions};
-  if (config_.padding_id) {
-    inputs.rule = InputRules::Positions::of_ids;
-    inputs.padding_id = *config_.padding_id;
-    inputs.longest -= size(inputs.padding_id) + 1;
-  }
-  if (!config_.has_positions) inputs.columns = config_.positions;
-  return {inputs, config_.hidden, order_.size(), config_.heads};
+  return {bert_inputs(config_), config_.hidden, order_.size(), config_.heads};
 }
 
 void* BertEncoder::forward(Run& run) const {
@@ -146,15 +159,13 @@ void* BertEncoder::forward(Run& run) const {
   attention.bias = bias_.values;
   attention.bias_reach = bias_.reach;
 
-  const auto embedding = [&](void* out) {
-    return embed(embed_of(batch, word_, type_, position_, width, out), FILBERT_NEXT_ALONE);
-  };
   if (!projection_.weight) {
-    ops.token_ops({embedding(sum), embedding_norm_(sum, x)}, batch.tokens);  // [tokens, hidden]
+    ops.token_ops({tables_(batch, sum, FILBERT_NEXT_ALONE), embedding_norm_(sum, x)},
+                  batch.tokens);  // [tokens, hidden]
   } else {
     void* narrow = arena.activations(batch.tokens, width);
     void* normed = arena.activations(batch.tokens, width);
-    ops.token_ops({embedding(narrow),                                    // [tokens, width]
+    ops.token_ops({tables_(batch, narrow, FILBERT_NEXT_ALONE),           // [tokens, width]
                    embedding_norm_(narrow, normed, FILBERT_NEXT_ALONE),  // [tokens, width]
                    projection_(normed, x)},                              // [tokens, hidden]
                   batch.tokens);

@@ -48,17 +48,36 @@ struct BertBias {
 
 // Of settings that a configuration leaves out.
 struct BertDefaults {
-  std::int64_t vocabulary = 30522, hidden = 768, heads = 12, intermediate = 3072;
+  std::int64_t vocabulary = 30522, hidden = 768, layers = 12, heads = 12, intermediate = 3072, positions = 512,
+               token_types = 2;
+  double eps = 1e-12;
   std::string_view activation = "gelu";
 };
 
 // The settings that most families name alike.
 BertSize read_bert_size(const ConfigReader& config, const BertDefaults& defaults = {});
 void refuse_decoders(const ConfigReader& config);
-// Throws where no position is left behind the padding id, from which they are counted on.
-void check_counted_id(const ConfigReader& config, std::int64_t padding_id, std::size_t positions);
+// Positions are counted from pad_token_id on. Throws where none is left behind it.
+void count_positions(const ConfigReader& config, BertSize& sizes);
 BertNames bert_names();
 std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& tensors);
+std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& tensors, const BertSize& sizes);
+
+// The tables of words, types and positions, those that a family has.
+struct BertTables {
+  BertTables(const BertSize& sizes, Tensors& tensors);
+
+  // The sums of what they say of the batch's tokens, to out [tokens, width].
+  filbert_token_op operator()(const Batch& batch, void* out, filbert_readers readers = FILBERT_OTHERS,
+                              float word_scale = 1) const {
+    return embed(embed_of(batch, word, type, position, width, out, word_scale), readers);
+  }
+
+  std::size_t width;
+  Weight word, type, position;
+};
+
+InputRules bert_inputs(const BertSize& sizes);
 
 class BertEncoder : public Encoder {
  public:
@@ -75,7 +94,7 @@ class BertEncoder : public Encoder {
 
   BertSize config_;
   BertBias bias_;
-  Weight word_, position_, type_;
+  BertTables tables_;
   Norm embedding_norm_;
   Linear projection_;
   std::vector<Layer> layers_;

@@ -6,9 +6,8 @@
 #include <vector>
 
 #include "models/attention_settings.h"
-#include "models/bert_encoder.h"
 #include "models/heads.h"
-#include "models/layers.h"
+#include "models/pre_norm_layers.h"
 #include "models/rotation.h"
 
 namespace filbert {
@@ -19,21 +18,11 @@ using namespace config_limits;
 // The share of the words that were there in training: 15% of the tokens were chosen, and 80% of these masked.
 constexpr float kWordsInTraining = 0.88f;
 
-struct Size {
-  std::size_t vocabulary, hidden, layers, heads, intermediate, positions;
-  float eps;
+struct Size : BertSize {
   bool norms_embeddings;
   std::optional<std::int64_t> dropped_id;  // with token dropout, the mask's
-  std::optional<std::int64_t> padding_id;  // of learned positions, which are counted from it
-  double theta;                            // of rotary ones
+  double theta;                            // of rotary positions
 };
-
-std::int64_t read_counted_id(const ConfigReader& config, std::size_t positions) {
-  const auto id = config.optional_int("pad_token_id", 0, kVocabulary);
-  if (!id) config.fail_with("pad_token_id: found none, expected an integer: positions are counted from it on");
-  check_counted_id(config, *id, positions);
-  return *id;
-}
 
 Size read(const ConfigReader& config) {
   refuse_decoders(config);
@@ -51,19 +40,27 @@ Size read(const ConfigReader& config) {
   config.require_divisible("hidden_size", hidden, "num_attention_heads", heads);
   if (is_rotary) rotary_head_size(config, "hidden_size", hidden, "num_attention_heads", heads);
   Size found = {
-      .vocabulary = size(config.positive_int("vocab_size", kVocabulary)),
-      .hidden = size(hidden),
-      .layers = size(config.positive_int("num_hidden_layers", 12, kLayers)),
-      .heads = size(heads),
-      .intermediate = size(config.positive_int("intermediate_size", 3072, kIntermediateSize)),
-      .positions = size(config.positive_int("max_position_embeddings", 1026, kPositions)),
-      .eps = static_cast<float>(config.positive_number("layer_norm_eps", 1e-12)),
-      .norms_embeddings = config.boolean("emb_layer_norm_before", false),
-      .dropped_id = std::nullopt,
-      .padding_id = std::nullopt,
-      .theta = config.positive_number("rope_theta", 10000),
+      BertSize{
+          .vocabulary = size(config.positive_int("vocab_size", kVocabulary)),
+          .hidden = size(hidden),
+          .layers = size(config.positive_int("num_hidden_layers", 12, kLayers)),
+          .heads = size(heads),
+          .intermediate = size(config.positive_int("intermediate_size", 3072, kIntermediateSize)),
+          .positions = size(config.positive_int("max_position_embeddings", 1026, kPositions)),
+          .token_types = 0,
+          .eps = static_cast<float>(config.positive_number("layer_norm_eps", 1e-12)),
+          .activation = FILBERT_GELU_ERF,
+          .has_positions = !is_rotary,
+      },
+      config.boolean("emb_layer_norm_before", false),
+      std::nullopt,
+      config.positive_number("rope_theta", 10000),
   };
-  if (!is_rotary) found.padding_id = read_counted_id(config, found.positions);
+  if (!is_rotary) {
+    if (!config.has("pad_token_id"))
+      config.fail_with("pad_token_id: found none, expected an integer: positions are counted from it on");
+    count_positions(config, found);
+  }
   if (config.boolean("token_dropout", false)) {
     found.dropped_id = config.optional_int("mask_token_id", 0, kVocabulary);
     if (!found.dropped_id)
@@ -87,115 +84,49 @@ Weight make_frequencies(Tensors& tensors, const Size& sizes) {
   return tensors.numbers(rotary_frequencies(sizes.theta, head_size));
 }
 
-struct Layer {
-  Norm attention_norm;
-  Linear qkv;
-  PreNormTail tail;
-};
-
 class Esm : public Encoder {
  public:
-  Esm(const Size& sizes, Tensors& tensors) : config_(sizes) {
-    const std::size_t hidden = sizes.hidden;
-    const auto make_norm = [&](const std::string& name) { return make_layer_norm(tensors, name, hidden, sizes.eps); };
-    constexpr auto kInit = Tensors::Init::normal_padding_zero;
-    word_ = tensors.table("embeddings.word_embeddings.weight", sizes.vocabulary, hidden, kInit);
-    if (sizes.padding_id)
-      position_ = tensors.table("embeddings.position_embeddings.weight", sizes.positions, hidden, kInit);
-    else
-      frequencies_ = make_frequencies(tensors, sizes);
-    if (sizes.norms_embeddings) embedding_norm_ = make_norm("embeddings.layer_norm");
-    for (std::size_t i = 0; i < sizes.layers; ++i) {
-      const std::string name = "encoder.layer." + std::to_string(i) + ".", self = name + "attention.self.";
-      Layer layer;
-      layer.attention_norm = make_norm(name + "attention.LayerNorm");
-      layer.qkv = make_qkv(tensors, {{self + "query", hidden}, {self + "key", hidden}, {self + "value", hidden}},
-                           hidden, layer.attention_norm.names);
-      layer.tail.attention_out = make_linear(tensors, {{name + "attention.output.dense", hidden}}, hidden);
-      layer.tail.mlp_norm = make_norm(name + "LayerNorm");
-      layer.tail.up =
-          make_linear(tensors, {{name + "intermediate.dense", sizes.intermediate}}, hidden, layer.tail.mlp_norm.names);
-      layer.tail.down = make_linear(tensors, {{name + "output.dense", hidden}}, sizes.intermediate);
-      layers_.push_back(std::move(layer));
-    }
-    final_norm_ = make_norm("encoder.emb_layer_norm_after");
+  Esm(const Size& sizes, Tensors& tensors)
+      : config_(sizes),
+        tables_(sizes, tensors),
+        embedding_norm_(sizes.norms_embeddings
+                            ? make_layer_norm(tensors, "embeddings.layer_norm", sizes.hidden, sizes.eps)
+                            : Norm()),
+        layers_(sizes, {"attention.LayerNorm", "LayerNorm", "encoder.emb_layer_norm_after"}, tensors,
+                sizes.has_positions ? Weight() : make_frequencies(tensors, sizes)) {
     // Contacts are not computed; what is saved keeps the tensors that they need.
     if (tensors.has("contact_head.regression.weight"))
       make_linear(tensors, {{"contact_head.regression", 1}}, sizes.layers * sizes.heads);
   }
 
   Dimensions dimensions() const override {
-    InputRules inputs = rotary_inputs(config_.vocabulary, config_.positions);
-    if (config_.padding_id) {
-      inputs.positions = config_.positions;
-      inputs.longest = config_.positions - size(*config_.padding_id) - 1;
-      inputs.rule = InputRules::Positions::of_ids;
-      inputs.padding_id = *config_.padding_id;
-    }
+    InputRules inputs =
+        config_.has_positions ? bert_inputs(config_) : rotary_inputs(config_.vocabulary, config_.positions);
     inputs.dropped = config_.dropped_id;
     return {inputs, config_.hidden, config_.layers, config_.heads};
   }
 
   void* forward(Run& run) const override {
     const auto& [ops, batch, arena, trace, rows] = run;
-    const std::size_t hidden = config_.hidden, head_size = hidden / config_.heads;
-    void* x = arena.activations(batch.tokens, hidden);
-    void* sum = arena.activations(batch.tokens, hidden);
-    void* normed = arena.activations(batch.tokens, hidden);
-    void* qkv = arena.activations(batch.tokens, 3 * hidden);
-    void* context = arena.activations(batch.tokens, hidden);
-    void* inner = arena.activations(batch.tokens, config_.intermediate);
-
-    filbert_attention_args attention = attention_over(batch, qkv, config_.heads, config_.heads, head_size, context);
-    // Heads of q and k lie side by side, and turn together.
-    const filbert_token_op turn =
-        rope({attention.q, 2 * config_.heads, head_size, batch.positions, frequencies_, head_size});
-
+    void* x = arena.activations(batch.tokens, config_.hidden);
+    void* sum = arena.activations(batch.tokens, config_.hidden);
     const float word_scale = config_.dropped_id ? kWordsInTraining : 1;
-    const auto embedding = [&](void* out, filbert_readers readers) {
-      return embed(embed_of(batch, word_, {}, position_, hidden, out, word_scale), readers);
-    };
     if (config_.norms_embeddings)
-      ops.token_ops({embedding(sum, FILBERT_NEXT_ALONE), embedding_norm_(sum, x)}, batch.tokens);  // [tokens, hidden]
+      ops.token_ops({tables_(batch, sum, FILBERT_NEXT_ALONE, word_scale), embedding_norm_(sum, x)}, batch.tokens);
     else
-      ops.token_ops({embedding(x, FILBERT_OTHERS)}, batch.tokens);  // [tokens, hidden]
+      ops.token_ops({tables_(batch, x, FILBERT_OTHERS, word_scale)}, batch.tokens);
     if (batch.key_begin || batch.key_end) {
-      ops.neighbours({&batch, x, hidden, 0, sum});  // x, but zeros where a token is query-only
+      ops.neighbours({&batch, x, config_.hidden, 0, sum});  // x, but zeros where a token is query-only
       std::swap(x, sum);
     }
-    trace.hidden_state(x);
-    for (std::size_t i = 0; i < layers_.size(); ++i) {
-      const Layer& layer = layers_[i];
-      const bool is_last = i + 1 == layers_.size();
-      const Rows wanted = is_last ? rows : Rows::all;
-      const std::size_t tokens = wanted == Rows::all ? batch.tokens : batch.sequences;
-      attention.rows = rows_op(wanted);
-      trace.next_attention(attention);
-      const filbert_token_op norm = layer.attention_norm(x, normed, FILBERT_NEXT_ALONE);  // [tokens, hidden]
-      const filbert_token_op projection = layer.qkv.to_heads(normed, qkv, head_size);     // [tokens, 3 hidden]
-      if (config_.padding_id)
-        ops.token_ops({norm, projection}, batch.tokens);
-      else
-        ops.token_ops({norm, projection, turn}, batch.tokens);
-      ops.attention(attention);  // [tokens, hidden]
-      if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
-      layer.tail(ops, context, x, sum, normed, inner, FILBERT_GELU_ERF, tokens);  // [tokens, hidden]
-      trace.attention_done();
-      if (is_last) {
-        ops.token_ops({final_norm_(x, normed)}, tokens);  // [tokens, hidden]
-        x = normed;
-      }
-      trace.hidden_state(x);
-    }
-    return x;
+    return layers_(run, x, sum);  // [tokens, hidden]
   }
 
  private:
   Size config_;
-  Weight word_, position_, frequencies_;
+  BertTables tables_;
   Norm embedding_norm_;
-  std::vector<Layer> layers_;
-  Norm final_norm_;
+  PreNormLayers layers_;
 };
 
 std::unique_ptr<Encoder> esm(const ConfigReader& config, Tensors& tensors) {

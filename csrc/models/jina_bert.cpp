@@ -45,14 +45,10 @@ BertBias bias_by_distance(Tensors& tensors, std::size_t heads, std::size_t reach
 // The model for code. Layers as in the others, but for the norms.
 class JinaCodeBert : public Encoder {
  public:
-  JinaCodeBert(const BertSize& sizes, Tensors& tensors) : config_(sizes) {
+  JinaCodeBert(const BertSize& sizes, Tensors& tensors) : config_(sizes), tables_(sizes, tensors) {
     const std::size_t hidden = sizes.hidden, intermediate = sizes.intermediate;
     const auto make_norm = [&](const std::string& name) { return make_layer_norm(tensors, name, hidden, sizes.eps); };
     bias_ = bias_by_distance(tensors, sizes.heads, sizes.positions - 1);
-    word_ = tensors.table("embeddings.word_embeddings.weight", sizes.vocabulary, hidden,
-                          Tensors::Init::normal_padding_zero);
-    if (sizes.token_types > 0)
-      type_ = tensors.table("embeddings.token_type_embeddings.weight", sizes.token_types, hidden);
     embedding_norm_ = make_norm("embeddings.LayerNorm");
     for (std::size_t i = 0; i < sizes.layers; ++i) {
       const std::string name = "encoder.layer." + std::to_string(i) + ".";
@@ -76,14 +72,7 @@ class JinaCodeBert : public Encoder {
   }
 
   Dimensions dimensions() const override {
-    return {{.vocabulary = config_.vocabulary,
-             .token_types = config_.token_types,
-             .positions = config_.positions,
-             .longest = config_.positions,
-             .columns = config_.positions},
-            config_.hidden,
-            config_.layers,
-            config_.heads};
+    return {bert_inputs(config_), config_.hidden, config_.layers, config_.heads};
   }
 
   void* forward(Run& run) const override {
@@ -101,10 +90,8 @@ class JinaCodeBert : public Encoder {
     attention.bias = bias_.values;
     attention.bias_reach = bias_.reach;
 
-    ops.token_ops({embed(embed_of(batch, word_, type_, {}, hidden, sum),
-                         FILBERT_NEXT_ALONE),  // [tokens, hidden]
-                   embedding_norm_(sum, x)},   // [tokens, hidden]
-                  batch.tokens);
+    ops.token_ops({tables_(batch, sum, FILBERT_NEXT_ALONE), embedding_norm_(sum, x)},
+                  batch.tokens);  // [tokens, hidden]
     trace.hidden_state(x);
     for (const Layer& layer : layers_) {
       const Rows wanted = &layer == &layers_.back() ? rows : Rows::all;
@@ -138,7 +125,7 @@ class JinaCodeBert : public Encoder {
 
   BertSize config_;
   BertBias bias_;
-  Weight word_, type_;
+  BertTables tables_;
   Norm embedding_norm_;
   std::vector<Layer> layers_;
 };

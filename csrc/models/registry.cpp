@@ -14,21 +14,49 @@
 namespace filbert {
 
 extern const Family kAlbert, kBert, kCamembert, kDeberta, kDebertaV2, kDistilbert, kElectra, kEmbeddingGemma2,
-    kEmbeddingGemma2Text, kErnie, kEsm, kEurobert, kGemma3Text, kGte, kJinaBert, kJinaV3, kJinaV3Hub, kLlama, kMistral,
-    kModel2Vec, kModernbert, kMpnet, kMt5, kNew, kNomicBert, kQwen2, kQwen3, kRoberta, kT5, kUltrabert, kUmt5,
-    kXlmRoberta;
+    kEmbeddingGemma2Text, kErnie, kEsm, kEurobert, kGemma3Text, kGte, kJinaBert, kJinaV3, kJinaV3Hub, kLlama,
+    kMegatronBert, kMistral, kModel2Vec, kModernbert, kMpnet, kMt5, kNew, kNomicBert, kQwen2, kQwen3, kRoberta,
+    kRobertaPreLayerNorm, kT5, kUltrabert, kUmt5, kXlmRoberta, kXlmRobertaXl;
 
 namespace {
 
 // Of several with one model_type, those that are marked come first.
 const Family* const kFamilies[] = {
-    &kAlbert,    &kJinaBert,   &kBert,     &kCamembert,       &kDeberta,
-    &kDebertaV2, &kDistilbert, &kElectra,  &kEmbeddingGemma2, &kEmbeddingGemma2Text,
-    &kErnie,     &kEsm,        &kEurobert, &kGemma3Text,      &kGte,
-    &kJinaV3,    &kLlama,      &kMistral,  &kModel2Vec,       &kModernbert,
-    &kMpnet,     &kMt5,        &kNew,      &kNomicBert,       &kQwen2,
-    &kQwen3,     &kRoberta,    &kT5,       &kUltrabert,       &kUmt5,
-    &kJinaV3Hub, &kXlmRoberta,
+    &kAlbert,
+    &kJinaBert,
+    &kBert,
+    &kCamembert,
+    &kDeberta,
+    &kDebertaV2,
+    &kDistilbert,
+    &kElectra,
+    &kEmbeddingGemma2,
+    &kEmbeddingGemma2Text,
+    &kErnie,
+    &kEsm,
+    &kEurobert,
+    &kGemma3Text,
+    &kGte,
+    &kJinaV3,
+    &kLlama,
+    &kMegatronBert,
+    &kMistral,
+    &kModel2Vec,
+    &kModernbert,
+    &kMpnet,
+    &kMt5,
+    &kNew,
+    &kNomicBert,
+    &kQwen2,
+    &kQwen3,
+    &kRoberta,
+    &kRobertaPreLayerNorm,
+    &kT5,
+    &kUltrabert,
+    &kUmt5,
+    &kJinaV3Hub,
+    &kXlmRoberta,
+    &kXlmRobertaXl,
 };
 
 // What no family computes: weights that the file holds quantised, and attention without some of its heads.

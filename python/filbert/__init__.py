@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .models.gte import *  # noqa: F403
     from .models.jina_embeddings_v3 import *  # noqa: F403
     from .models.llama import *  # noqa: F403
+    from .models.megatron_bert import *  # noqa: F403
     from .models.mistral import *  # noqa: F403
     from .models.model2vec import *  # noqa: F403
     from .models.modernbert import *  # noqa: F403
@@ -54,9 +55,11 @@ if TYPE_CHECKING:
     from .models.qwen2 import *  # noqa: F403
     from .models.qwen3 import *  # noqa: F403
     from .models.roberta import *  # noqa: F403
+    from .models.roberta_prelayernorm import *  # noqa: F403
     from .models.t5 import *  # noqa: F403
     from .models.ultrabert import *  # noqa: F403
     from .models.xlm_roberta import *  # noqa: F403
+    from .models.xlm_roberta_xl import *  # noqa: F403
     from .pipelines import pipeline as pipeline
     from .sentence.bge_m3 import BGEM3Encoder as BGEM3Encoder
     from .sentence.cross_encoder import CrossEncoder as CrossEncoder

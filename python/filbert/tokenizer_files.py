@@ -18,7 +18,7 @@ SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token
 # The class of a model of each type, where no file names one. Where it is generic, no file does.
 _CLASS_OF = {
     **dict.fromkeys(("bert", "distilbert", "electra", "ernie", "convbert", "nomic_bert"), "BertTokenizer"),
-    **dict.fromkeys(("modernbert", "eurobert", "mistral", "umt5"), "TokenizersBackend"),
+    **dict.fromkeys(("modernbert", "eurobert", "mistral", "umt5", "xlm-roberta-xl"), "TokenizersBackend"),
     **dict.fromkeys(("mt5", "t5"), "T5Tokenizer"),
     "albert": "AlbertTokenizer",
     "camembert": "CamembertTokenizer",
@@ -27,10 +27,11 @@ _CLASS_OF = {
     **dict.fromkeys(("embedding_gemma2", "embedding_gemma2_text", "gemma3_text"), "GemmaTokenizer"),
     "esm": "EsmTokenizer",
     "jina_embeddings_v3": "XLMRobertaTokenizer",
+    "megatron-bert": "BertTokenizer",
     "mobilebert": "MobileBertTokenizer",
     "mpnet": "MPNetTokenizer",
     **dict.fromkeys(("qwen2", "qwen3"), "Qwen2Tokenizer"),
-    "roberta": "RobertaTokenizer",
+    **dict.fromkeys(("roberta", "roberta-prelayernorm"), "RobertaTokenizer"),
     "xlm-roberta": "XLMRobertaTokenizer",
 }
 # Classes that take tokenizer.json as it is.

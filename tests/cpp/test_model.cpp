@@ -412,6 +412,17 @@ TEST_CASE("model: logits of a text, alone, beside all rows and in any batch") {
                        doctest::Contains("classifier.dense.weight: missing"), WeightsError);
 }
 
+TEST_CASE("model: an epsilon that a configuration leaves out is its family's") {
+  const auto first = [](const std::string& eps) {
+    const std::string config = R"({"model_type": "xlm-roberta-xl", "vocab_size": 60, "hidden_size": 32,
+      "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 40, "initializer_range": 0.02)" +
+                               eps + "}";
+    return run_one(Model::create(config, random_weights(config, 5)), {9, 10}).last_hidden_state;
+  };
+  CHECK(first("") == first(R"(, "layer_norm_eps": 1e-5)"));
+  CHECK(first("") != first(R"(, "layer_norm_eps": 1e-12)"));
+}
+
 TEST_CASE("model: positions that are counted from the ids") {
   const std::string config = R"({"model_type": "camembert", "vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 1,
     "num_attention_heads": 4, "intermediate_size": 40, "max_position_embeddings": 12, "pad_token_id": 2})";

@@ -40,5 +40,6 @@ std::vector<std::string> fuzz_seeds() {
       R"("rope_theta":[10000.0,10000.0,2560000.0],"sliding_window":128,"classifier_pooling":"mean"})",
       R"({"model_type":"esm","vocab_size":33,"hidden_size":320,"num_attention_heads":20,"pad_token_id":1,"mask_token_id":32,)"
       R"("position_embedding_type":"rotary","token_dropout":true,"emb_layer_norm_before":null,"esmfold_config":null})",
+      R"({"model_type":"xlm-roberta-xl","pad_token_id":1,"max_position_embeddings":514,"type_vocab_size":1})",
   };
 }

@@ -132,6 +132,7 @@ CASES: dict[str, dict[str, Config]] = {
             "rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0},
         },
     },
+    "megatron-bert": {"gelu": _BERT},
     "mistral": {"window": {**_DECODER, "hidden_act": "silu", "rope_theta": 10000.0, "sliding_window": 5}},
     "model2vec": {
         "table": {"vocab_size": 60, "hidden_dim": 16, "pad_token_id": 0, "max_position_embeddings": 20},
@@ -173,6 +174,7 @@ CASES: dict[str, dict[str, Config]] = {
         },
     },
     "roberta": {"gelu": _ROBERTA},
+    "roberta-prelayernorm": {"silu": {**_ROBERTA, "hidden_act": "silu"}},
     "t5": {"relu": _T5, "gated_silu": {**_T5, "feed_forward_proj": "gated-silu", "relative_attention_num_buckets": 16}},
     "ultrabert": {
         "windows": {
@@ -186,16 +188,18 @@ CASES: dict[str, dict[str, Config]] = {
     },
     "umt5": {"a_table_a_layer": _T5},
     "xlm-roberta": {"padding": {**_ROBERTA, "pad_token_id": 3, "max_position_embeddings": 24}},
+    "xlm-roberta-xl": {"gelu": {**_ROBERTA, "type_vocab_size": 1}},
 }
 for _case, (_kind, _, _labels) in HEADS.items():
     for _name in having(_kind):
         _first = next(iter(CASES[_name].values()))
         CASES[_name][_case] = {**_first, "id2label": {str(i): "abc"[i] for i in range(_labels)}}
 
-_COUNTED = ("camembert", "esm", "mpnet", "roberta", "xlm-roberta")  # positions, from the ids after the padding's
+# Positions, from the ids after the padding's.
+_COUNTED = ("camembert", "esm", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl")
 _LAST = ("gemma3_text", "llama", "mistral", "qwen2", "qwen3")  # classes are of the last token
 _TO_ALL = ("deberta", "deberta-v2")  # masked tokens attend to all
-_PLACED = ("albert", "bert", "electra", "ernie")  # positions that a call may give
+_PLACED = ("albert", "bert", "electra", "ernie", "megatron-bert")  # positions that a call may give
 
 
 def kept(case: str, output: np.ndarray) -> np.ndarray:

@@ -428,6 +428,7 @@ FAMILIES = {
     "gte": Family("Gte", _gte, **_ROTARY),
     "jina_embeddings_v3": Family("JinaEmbeddingsV3", _rotary_bert, **{**_ROTARY, "pooler": True, "tasks": ALL}),
     "llama": Family("Llama", _llama, types=False, **_rotary(*DECODER)),
+    "megatron-bert": Family("MegatronBert", _bert),
     "mistral": Family("Mistral", _mistral, types=False, **_rotary(*DECODER)),
     "model2vec": Family("Model2Vec", _model2vec, types=False, in_transformers=False, **_rotary("Model")),
     "modernbert": Family("ModernBert", _modernbert, types=False, pooler=False, is_limited=False),
@@ -438,10 +439,12 @@ FAMILIES = {
     "qwen2": Family("Qwen2", _qwen2, types=False, **_rotary(*DECODER)),
     "qwen3": Family("Qwen3", _qwen3, types=False, **_rotary(*DECODER)),
     "roberta": Family("Roberta", _roberta, pads=True),
+    "roberta-prelayernorm": Family("RobertaPreLayerNorm", _roberta, pads=True),
     "t5": Family("T5", _t5, **_T5),
     "ultrabert": Family("Ultrabert", _ultrabert, types=False, pooler=False, is_limited=False),
     "umt5": Family("UMT5", _t5, **_T5),
     "xlm-roberta": Family("XLMRoberta", _roberta, pads=True),
+    "xlm-roberta-xl": Family("XLMRobertaXL", _roberta, pads=True),
 }
 DEBERTAS = ("deberta", "deberta-v2")
 MODELS = [(name, task) for name, family in FAMILIES.items() for task in family.tasks]

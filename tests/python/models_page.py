@@ -45,6 +45,7 @@ SPECIAL = {
     "gte": "rotary positions, a gated feed-forward layer, NTK scaling",
     "jina_embeddings_v3": "rotary positions; an adapter for each task, merged (the hub's files: `XLMRobertaModel`)",
     "llama": "grouped queries; causal or not; rotations for long texts",
+    "megatron-bert": "as `bert`, with norms before each part and none of the embeddings",
     "mistral": "as `llama`, with a window in all layers",
     "model2vec": "a vector for each token, no transformer (also `StaticEmbedding` of sentence-transformers)",
     "modernbert": "norms before each part, rotary positions, windows in most layers, a gated feed-forward layer",
@@ -55,10 +56,12 @@ SPECIAL = {
     "qwen2": "as `llama`, with biases of queries, keys and values; windows in some layers",
     "qwen3": "grouped queries, norms of queries and keys, windows; causal or not",
     "roberta": "positions counted from the ids",
+    "roberta-prelayernorm": "as `roberta`, with norms before each part",
     "t5": "the encoder alone: RMS norms before each part, a bias for each distance, in buckets, scores without a scale",
     "ultrabert": "as `eurobert`, with windows in most layers, which turn otherwise",
     "umt5": "as `mt5`; a table of biases in each layer",
     "xlm-roberta": "as `roberta`",
+    "xlm-roberta-xl": "as `roberta-prelayernorm`, without a norm of the embeddings",
 }
 _PEER_HEADS = ("onnxruntime", "OpenVINO", "ratio")
 SAME_MATHS = {"new": "gte"}  # of what transformers has not by that name
@@ -192,9 +195,9 @@ Written by `python tests/python/models_page.py`, from the table of families, fro
 [the list of checkpoints](checkpoints.md), and from measurements in `bench/results/`.
 
 Every family computes {dtypes}. Every family and head but those of DeBERTa's first version,
-EmbeddingGemma 2, ERNIE, ESM, T5, UltraBERT, Llama, Mistral and Qwen2 has run on an H200, small models of it; BERT in
-real sizes. No mixture of experts has. Heads of more than 256 numbers, which the published EmbeddingGemma 2 has, are
-refused on `cuda`.
+EmbeddingGemma 2, ERNIE, ESM, Megatron-BERT, RoBERTa-PreLayerNorm, XLM-RoBERTa-XL, T5, UltraBERT, Llama, Mistral and
+Qwen2 has run on an H200, small models of it; BERT in real sizes. No mixture of experts has. Heads of more than 256
+numbers, which the published EmbeddingGemma 2 has, are refused on `cuda`.
 The classes are `BertModel`, and for the heads `BertForSequenceClassification`, `BertForTokenClassification`,
 `BertForQuestionAnswering` (answers) and `BertForMaskedLM` (words); `Auto...` finds them. Of T5, mT5 and umT5 the
 encoder is computed, and `AutoModel` gives that (`T5EncoderModel`), where transformers gives encoder and decoder. The

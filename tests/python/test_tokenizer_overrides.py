@@ -49,6 +49,13 @@ def xlm_roberta(folder):
     return write(folder, backend, "XLMRobertaTokenizer", "xlm-roberta")
 
 
+def xlm_roberta_xl(folder):
+    """Models of this type take tokenizer.json as it is."""
+    folder = xlm_roberta(folder)
+    write_json(folder / "config.json", {"model_type": "xlm-roberta-xl"})
+    return folder
+
+
 def mpnet(folder):
     vocabulary = ["<s>", "<pad>", "</s>", "<unk>", "[UNK]", "<mask>", "The", "the", "cafe", "a", "b", ","]
     backend = Tokenizer(WordPiece({token: index for index, token in enumerate(vocabulary)}, unk_token="[UNK]"))
@@ -147,6 +154,8 @@ CASES = [
     (deberta, {}),
     (albert, {}),
     (xlm_roberta, {}),
+    (xlm_roberta_xl, {}),
+    (xlm_roberta_xl, {"add_prefix_space": False}),
     (mpnet, {}),
 ]
 

@@ -32,6 +32,7 @@ FAMILIES = {
     "gte": ("gte", "Gte", _WORDS),
     "jina_embeddings_v3": ("jina_embeddings_v3", "JinaEmbeddingsV3", _ALL),
     "llama": ("llama", "Llama", _DECODER),
+    "megatron-bert": ("megatron_bert", "MegatronBert", _ALL),
     "mistral": ("mistral", "Mistral", _DECODER),
     "model2vec": ("model2vec", "Model2Vec", _BASE),
     "modernbert": ("modernbert", "ModernBert", _ALL),
@@ -42,10 +43,12 @@ FAMILIES = {
     "qwen2": ("qwen2", "Qwen2", _DECODER),
     "qwen3": ("qwen3", "Qwen3", _DECODER),
     "roberta": ("roberta", "Roberta", _ALL),
+    "roberta-prelayernorm": ("roberta_prelayernorm", "RobertaPreLayerNorm", _ALL),
     "t5": ("t5", "T5", _ENCODER),
     "ultrabert": ("ultrabert", "Ultrabert", _ALL),
     "umt5": ("t5", "UMT5", _ENCODER),
     "xlm-roberta": ("xlm_roberta", "XLMRoberta", _ALL),
+    "xlm-roberta-xl": ("xlm_roberta_xl", "XLMRobertaXL", _ALL),
 }
 
 # The classes of all families -> their modules.
