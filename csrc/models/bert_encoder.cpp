@@ -5,6 +5,7 @@
 
 #include "models/activations.h"
 #include "models/heads.h"
+#include "models/paired_heads.h"
 
 namespace filbert {
 
@@ -37,10 +38,10 @@ BertSize read_bert_size(const ConfigReader& config, const BertDefaults& defaults
   return {
       .vocabulary = size(config.positive_int("vocab_size", defaults.vocabulary, kVocabulary)),
       .hidden = size(hidden),
-      .layers = size(config.positive_int("num_hidden_layers", 12, kLayers)),
+      .layers = size(config.positive_int("num_hidden_layers", defaults.layers, kLayers)),
       .heads = size(heads),
       .intermediate = size(config.positive_int("intermediate_size", defaults.intermediate, kIntermediateSize)),
-      .positions = size(config.positive_int("max_position_embeddings", 512, kPositions)),
+      .positions = size(config.positive_int("max_position_embeddings", defaults.positions, kPositions)),
       .token_types = size(config.non_negative_int("type_vocab_size", 2, kTokenTypes)),
       .eps = static_cast<float>(config.positive_number("layer_norm_eps", 1e-12)),
       .activation = read_activation(config, "hidden_act", defaults.activation),
@@ -57,7 +58,10 @@ BertNames bert_names() {
 }
 
 std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& tensors) {
-  const BertSize sizes = read_bert_size(config);
+  return bert_head(task, config, tensors, read_bert_size(config));
+}
+
+std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& tensors, const BertSize& sizes) {
   const std::size_t hidden = sizes.hidden;
   if (task == Task::model) return pooler(tensors, hidden);
   if (task == Task::sequence_classification)
@@ -75,10 +79,10 @@ std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& 
 }
 
 BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const BertLayers& layers, Tensors& tensors,
-                         BertBias bias)
-    : config_(sizes), bias_(std::move(bias)), order_(layers.order) {
+                         BertBias bias, BertFrequencies frequencies)
+    : config_(sizes), bias_(std::move(bias)), frequencies_(std::move(frequencies)), order_(layers.order) {
   using Init = Tensors::Init;
-  const std::size_t hidden = sizes.hidden, width = sizes.embedding;
+  const std::size_t hidden = sizes.hidden, width = sizes.embedding, head_size = hidden / sizes.heads;
   const Init position_init = sizes.padding_id ? Init::normal_padding_zero : Init::normal;
   word_ = tensors.table("embeddings.word_embeddings.weight", sizes.vocabulary, width, Init::normal_padding_zero);
   if (sizes.has_positions)
@@ -105,8 +109,11 @@ BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const Be
     Tensors::Parts qkv;
     for (const std::string& part : names.qkv) qkv.push_back({name + part, 3 * hidden / names.qkv.size()});
     Layer layer;
-    layer.qkv = make_qkv(tensors, qkv, hidden, norm_before(i));
-    layer.tail.attention_out = make_linear(tensors, {{name + names.attention_out, hidden}}, hidden);
+    layer.qkv = sizes.turned > 0 ? make_paired_qkv(tensors, qkv, hidden, head_size, sizes.turned, norm_before(i))
+                                 : make_qkv(tensors, qkv, hidden, norm_before(i));
+    layer.tail.attention_out = sizes.turned == 3
+                                   ? make_paired_out(tensors, name + names.attention_out, hidden, head_size)
+                                   : make_linear(tensors, {{name + names.attention_out, hidden}}, hidden);
     layer.tail.attention_norm = norm(names.attention_norm);
     const InputNorm& input = layer.tail.attention_norm.names;
     layer.tail.up = names.is_gated
@@ -129,6 +136,7 @@ Dimensions BertEncoder::dimensions() const {
     inputs.longest -= size(inputs.padding_id) + 1;
   }
   if (!config_.has_positions) inputs.columns = config_.positions;
+  if (config_.turned == 2) inputs.rule = InputRules::Positions::of_tokens;  // values are turned by the row's columns
   return {inputs, config_.hidden, order_.size(), config_.heads};
 }
 
@@ -145,6 +153,10 @@ void* BertEncoder::forward(Run& run) const {
   filbert_attention_args attention = attention_over(batch, qkv, config_.heads, config_.heads, head_size, context);
   attention.bias = bias_.values;
   attention.bias_reach = bias_.reach;
+  // Heads of q, k and v lie side by side, and turn together.
+  const auto turn = [&](const Weight& frequencies) {
+    return rope({attention.q, config_.turned * config_.heads, head_size, batch.positions, frequencies, head_size});
+  };
 
   const auto embedding = [&](void* out) {
     return embed(embed_of(batch, word_, type_, position_, width, out), FILBERT_NEXT_ALONE);
@@ -166,8 +178,12 @@ void* BertEncoder::forward(Run& run) const {
     const std::size_t tokens = wanted == Rows::all ? batch.tokens : batch.sequences;
     attention.rows = rows_op(wanted);
     trace.next_attention(attention);
-    ops.token_ops({layer.qkv.to_heads(x, qkv, head_size)}, batch.tokens);  // [tokens, 3 hidden]
-    ops.attention(attention);                                              // [tokens, hidden]
+    const filbert_token_op projection = layer.qkv.to_heads(x, qkv, head_size);  // [tokens, 3 hidden]
+    if (config_.turned > 0)
+      ops.token_ops({projection, turn(frequencies_.most), turn(frequencies_.rest)}, batch.tokens);
+    else
+      ops.token_ops({projection}, batch.tokens);
+    ops.attention(attention);  // [tokens, hidden]
     if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
     layer.tail(ops, context, x, sum, inner, config_.activation, tokens);  // [tokens, hidden]
     trace.attention_done();

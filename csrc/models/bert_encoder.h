@@ -20,6 +20,7 @@ struct BertSize {
   std::optional<std::int64_t> padding_id = std::nullopt;  // where positions are counted from it on
   bool has_positions = true;                              // a table of them
   std::size_t tasks = 0;                                  // rows of a table of them, or none
+  std::size_t turned = 0;                                 // of queries, keys and values, those with rotary positions
 };
 
 // The parts of a layer, each behind the layer's own name; queries, keys and values are of as many tensors as are named.
@@ -46,9 +47,14 @@ struct BertBias {
   std::size_t reach = 0;
 };
 
+// Of rotary positions, the frequencies of a head's pairs, [head_size / 2]: sums of two numbers.
+struct BertFrequencies {
+  Weight most, rest;
+};
+
 // Of settings that a configuration leaves out.
 struct BertDefaults {
-  std::int64_t vocabulary = 30522, hidden = 768, heads = 12, intermediate = 3072;
+  std::int64_t vocabulary = 30522, hidden = 768, layers = 12, heads = 12, intermediate = 3072, positions = 512;
   std::string_view activation = "gelu";
 };
 
@@ -59,11 +65,12 @@ void refuse_decoders(const ConfigReader& config);
 void check_counted_id(const ConfigReader& config, std::int64_t padding_id, std::size_t positions);
 BertNames bert_names();
 std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& tensors);
+std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& tensors, const BertSize& sizes);
 
 class BertEncoder : public Encoder {
  public:
   BertEncoder(const BertSize& sizes, const BertNames& names, const BertLayers& layers, Tensors& tensors,
-              BertBias bias = {});
+              BertBias bias = {}, BertFrequencies frequencies = {});
   Dimensions dimensions() const override;
   void* forward(Run& run) const override;
 
@@ -75,6 +82,7 @@ class BertEncoder : public Encoder {
 
   BertSize config_;
   BertBias bias_;
+  BertFrequencies frequencies_;
   Weight word_, position_, type_;
   Norm embedding_norm_;
   Linear projection_;

@@ -13,9 +13,10 @@
 
 namespace filbert {
 
-extern const Family kAlbert, kBert, kCamembert, kDeberta, kDebertaV2, kDistilbert, kElectra, kEmbeddingGemma2,
-    kEmbeddingGemma2Text, kErnie, kEsm, kEurobert, kGemma3Text, kGte, kJinaBert, kJinaV3, kJinaV3Hub, kLlama, kMistral,
-    kModel2Vec, kModernbert, kMpnet, kMt5, kNew, kNomicBert, kQwen2, kQwen3, kRoberta, kT5, kUmt5, kXlmRoberta;
+extern const Family kAlbert, kBert, kCamembert, kData2VecText, kDeberta, kDebertaV2, kDistilbert, kElectra,
+    kEmbeddingGemma2, kEmbeddingGemma2Text, kErnie, kEsm, kEurobert, kGemma3Text, kGte, kJinaBert, kJinaV3, kJinaV3Hub,
+    kLlama, kMistral, kModel2Vec, kModernbert, kMpnet, kMt5, kNew, kNomicBert, kQwen2, kQwen3, kRembert, kRoberta,
+    kRoformer, kT5, kUmt5, kXlmRoberta;
 
 namespace {
 
@@ -25,6 +26,7 @@ const Family* const kFamilies[] = {
     &kJinaBert,
     &kBert,
     &kCamembert,
+    &kData2VecText,
     &kDeberta,
     &kDebertaV2,
     &kDistilbert,
@@ -47,7 +49,9 @@ const Family* const kFamilies[] = {
     &kNomicBert,
     &kQwen2,
     &kQwen3,
+    &kRembert,
     &kRoberta,
+    &kRoformer,
     &kT5,
     &kUmt5,
     &kJinaV3Hub,

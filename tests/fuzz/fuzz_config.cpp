@@ -36,6 +36,8 @@ std::vector<std::string> fuzz_seeds() {
       R"("low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":8192}})",
       R"({"model_type":"mistral","rope_parameters":{"rope_type":"yarn","factor":4.0,"beta_fast":32,"truncate":false,)"
       R"("mscale":1.0,"mscale_all_dim":0.7,"attention_factor":null}})",
+      R"({"model_type":"rembert","input_embedding_size":256,"output_embedding_size":1664,"tie_word_embeddings":false})",
+      R"({"model_type":"roformer","embedding_size":384,"rotary_value":true,"norm_type":"layer_norm","use_bias":true})",
       R"({"model_type":"esm","vocab_size":33,"hidden_size":320,"num_attention_heads":20,"pad_token_id":1,"mask_token_id":32,)"
       R"("position_embedding_type":"rotary","token_dropout":true,"emb_layer_norm_before":null,"esmfold_config":null})",
   };

@@ -71,6 +71,7 @@ CASES: dict[str, dict[str, Config]] = {
         },
     },
     "camembert": {"gelu_new": {**_ROBERTA, "hidden_act": "gelu_new"}},
+    "data2vec-text": {"gelu": _ROBERTA},
     "deberta": {
         "hub": {**_DEBERTA, "position_biased_input": False},
         "clipped": {**_DEBERTA, "pos_att_type": ["p2c"], "max_relative_positions": 7, "embedding_size": 20},
@@ -172,7 +173,9 @@ CASES: dict[str, dict[str, Config]] = {
             **{"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1},
         },
     },
+    "rembert": {"widths": {**_BERT, "input_embedding_size": 10, "output_embedding_size": 24}},
     "roberta": {"gelu": _ROBERTA},
+    "roformer": {"narrow": {**_BERT, "embedding_size": 10}, "values": {**_BERT, "rotary_value": True}},
     "t5": {"relu": _T5, "gated_silu": {**_T5, "feed_forward_proj": "gated-silu", "relative_attention_num_buckets": 16}},
     "umt5": {"a_table_a_layer": _T5},
     "xlm-roberta": {"padding": {**_ROBERTA, "pad_token_id": 3, "max_position_embeddings": 24}},
@@ -182,10 +185,11 @@ for _case, (_kind, _, _labels) in HEADS.items():
         _first = next(iter(CASES[_name].values()))
         CASES[_name][_case] = {**_first, "id2label": {str(i): "abc"[i] for i in range(_labels)}}
 
-_COUNTED = ("camembert", "esm", "mpnet", "roberta", "xlm-roberta")  # positions, from the ids after the padding's
+# Positions are counted from the ids, after the padding's.
+_COUNTED = ("camembert", "data2vec-text", "esm", "mpnet", "roberta", "xlm-roberta")
 _LAST = ("gemma3_text", "llama", "mistral", "qwen2", "qwen3")  # classes are of the last token
 _TO_ALL = ("deberta", "deberta-v2")  # masked tokens attend to all
-_PLACED = ("albert", "bert", "electra", "ernie")  # positions that a call may give
+_PLACED = ("albert", "bert", "electra", "ernie", "rembert")  # positions that a call may give
 
 
 def kept(case: str, output: np.ndarray) -> np.ndarray:
