@@ -20,7 +20,9 @@ MODERNBERT = "ModernBERT-base"
 MPNET = "MPNet-base"
 NOMIC = "nomic-embed-v1.5"
 QWEN3 = "Qwen3-0.6B"
+REMBERT = "RemBERT"
 ROBERTA = "RoBERTa-base"
+ROFORMER = "RoFormer-base"
 T5 = "T5-base"
 MODELS = (MINILM, BERT_BASE)  # those that are compared unless others are named
 
@@ -30,6 +32,7 @@ MODEL_OF = {
     "albert": ALBERT,
     "bert": BERT_BASE,
     "camembert": ROBERTA,
+    "data2vec-text": ROBERTA,
     "deberta": DEBERTA,
     "deberta-v2": DEBERTA_V3,
     "distilbert": DISTILBERT,
@@ -50,8 +53,10 @@ MODEL_OF = {
     "nomic_bert": NOMIC,
     "qwen2": QWEN3,
     "qwen3": QWEN3,
+    "rembert": REMBERT,
     "roberta": ROBERTA,
     "roberta-prelayernorm": MEGATRON,
+    "roformer": ROFORMER,
     "t5": T5,
     "umt5": T5,
     "xlm-roberta": ROBERTA,

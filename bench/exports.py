@@ -140,7 +140,9 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
             **{"num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128},
         },
     ),
+    cases.REMBERT: ("RemBert", _SMALL_TABLE),
     cases.ROBERTA: ("Roberta", {"vocab_size": 50265, "max_position_embeddings": 514, "layer_norm_eps": 1e-5}),
+    cases.ROFORMER: ("RoFormer", {}),
     cases.T5: ("T5", {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12}),
 }
 

@@ -109,20 +109,22 @@ std::optional<filbert_input_norm> LoadedTensors::host_norm(const InputNorm& inpu
   return norm;
 }
 
-std::vector<Weight> LoadedTensors::take_rows(TensorSpec spec, const std::vector<std::vector<Range>>& weights,
-                                             const InputNorm& input) {
-  const filbert_host_tensor whole = host(spec.name);
-  const std::size_t row_bytes = found_.at(spec.name)->bytes / whole.rows;
-  const filbert_weight_kind kind = spec.shape.size() > 1 ? FILBERT_MATRIX : FILBERT_VECTOR;
+std::vector<Weight> LoadedTensors::take_rows(std::vector<TensorSpec> parts,
+                                             const std::vector<std::vector<Range>>& weights, const InputNorm& input) {
+  const filbert_weight_kind kind = parts[0].shape.size() > 1 ? FILBERT_MATRIX : FILBERT_VECTOR;
   std::vector<float> scale;
   const std::optional<filbert_input_norm> norm = host_norm(input, scale);
   std::vector<Weight> result;
   for (const std::vector<Range>& ranges : weights) {
-    std::vector<filbert_host_tensor> parts;
-    for (const Range& range : ranges)
-      parts.push_back({static_cast<const std::byte*>(whole.data) + range.begin * row_bytes, whole.dtype,
-                       range.end - range.begin, whole.cols});
-    result.emplace_back(ops_, ops_.load_weight(kind, parts.data(), parts.size(), norm ? &*norm : nullptr));
+    std::vector<filbert_host_tensor> rows;
+    for (const Range& range : ranges) {
+      const std::string& name = parts[range.part].name;
+      const filbert_host_tensor whole = host(name);
+      const std::size_t row_bytes = found_.at(name)->bytes / whole.rows;
+      rows.push_back({static_cast<const std::byte*>(whole.data) + range.begin * row_bytes, whole.dtype,
+                      range.end - range.begin, whole.cols});
+    }
+    result.emplace_back(ops_, ops_.load_weight(kind, rows.data(), rows.size(), norm ? &*norm : nullptr));
     weights_.drop_pages();
   }
   return result;

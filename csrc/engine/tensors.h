@@ -111,14 +111,19 @@ class Tensors {
   Weight gated_vector(const Parts& parts, Init init, Gate gate = Gate::upper) {
     return take(FILBERT_GATED_VECTOR, specs(parts, 0, init, Owner::base), {}, gate);
   }
-  // Rows [begin, end) of a tensor.
+  // Rows [begin, end) of a tensor, of several that one.
   struct Range {
-    std::size_t begin, end;
+    std::size_t begin, end, part = 0;
   };
   // Of one tensor [part.rows, columns], or [part.rows] of 0 columns, some weights: each of the ranges that it joins.
   std::vector<Weight> rows_of(const Part& part, std::size_t columns, const std::vector<std::vector<Range>>& weights,
                               Init init = Init::normal, Owner owner = Owner::base, const InputNorm& input = {}) {
-    return take_rows(specs({part}, columns, init, owner).front(), weights, input);
+    return take_rows(specs({part}, columns, init, owner), weights, input);
+  }
+  // Of some tensors, each as above, one weight: the ranges that it joins.
+  Weight join(const Parts& parts, std::size_t columns, const std::vector<Range>& rows, Init init = Init::normal,
+              const InputNorm& input = {}) {
+    return std::move(take_rows(specs(parts, columns, init, Owner::base), {rows}, input)[0]);
   }
   Weight table(const std::string& name, std::size_t rows, std::size_t columns, Init init = Init::normal) {
     return take(FILBERT_TABLE, specs({{name, rows}}, columns, init, Owner::base), {}, Gate::upper);
@@ -187,7 +192,7 @@ class Tensors {
     return result;
   }
   virtual Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) = 0;
-  virtual std::vector<Weight> take_rows(TensorSpec spec, const std::vector<std::vector<Range>>& weights,
+  virtual std::vector<Weight> take_rows(std::vector<TensorSpec> parts, const std::vector<std::vector<Range>>& weights,
                                         const InputNorm& input) = 0;
   virtual Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) = 0;
   virtual Weight keep(std::vector<float> values, filbert_weight_kind kind, std::size_t rows, std::size_t columns) = 0;
@@ -218,9 +223,9 @@ class DeclaredTensors : public Tensors {
     return {};
   }
   void add(filbert_weight_kind kind, TensorSpec spec);
-  std::vector<Weight> take_rows(TensorSpec spec, const std::vector<std::vector<Range>>& weights,
+  std::vector<Weight> take_rows(std::vector<TensorSpec> parts, const std::vector<std::vector<Range>>& weights,
                                 const InputNorm&) override {
-    list.push_back(std::move(spec));
+    for (TensorSpec& part : parts) list.push_back(std::move(part));
     return std::vector<Weight>(weights.size());
   }
   Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) override {
@@ -250,7 +255,7 @@ class LoadedTensors : public Tensors {
 
  private:
   Weight take(filbert_weight_kind kind, std::vector<TensorSpec> parts, const InputNorm& input, Gate gate) override;
-  std::vector<Weight> take_rows(TensorSpec spec, const std::vector<std::vector<Range>>& weights,
+  std::vector<Weight> take_rows(std::vector<TensorSpec> parts, const std::vector<std::vector<Range>>& weights,
                                 const InputNorm& input) override;
   std::optional<filbert_input_norm> host_norm(const InputNorm& input, std::vector<float>& scale) const;
   Weight fold(TensorSpec stored, TensorSpec mapping, TensorSpec weights) override;

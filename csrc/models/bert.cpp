@@ -1,7 +1,8 @@
 // BERT (Devlin et al., arXiv:1810.04805), and what computes the same under other names: RoBERTa (arXiv:1907.11692),
-// XLM-R (arXiv:1911.02116) and CamemBERT (arXiv:1911.03894), which count positions from the padding id on, DistilBERT
-// (arXiv:1910.01108), which has no token types, ELECTRA (arXiv:2003.10555), whose embeddings may be narrower, and ERNIE
-// (arXiv:1907.12412), which may have embeddings of tasks, of which texts are of the first.
+// XLM-R (arXiv:1911.02116), CamemBERT (arXiv:1911.03894) and data2vec's texts (arXiv:2202.03555), which count positions
+// from the padding id on, DistilBERT (arXiv:1910.01108), which has no token types, ELECTRA (arXiv:2003.10555), whose
+// embeddings may be narrower, and ERNIE (arXiv:1907.12412), which may have embeddings of tasks, of which texts are of
+// the first.
 #include <string>
 
 #include "models/activations.h"
@@ -155,6 +156,7 @@ extern const Family kBert = {"bert", {"bert."}, bert, bert_head};
 extern const Family kRoberta = {"roberta", {"roberta."}, roberta<50265>, roberta_heads<50265>};
 extern const Family kXlmRoberta = {"xlm-roberta", {"roberta."}, roberta<30522>, roberta_heads<30522>};
 extern const Family kCamembert = {"camembert", {"roberta."}, roberta<30522>, roberta_heads<30522>};
+extern const Family kData2VecText = {"data2vec-text", {"data2vec_text."}, roberta<30522>, roberta_heads<30522>};
 extern const Family kDistilbert = {"distilbert", {"distilbert."}, distilbert, distilbert_head};
 extern const Family kErnie = {"ernie", {"ernie."}, ernie, bert_head};
 extern const Family kElectra = {"electra", {"electra."}, electra, electra_head};

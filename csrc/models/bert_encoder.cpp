@@ -5,6 +5,7 @@
 
 #include "models/activations.h"
 #include "models/heads.h"
+#include "models/paired_heads.h"
 
 namespace filbert {
 
@@ -108,9 +109,13 @@ InputRules bert_inputs(const BertSize& sizes) {
 }
 
 BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const BertLayers& layers, Tensors& tensors,
-                         BertBias bias)
-    : config_(sizes), bias_(std::move(bias)), tables_(sizes, tensors), order_(layers.order) {
-  const std::size_t hidden = sizes.hidden, width = sizes.embedding;
+                         BertBias bias, BertFrequencies frequencies)
+    : config_(sizes),
+      bias_(std::move(bias)),
+      frequencies_(std::move(frequencies)),
+      tables_(sizes, tensors),
+      order_(layers.order) {
+  const std::size_t hidden = sizes.hidden, width = sizes.embedding, head_size = hidden / sizes.heads;
   embedding_norm_ = make_layer_norm(tensors, names.embedding_norm, width, sizes.eps);
   if (!names.projection.empty())
     projection_ = make_linear(tensors, {{names.projection, hidden}}, width, embedding_norm_.names);
@@ -128,8 +133,11 @@ BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const Be
     Tensors::Parts qkv;
     for (const std::string& part : names.qkv) qkv.push_back({name + part, 3 * hidden / names.qkv.size()});
     Layer layer;
-    layer.qkv = make_qkv(tensors, qkv, hidden, norm_before(i));
-    layer.tail.attention_out = make_linear(tensors, {{name + names.attention_out, hidden}}, hidden);
+    layer.qkv = sizes.turned > 0 ? make_paired_qkv(tensors, qkv, hidden, head_size, sizes.turned, norm_before(i))
+                                 : make_qkv(tensors, qkv, hidden, norm_before(i));
+    layer.tail.attention_out = sizes.turned == 3
+                                   ? make_paired_out(tensors, name + names.attention_out, hidden, head_size)
+                                   : make_linear(tensors, {{name + names.attention_out, hidden}}, hidden);
     layer.tail.attention_norm = norm(names.attention_norm);
     const InputNorm& input = layer.tail.attention_norm.names;
     layer.tail.up = names.is_gated
@@ -142,7 +150,9 @@ BertEncoder::BertEncoder(const BertSize& sizes, const BertNames& names, const Be
 }
 
 Dimensions BertEncoder::dimensions() const {
-  return {bert_inputs(config_), config_.hidden, order_.size(), config_.heads};
+  InputRules inputs = bert_inputs(config_);
+  if (config_.turned == 2) inputs.rule = InputRules::Positions::of_tokens;  // values are turned by the row's columns
+  return {inputs, config_.hidden, order_.size(), config_.heads};
 }
 
 void* BertEncoder::forward(Run& run) const {
@@ -158,6 +168,10 @@ void* BertEncoder::forward(Run& run) const {
   filbert_attention_args attention = attention_over(batch, qkv, config_.heads, config_.heads, head_size, context);
   attention.bias = bias_.values;
   attention.bias_reach = bias_.reach;
+  // Heads of q, k and v lie side by side, and turn together.
+  const auto turn = [&](const Weight& frequencies) {
+    return rope({attention.q, config_.turned * config_.heads, head_size, batch.positions, frequencies, head_size});
+  };
 
   if (!projection_.weight) {
     ops.token_ops({tables_(batch, sum, FILBERT_NEXT_ALONE), embedding_norm_(sum, x)},
@@ -177,8 +191,12 @@ void* BertEncoder::forward(Run& run) const {
     const std::size_t tokens = wanted == Rows::all ? batch.tokens : batch.sequences;
     attention.rows = rows_op(wanted);
     trace.next_attention(attention);
-    ops.token_ops({layer.qkv.to_heads(x, qkv, head_size)}, batch.tokens);  // [tokens, 3 hidden]
-    ops.attention(attention);                                              // [tokens, hidden]
+    const filbert_token_op projection = layer.qkv.to_heads(x, qkv, head_size);  // [tokens, 3 hidden]
+    if (config_.turned > 0)
+      ops.token_ops({projection, turn(frequencies_.most), turn(frequencies_.rest)}, batch.tokens);
+    else
+      ops.token_ops({projection}, batch.tokens);
+    ops.attention(attention);  // [tokens, hidden]
     if (wanted != Rows::all) x = gather_wanted(run, x, hidden);
     layer.tail(ops, context, x, sum, inner, config_.activation, tokens);  // [tokens, hidden]
     trace.attention_done();

@@ -20,6 +20,7 @@ struct BertSize {
   std::optional<std::int64_t> padding_id = std::nullopt;  // where positions are counted from it on
   bool has_positions = true;                              // a table of them
   std::size_t tasks = 0;                                  // rows of a table of them, or none
+  std::size_t turned = 0;                                 // of queries, keys and values, those with rotary positions
 };
 
 // The parts of a layer, each behind the layer's own name; queries, keys and values are of as many tensors as are named.
@@ -44,6 +45,11 @@ BertLayers numbered_layers(const std::string& stem, std::size_t count);
 struct BertBias {
   Weight values;
   std::size_t reach = 0;
+};
+
+// Of rotary positions, the frequencies of a head's pairs, [head_size / 2]: sums of two numbers.
+struct BertFrequencies {
+  Weight most, rest;
 };
 
 // Of settings that a configuration leaves out.
@@ -82,7 +88,7 @@ InputRules bert_inputs(const BertSize& sizes);
 class BertEncoder : public Encoder {
  public:
   BertEncoder(const BertSize& sizes, const BertNames& names, const BertLayers& layers, Tensors& tensors,
-              BertBias bias = {});
+              BertBias bias = {}, BertFrequencies frequencies = {});
   Dimensions dimensions() const override;
   void* forward(Run& run) const override;
 
@@ -94,6 +100,7 @@ class BertEncoder : public Encoder {
 
   BertSize config_;
   BertBias bias_;
+  BertFrequencies frequencies_;
   BertTables tables_;
   Norm embedding_norm_;
   Linear projection_;

@@ -22,8 +22,7 @@ Linear in_projection(const DebertaSizes& sizes, Tensors& tensors, const std::str
       rows.push_back({row, row + head_size});
   input.first_row = 2 * hidden;  // as in make_qkv
   Linear made;
-  made.weight = std::move(tensors.rows_of({name + "in_proj.weight", 3 * hidden}, hidden, {rows}, Tensors::Init::normal,
-                                          Tensors::Owner::base, input)[0]);
+  made.weight = tensors.join({{name + "in_proj.weight", 3 * hidden}}, hidden, rows, Tensors::Init::normal, input);
   made.bias =
       tensors.vector({{name + "q_bias", hidden}, {"", hidden}, {name + "v_bias", hidden}}, Tensors::Init::zeros);
   return made;

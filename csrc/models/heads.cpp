@@ -95,7 +95,8 @@ VocabularyTensors find_vocabulary(const ConfigReader& config, Tensors& tensors, 
                                   std::size_t vocabulary) {
   const std::string own = names.decoder + ".weight", beside = names.decoder + ".bias";
   // transformers, too, takes the file's own where it has one, whatever the setting says.
-  const bool may_tie = names.decoder.empty() || config.boolean("tie_word_embeddings", names.is_tied);
+  const bool may_tie =
+      names.decoder.empty() || (!names.table.empty() && config.boolean("tie_word_embeddings", names.is_tied));
   const bool is_tied = may_tie && !tensors.has(own);
   if (may_tie && tensors.has(own) && !tensors.has(names.table)) tensors.tie(names.table, own);
   VocabularyTensors found = {is_tied ? names.table : own, "", is_tied ? Tensors::Owner::base : Tensors::Owner::head};

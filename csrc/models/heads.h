@@ -54,7 +54,7 @@ std::unique_ptr<Head> spans(const ConfigReader& config, Tensors& tensors, HeadIn
 
 // The tensors of a layer over the vocabulary. Its weight is the table of words unless the file has one of its own.
 struct VocabularyNames {
-  std::string table;    // of the words
+  std::string table;    // of the words; empty: the layer never is the table
   std::string decoder;  // the layer; empty: it always is the table
   std::string bias;     // where its bias is, if not beside its weight; or empty
   bool has_bias = true;

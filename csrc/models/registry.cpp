@@ -13,10 +13,10 @@
 
 namespace filbert {
 
-extern const Family kAlbert, kBert, kCamembert, kDeberta, kDebertaV2, kDistilbert, kElectra, kEmbeddingGemma2,
-    kEmbeddingGemma2Text, kErnie, kEsm, kEurobert, kGemma3Text, kGte, kJinaBert, kJinaV3, kJinaV3Hub, kLlama,
-    kMegatronBert, kMistral, kModel2Vec, kModernbert, kMpnet, kMt5, kNew, kNomicBert, kQwen2, kQwen3, kRoberta,
-    kRobertaPreLayerNorm, kT5, kUltrabert, kUmt5, kXlmRoberta, kXlmRobertaXl;
+extern const Family kAlbert, kBert, kCamembert, kData2VecText, kDeberta, kDebertaV2, kDistilbert, kElectra,
+    kEmbeddingGemma2, kEmbeddingGemma2Text, kErnie, kEsm, kEurobert, kGemma3Text, kGte, kJinaBert, kJinaV3, kJinaV3Hub,
+    kLlama, kMegatronBert, kMistral, kModel2Vec, kModernbert, kMpnet, kMt5, kNew, kNomicBert, kQwen2, kQwen3, kRembert,
+    kRoberta, kRobertaPreLayerNorm, kRoformer, kT5, kUltrabert, kUmt5, kXlmRoberta, kXlmRobertaXl;
 
 namespace {
 
@@ -26,6 +26,7 @@ const Family* const kFamilies[] = {
     &kJinaBert,
     &kBert,
     &kCamembert,
+    &kData2VecText,
     &kDeberta,
     &kDebertaV2,
     &kDistilbert,
@@ -49,8 +50,10 @@ const Family* const kFamilies[] = {
     &kNomicBert,
     &kQwen2,
     &kQwen3,
+    &kRembert,
     &kRoberta,
     &kRobertaPreLayerNorm,
+    &kRoformer,
     &kT5,
     &kUltrabert,
     &kUmt5,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .models.albert import *  # noqa: F403
     from .models.bert import *  # noqa: F403
     from .models.camembert import *  # noqa: F403
+    from .models.data2vec_text import *  # noqa: F403
     from .models.deberta import *  # noqa: F403
     from .models.deberta_v2 import *  # noqa: F403
     from .models.distilbert import *  # noqa: F403
@@ -54,8 +55,10 @@ if TYPE_CHECKING:
     from .models.nomic_bert import *  # noqa: F403
     from .models.qwen2 import *  # noqa: F403
     from .models.qwen3 import *  # noqa: F403
+    from .models.rembert import *  # noqa: F403
     from .models.roberta import *  # noqa: F403
     from .models.roberta_prelayernorm import *  # noqa: F403
+    from .models.roformer import *  # noqa: F403
     from .models.t5 import *  # noqa: F403
     from .models.ultrabert import *  # noqa: F403
     from .models.xlm_roberta import *  # noqa: F403

@@ -22,6 +22,7 @@ _CLASS_OF = {
     **dict.fromkeys(("mt5", "t5"), "T5Tokenizer"),
     "albert": "AlbertTokenizer",
     "camembert": "CamembertTokenizer",
+    "data2vec-text": "RobertaTokenizer",
     "deberta": "DebertaTokenizer",
     "deberta-v2": "DebertaV2Tokenizer",
     **dict.fromkeys(("embedding_gemma2", "embedding_gemma2_text", "gemma3_text"), "GemmaTokenizer"),
@@ -31,7 +32,9 @@ _CLASS_OF = {
     "mobilebert": "MobileBertTokenizer",
     "mpnet": "MPNetTokenizer",
     **dict.fromkeys(("qwen2", "qwen3"), "Qwen2Tokenizer"),
+    "rembert": "RemBertTokenizer",
     **dict.fromkeys(("roberta", "roberta-prelayernorm"), "RobertaTokenizer"),
+    "roformer": "RoFormerTokenizer",
     "xlm-roberta": "XLMRobertaTokenizer",
 }
 # Classes that take tokenizer.json as it is.
@@ -119,6 +122,11 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
     named = {role: _token(config[role]) for role in SPECIAL_TOKENS if config.get(role) is not None}
     of_model = _CLASS_OF.get(model_type or "")
     name = of_model if of_model in _GENERIC_CLASSES else class_name(config) or of_model
+    if name == "RoFormerTokenizer":
+        raise ConfigError(
+            f"{config_path or source.name}: tokenizer_class: found {name}, which looks for Chinese words with jieba, "
+            "also where there is a tokenizer.json; filbert has no jieba, and takes ids from elsewhere"
+        )
 
     path = source.find("tokenizer.json")
     is_whole = False

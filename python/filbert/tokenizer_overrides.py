@@ -26,16 +26,17 @@ _NORMALIZER = {
     "strip_accents": ("strip_accents", None),
     "do_lower_case": ("lowercase", True),
 }
+_ALBERT_LIKE = frozenset({"AlbertTokenizer", "RemBertTokenizer"})
 _DEBERTAS = frozenset({"DebertaTokenizer", "DebertaV2Tokenizer"})
 _OWN_PROCESSOR = BERT_LIKE | _ROBERTA_LIKE | _DEBERTAS
 # Where a Metaspace puts its space without add_prefix_space; with it, always.
 _WITHOUT_PREFIX = {
-    **dict.fromkeys(("AlbertTokenizer", "CamembertTokenizer", "XLMRobertaTokenizer"), "never"),
+    **dict.fromkeys(("AlbertTokenizer", "CamembertTokenizer", "RemBertTokenizer", "XLMRobertaTokenizer"), "never"),
     "DebertaV2Tokenizer": "first",
 }
 # Of classes that have them where no file does.
 _BOS_AND_EOS = {
-    "AlbertTokenizer": {"bos_token": "[CLS]", "eos_token": "[SEP]"},
+    **{name: {"bos_token": "[CLS]", "eos_token": "[SEP]"} for name in _ALBERT_LIKE},
     "GemmaTokenizer": {"bos_token": "<bos>", "eos_token": "<eos>"},
     "LlamaTokenizer": {"bos_token": "<s>", "eos_token": "</s>"},
     "Qwen2Tokenizer": {"eos_token": "<|endoftext|>"},
@@ -55,7 +56,7 @@ def override_parts(backend: Tokenizer, config: dict[str, Any], name: str | None)
             for key, (part, default) in _NORMALIZER.items():
                 step[part] = flag(config, key, default if name in _OWN_NORMALIZER else step[part])
     normalizer, pre_tokenizer = after["normalizer"], after["pre_tokenizer"]
-    if name == "AlbertTokenizer":
+    if name in _ALBERT_LIKE:
         kept = _null_is_false(config, "keep_accents")
         _switch(normalizer, ("NFKD", "StripAccents"), None if kept is None else not kept, ("Lowercase", "Precompiled"))
         _switch(normalizer, ("Lowercase",), _null_is_false(config, "do_lower_case"), ("Precompiled",))

@@ -14,7 +14,7 @@ from .tokenizer_overrides import BERT_LIKE, WORD_PIECES, flag
 
 WHOLE_TOKENS = "EsmTokenizer"
 _BYTE_PAIRS = frozenset({"DebertaTokenizer", "RobertaTokenizer", "Qwen2Tokenizer"})
-_SENTENCE_PIECES = ("sentencepiece.bpe.model", "spm.model", "spiece.model", "tokenizer.model")
+_SENTENCE_PIECES = ("sentencepiece.bpe.model", "sentencepiece.model", "spm.model", "spiece.model", "tokenizer.model")
 _OF_ROBERTA = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "pad_token": "<pad>", "cls_token": "<s>"}
 # The special tokens of each class where no file names them.
 _SPECIAL = {

@@ -38,6 +38,8 @@ std::vector<std::string> fuzz_seeds() {
       R"("mscale":1.0,"mscale_all_dim":0.7,"attention_factor":null}})",
       R"({"model_type":"ultrabert","num_hidden_layers":3,"attention_windows":[128,128,null],"prediction_head_size":768,)"
       R"("rope_theta":[10000.0,10000.0,2560000.0],"sliding_window":128,"classifier_pooling":"mean"})",
+      R"({"model_type":"rembert","input_embedding_size":256,"output_embedding_size":1664,"tie_word_embeddings":false})",
+      R"({"model_type":"roformer","embedding_size":384,"rotary_value":true,"norm_type":"layer_norm","use_bias":true})",
       R"({"model_type":"esm","vocab_size":33,"hidden_size":320,"num_attention_heads":20,"pad_token_id":1,"mask_token_id":32,)"
       R"("position_embedding_type":"rotary","token_dropout":true,"emb_layer_norm_before":null,"esmfold_config":null})",
       R"({"model_type":"xlm-roberta-xl","pad_token_id":1,"max_position_embeddings":514,"type_vocab_size":1})",

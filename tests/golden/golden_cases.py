@@ -71,6 +71,7 @@ CASES: dict[str, dict[str, Config]] = {
         },
     },
     "camembert": {"gelu_new": {**_ROBERTA, "hidden_act": "gelu_new"}},
+    "data2vec-text": {"gelu": _ROBERTA},
     "deberta": {
         "hub": {**_DEBERTA, "position_biased_input": False},
         "clipped": {**_DEBERTA, "pos_att_type": ["p2c"], "max_relative_positions": 7, "embedding_size": 20},
@@ -173,8 +174,10 @@ CASES: dict[str, dict[str, Config]] = {
             **{"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1},
         },
     },
+    "rembert": {"widths": {**_BERT, "input_embedding_size": 10, "output_embedding_size": 24}},
     "roberta": {"gelu": _ROBERTA},
     "roberta-prelayernorm": {"silu": {**_ROBERTA, "hidden_act": "silu"}},
+    "roformer": {"narrow": {**_BERT, "embedding_size": 10}, "values": {**_BERT, "rotary_value": True}},
     "t5": {"relu": _T5, "gated_silu": {**_T5, "feed_forward_proj": "gated-silu", "relative_attention_num_buckets": 16}},
     "ultrabert": {
         "windows": {
@@ -196,10 +199,19 @@ for _case, (_kind, _, _labels) in HEADS.items():
         CASES[_name][_case] = {**_first, "id2label": {str(i): "abc"[i] for i in range(_labels)}}
 
 # Positions, from the ids after the padding's.
-_COUNTED = ("camembert", "esm", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl")
+_COUNTED = (
+    "camembert",
+    "data2vec-text",
+    "esm",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+)
 _LAST = ("gemma3_text", "llama", "mistral", "qwen2", "qwen3")  # classes are of the last token
 _TO_ALL = ("deberta", "deberta-v2")  # masked tokens attend to all
-_PLACED = ("albert", "bert", "electra", "ernie", "megatron-bert")  # positions that a call may give
+_PLACED = ("albert", "bert", "electra", "ernie", "megatron-bert", "rembert")  # positions that a call may give
 
 
 def kept(case: str, output: np.ndarray) -> np.ndarray:

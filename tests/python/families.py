@@ -239,6 +239,15 @@ def _electra(rng: np.random.Generator) -> dict[str, Any]:
     return {**drawn, "embedding_size": int(rng.choice([drawn["hidden_size"], 7, 48]))}
 
 
+def _rembert(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _bert(rng)
+    return {
+        **drawn,
+        "input_embedding_size": int(rng.choice([drawn["hidden_size"], 7, 48])),
+        "output_embedding_size": int(rng.choice([drawn["hidden_size"], 20, 40])),
+    }
+
+
 def _albert(rng: np.random.Generator) -> dict[str, Any]:
     drawn = _bert(rng)
     layers = int(rng.integers(1, 5))
@@ -260,6 +269,15 @@ def _rotary_bert(rng: np.random.Generator) -> dict[str, Any]:
         "hidden_size": heads * int(rng.choice(EVEN_HEADS[: 5 if heads == 1 else None])),
         "pad_token_id": 0,
         **({"rope_theta": theta} if rng.integers(2) else {"rope_parameters": {"rope_theta": theta}}),
+    }
+
+
+def _roformer(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = {key: value for key, value in _rotary_bert(rng).items() if not key.startswith("rope")}
+    return {
+        **drawn,
+        "embedding_size": [None, drawn["hidden_size"], 7, 48][rng.integers(4)],
+        "rotary_value": bool(rng.random() < 0.4),
     }
 
 
@@ -416,6 +434,7 @@ FAMILIES = {
     "albert": Family("Albert", _albert),
     "bert": Family("Bert", _bert),
     "camembert": Family("Camembert", _roberta, pads=True),
+    "data2vec-text": Family("Data2VecText", _roberta, pads=True),
     "deberta": Family("Deberta", _deberta, pooler=False, is_limited=False),
     "deberta-v2": Family("DebertaV2", _deberta_v2, pooler=False, is_limited=False),
     "distilbert": Family("DistilBert", _distilbert, types=False, pooler=False),
@@ -438,8 +457,10 @@ FAMILIES = {
     "nomic_bert": Family("NomicBert", _rotary_bert, **_ROTARY),
     "qwen2": Family("Qwen2", _qwen2, types=False, **_rotary(*DECODER)),
     "qwen3": Family("Qwen3", _qwen3, types=False, **_rotary(*DECODER)),
+    "rembert": Family("RemBert", _rembert),
     "roberta": Family("Roberta", _roberta, pads=True),
     "roberta-prelayernorm": Family("RobertaPreLayerNorm", _roberta, pads=True),
+    "roformer": Family("RoFormer", _roformer, pooler=False),
     "t5": Family("T5", _t5, **_T5),
     "ultrabert": Family("Ultrabert", _ultrabert, types=False, pooler=False, is_limited=False),
     "umt5": Family("UMT5", _t5, **_T5),

@@ -32,6 +32,7 @@ SPECIAL = {
     "albert": "layers that share weights, in groups; embeddings of another width",
     "bert": "also Jina's second models: ALiBi, a gated feed-forward layer",
     "camembert": "as `roberta`",
+    "data2vec-text": "as `roberta`",
     "deberta": "attention with terms for positions, one for each distance",
     "deberta-v2": "as `deberta`, in buckets; a convolution in the largest of the second version",
     "distilbert": "no token types, no pooler",
@@ -55,8 +56,10 @@ SPECIAL = {
     "nomic_bert": "rotary positions, a gated feed-forward layer, or mixtures of experts (the hub's files: v2-moe)",
     "qwen2": "as `llama`, with biases of queries, keys and values; windows in some layers",
     "qwen3": "grouped queries, norms of queries and keys, windows; causal or not",
+    "rembert": "embeddings of another width; of a third one what the layer over the vocabulary reads",
     "roberta": "positions counted from the ids",
     "roberta-prelayernorm": "as `roberta`, with norms before each part",
+    "roformer": "`bert` with rotary positions, maybe of values too; embeddings of another width",
     "t5": "the encoder alone: RMS norms before each part, a bias for each distance, in buckets, scores without a scale",
     "ultrabert": "as `eurobert`, with windows in most layers, which turn otherwise",
     "umt5": "as `mt5`; a table of biases in each layer",
@@ -194,10 +197,10 @@ _PAGE = """# Models
 Written by `python tests/python/models_page.py`, from the table of families, from the configurations behind
 [the list of checkpoints](checkpoints.md), and from measurements in `bench/results/`.
 
-Every family computes {dtypes}. Every family and head but those of DeBERTa's first version,
-EmbeddingGemma 2, ERNIE, ESM, Megatron-BERT, RoBERTa-PreLayerNorm, XLM-RoBERTa-XL, T5, UltraBERT, Llama, Mistral and
-Qwen2 has run on an H200, small models of it; BERT in real sizes. No mixture of experts has. Heads of more than 256
-numbers, which the published EmbeddingGemma 2 has, are refused on `cuda`.
+Every family computes {dtypes}. Every family and head but those of Data2VecText, DeBERTa's first version,
+EmbeddingGemma 2, ERNIE, ESM, Megatron-BERT, RemBERT, RoBERTa-PreLayerNorm, RoFormer, XLM-RoBERTa-XL, T5, UltraBERT,
+Llama, Mistral and Qwen2 has run on an H200, small models of it; BERT in real sizes. No mixture of experts has. Heads of
+more than 256 numbers, which the published EmbeddingGemma 2 has, are refused on `cuda`.
 The classes are `BertModel`, and for the heads `BertForSequenceClassification`, `BertForTokenClassification`,
 `BertForQuestionAnswering` (answers) and `BertForMaskedLM` (words); `Auto...` finds them. Of T5, mT5 and umT5 the
 encoder is computed, and `AutoModel` gives that (`T5EncoderModel`), where transformers gives encoder and decoder. The

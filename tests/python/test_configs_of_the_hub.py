@@ -75,6 +75,32 @@ ON_THE_HUB = {
         "transformers_version": "4.40.1", "use_cache": True, "use_mrope": False, "use_sliding_window": False,
         "vocab_size": 151936,
     },
+    "data2vec-text-base": {
+        "architectures": ["Data2VecTextModel"], "attention_probs_dropout_prob": 0.1, "bos_token_id": 0,
+        "classifier_dropout": None, "eos_token_id": 2, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
+        "hidden_size": 768, "initializer_range": 0.02, "intermediate_size": 3072, "layer_norm_eps": 1e-05,
+        "mask_token_id": 50264, "max_position_embeddings": 514, "model_type": "data2vec-text",
+        "num_attention_heads": 12, "num_hidden_layers": 12, "pad_token_id": 1, "position_embedding_type": "absolute",
+        "tokenizer_class": "RobertaTokenizer", "torch_dtype": "float32", "transformers_version": "4.17.0.dev0",
+        "type_vocab_size": 1, "use_cache": True, "vocab_size": 50265,
+    },
+    "rembert": {
+        "attention_probs_dropout_prob": 0, "bos_token_id": 312, "classifier_dropout_prob": 0.1,
+        "embedding_dropout_prob": 0, "embedding_size": 256, "eos_token_id": 313, "hidden_act": "gelu",
+        "hidden_dropout_prob": 0, "hidden_size": 1152, "initializer_range": 0.02, "input_embedding_size": 256,
+        "intermediate_size": 4608, "layer_norm_eps": 1e-12, "max_position_embeddings": 512, "model_type": "rembert",
+        "num_attention_heads": 18, "num_hidden_layers": 32, "output_embedding_size": 1664, "pad_token_id": 0,
+        "tie_word_embeddings": False, "transformers_version": "4.11.3", "type_vocab_size": 2, "use_cache": True,
+        "vocab_size": 250300,
+    },
+    "roformer_chinese_base": {
+        "_name_or_path": "junnyu/roformer_chinese_base", "architectures": ["RoFormerForCausalLM"],
+        "attention_probs_dropout_prob": 0.1, "embedding_size": 768, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
+        "hidden_size": 768, "initializer_range": 0.02, "intermediate_size": 3072, "layer_norm_eps": 1e-12,
+        "max_position_embeddings": 1536, "model_type": "roformer", "num_attention_heads": 12,
+        "num_hidden_layers": 12, "pad_token_id": 0, "rotary_value": False, "torch_dtype": "float32",
+        "transformers_version": "4.39.3", "type_vocab_size": 2, "use_cache": True, "vocab_size": 50000,
+    },
 }  # fmt: skip
 SMALL = {
     "hidden_size": 32, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 8, "vocab_size": 60,

@@ -24,7 +24,8 @@ def reference_model(torch, transformers, name, task, seed):
     settings = getattr(transformers, f"{family.stem}Config")(**config, attn_implementation="eager")
     model = getattr(transformers, family.class_name(task))(settings)
     for parameter in model.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
+        if parameter.requires_grad:  # RoFormer's sines do not
+            parameter.data += 0.1 * torch.randn_like(parameter)
     return config, model
 
 

@@ -43,6 +43,18 @@ def albert(folder):
     return write(folder, metaspace(backend, special, pre_tokenizers.WhitespaceSplit()), "AlbertTokenizer", "albert")
 
 
+def rembert(folder):
+    """Its class takes the third token for the unknown one, so here it is that."""
+    special = ["<pad>", "[MASK]", "<unk>", "[CLS]", "[SEP]"]
+    backend = Tokenizer(Unigram(pieces(special), 2))
+    steps = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"'), normalizers.Replace(Regex(" {2,}"), " ")]
+    backend.normalizer = normalizers.Sequence(steps)
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 3), ("[SEP]", 4)]
+    )
+    return write(folder, metaspace(backend, special), "RemBertTokenizer", "rembert")
+
+
 def xlm_roberta(folder):
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     backend = metaspace(Tokenizer(Unigram(pieces(special), 3)), special, pre_tokenizers.WhitespaceSplit())
@@ -142,6 +154,8 @@ CASES = [
     *((albert, {"do_lower_case": value, "keep_accents": not value}) for value in (True, False)),
     (albert, {"keep_accents": True}),
     (albert, {"add_prefix_space": False}),
+    *((rembert, {"do_lower_case": value, "keep_accents": not value}) for value in (True, False)),
+    *((rembert, {"add_prefix_space": value}) for value in (True, False)),
     *((xlm_roberta, {"add_prefix_space": value}) for value in (True, False)),
     *((make, {"add_prefix_space": value}) for make in (modernbert, unknown) for value in (True, False)),
     *((make, {"add_prefix_space": value}) for make in (llama, mistral) for value in (True, False)),
@@ -153,6 +167,7 @@ CASES = [
     (mpnet, {"do_lower_case": False}),
     (deberta, {}),
     (albert, {}),
+    (rembert, {}),
     (xlm_roberta, {}),
     (xlm_roberta_xl, {}),
     (xlm_roberta_xl, {"add_prefix_space": False}),
@@ -163,7 +178,7 @@ CASES = [
 @pytest.mark.parametrize("is_keyword", [True, False])
 @pytest.mark.parametrize(("make", "settings"), CASES)
 def test_settings_of_classes(tmp_path, make, settings, is_keyword):
-    """None of these files has a post-processor: the class adds its special tokens."""
+    """None of these files but RemBERT's has a post-processor: the class adds its special tokens."""
     transformers = pytest.importorskip("transformers", reason="the reference extra is not installed")
     folder = make(tmp_path / "model")
     if not is_keyword:
@@ -179,7 +194,7 @@ def test_settings_of_classes(tmp_path, make, settings, is_keyword):
         assert decoded[0] == decoded[1]
 
 
-@pytest.mark.parametrize("make", [gemma, generic, albert])
+@pytest.mark.parametrize("make", [gemma, generic, albert, rembert])
 @pytest.mark.parametrize("bos", [None, True, False])
 @pytest.mark.parametrize("eos", [None, True, False])
 def test_keywords_put_tokens_around_texts(tmp_path, make, bos, eos):
