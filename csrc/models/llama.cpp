@@ -3,7 +3,7 @@
 // feed-forward layer, and causal attention. Mistral (arXiv:2310.06825) sees only what is near; Qwen2 (arXiv:2407.10671)
 // has biases of q, k and v; Qwen3 (arXiv:2505.09388; arXiv:2506.05176) norms every head of q and k. Tokens of EuroBERT
 // (Boizard et al., arXiv:2503.05500) see each other, and so do those of UltraBERT (huggingface.co/dmis-lab), in most
-// layers only what is near; these turn otherwise.
+// layers only what is near; these have a rotation of their own.
 #include "models/llama_sizes.h"
 
 #include <string>

@@ -61,7 +61,7 @@ SPECIAL = {
     "roberta-prelayernorm": "as `roberta`, with norms before each part",
     "roformer": "`bert` with rotary positions, maybe of values too; embeddings of another width",
     "t5": "the encoder alone: RMS norms before each part, a bias for each distance, in buckets, scores without a scale",
-    "ultrabert": "as `eurobert`, with windows in most layers, which turn otherwise",
+    "ultrabert": "as `eurobert`; windows in most layers, which have a rotation of their own",
     "umt5": "as `mt5`; a table of biases in each layer",
     "xlm-roberta": "as `roberta`",
     "xlm-roberta-xl": "as `roberta-prelayernorm`, without a norm of the embeddings",

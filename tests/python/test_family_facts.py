@@ -15,7 +15,7 @@ import filbert
 from filbert import AutoConfig, AutoModel, ConfigError
 from filbert.reference import float64_throughout
 
-ROTARY = ("llama", "modernbert", "qwen3")
+ROTARY = ("llama", "modernbert", "qwen3", "ultrabert")
 MODERNBERT = {
     "vocab_size": 40,
     "hidden_size": 48,

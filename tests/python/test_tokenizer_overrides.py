@@ -64,6 +64,8 @@ def xlm_roberta(folder):
 def xlm_roberta_xl(folder):
     """Models of this type take tokenizer.json as it is."""
     folder = xlm_roberta(folder)
+    named = {"tokenizer_class": "XLMRobertaTokenizer", "pad_token": "<pad>"}
+    write_json(folder / "tokenizer_config.json", {"model_max_length": 64, **named})
     write_json(folder / "config.json", {"model_type": "xlm-roberta-xl"})
     return folder
 
