@@ -101,6 +101,32 @@ ON_THE_HUB = {
         "num_hidden_layers": 12, "pad_token_id": 0, "rotary_value": False, "torch_dtype": "float32",
         "transformers_version": "4.39.3", "type_vocab_size": 2, "use_cache": True, "vocab_size": 50000,
     },
+    "UFNLP/gatortron-base": {
+        "architectures": ["MegatronBertModel"], "attention_probs_dropout_prob": 0.1, "gradient_checkpointing": False,
+        "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 1024, "initializer_range": 0.02,
+        "intermediate_size": 4096, "layer_norm_eps": 1e-12, "max_position_embeddings": 512,
+        "model_type": "megatron-bert", "num_attention_heads": 16, "num_hidden_layers": 24, "pad_token_id": 0,
+        "position_embedding_type": "absolute", "tokenizer_type": "BertWordPieceCase", "torch_dtype": "float32",
+        "transformers_version": "4.20.0", "type_vocab_size": 2, "use_cache": True, "vocab_size": 50176,
+    },
+    "andreasmadsen/efficient_mlm_m0.40": {
+        "architectures": ["RobertaPreLayerNormForMaskedLM"], "attention_probs_dropout_prob": 0.1, "bos_token_id": 0,
+        "classifier_dropout": None, "eos_token_id": 2, "gradient_checkpointing": False, "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1, "hidden_size": 1024, "initializer_range": 0.02, "intermediate_size": 4096,
+        "layer_norm_eps": 1e-05, "max_position_embeddings": 514, "model_type": "roberta-prelayernorm",
+        "num_attention_heads": 16, "num_hidden_layers": 24, "pad_token_id": 1, "position_embedding_type": "absolute",
+        "torch_dtype": "float32", "transformers_version": "4.25.0.dev0", "type_vocab_size": 1, "use_cache": True,
+        "vocab_size": 50265,
+    },
+    "facebook/xlm-roberta-xl": {
+        "architectures": ["XLMRobertaXLForMaskedLM"], "attention_probs_dropout_prob": 0.1, "bos_token_id": 0,
+        "classifier_dropout": None, "eos_token_id": 2, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
+        "hidden_size": 2560, "initializer_range": 0.02, "intermediate_size": 10240, "layer_norm_eps": 1e-05,
+        "max_position_embeddings": 514, "model_type": "xlm-roberta-xl", "num_attention_heads": 32,
+        "num_hidden_layers": 36, "pad_token_id": 1, "position_embedding_type": "absolute",
+        "tokenizer_class": "XLMRobertaTokenizer", "torch_dtype": "float32", "transformers_version": "4.16.0.dev0",
+        "type_vocab_size": 1, "use_cache": True, "vocab_size": 250880,
+    },
 }  # fmt: skip
 SMALL = {
     "hidden_size": 32, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 8, "vocab_size": 60,
