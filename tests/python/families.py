@@ -17,7 +17,6 @@ class Family(NamedTuple):
     """stem: what the names of its classes begin with, here and in transformers. draw: a small configuration.
 
     pads: whether padding ids may stand among the others (where positions are counted from ids).
-    is_limited: whether no sequence may be longer than the table of positions.
     in_transformers: whether transformers has it under that name. base: what the name of its base model ends in.
     """
 
@@ -26,7 +25,6 @@ class Family(NamedTuple):
     pads: bool = False
     types: bool = True
     pooler: bool = True
-    is_limited: bool = True
     tasks: tuple[str, ...] = ALL
     in_transformers: bool = True
     base: str = "Model"
@@ -339,7 +337,7 @@ def _t5(rng: np.random.Generator) -> dict[str, Any]:
 
 
 # What the families with rotary positions have in common.
-_ROTARY: dict[str, Any] = {"pooler": False, "is_limited": False, "tasks": WORDS}
+_ROTARY: dict[str, Any] = {"pooler": False, "tasks": WORDS}
 
 
 def _rotary(*tasks: str) -> dict[str, Any]:
@@ -435,8 +433,8 @@ FAMILIES = {
     "bert": Family("Bert", _bert),
     "camembert": Family("Camembert", _roberta, pads=True),
     "data2vec-text": Family("Data2VecText", _roberta, pads=True),
-    "deberta": Family("Deberta", _deberta, pooler=False, is_limited=False),
-    "deberta-v2": Family("DebertaV2", _deberta_v2, pooler=False, is_limited=False),
+    "deberta": Family("Deberta", _deberta, pooler=False),
+    "deberta-v2": Family("DebertaV2", _deberta_v2, pooler=False),
     "distilbert": Family("DistilBert", _distilbert, types=False, pooler=False),
     "electra": Family("Electra", _electra, pooler=False),
     "embedding_gemma2_text": Family("EmbeddingGemma2Text", _embedding_gemma2, types=False, **_rotary("Model")),
@@ -450,7 +448,7 @@ FAMILIES = {
     "megatron-bert": Family("MegatronBert", _bert),
     "mistral": Family("Mistral", _mistral, types=False, **_rotary(*DECODER)),
     "model2vec": Family("Model2Vec", _model2vec, types=False, in_transformers=False, **_rotary("Model")),
-    "modernbert": Family("ModernBert", _modernbert, types=False, pooler=False, is_limited=False),
+    "modernbert": Family("ModernBert", _modernbert, types=False, pooler=False),
     "mpnet": Family("MPNet", _mpnet, pads=True, types=False),
     "mt5": Family("MT5", _t5, **_T5),
     "new": Family("New", _gte, in_transformers=False, **_ROTARY),
@@ -462,7 +460,7 @@ FAMILIES = {
     "roberta-prelayernorm": Family("RobertaPreLayerNorm", _roberta, pads=True),
     "roformer": Family("RoFormer", _roformer, pooler=False),
     "t5": Family("T5", _t5, **_T5),
-    "ultrabert": Family("Ultrabert", _ultrabert, types=False, pooler=False, is_limited=False),
+    "ultrabert": Family("Ultrabert", _ultrabert, types=False, pooler=False),
     "umt5": Family("UMT5", _t5, **_T5),
     "xlm-roberta": Family("XLMRoberta", _roberta, pads=True),
     "xlm-roberta-xl": Family("XLMRobertaXL", _roberta, pads=True),
