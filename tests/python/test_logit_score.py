@@ -37,7 +37,8 @@ STRUCTURED = (
 )
 LOOP = (
     "{% for m in messages %}{% if m.role == 'system' %}{% continue %}{% endif %}"
-    "[{{ m.role | upper }}] {{ m.content }}\n{% generation %}{{ loop.index }}{% endgeneration %}{% endfor %}"
+    "[{{ m.role | upper }}] {{ m.content }}\n{% generation %}{% set a = 1 %}{{ loop.index }}{% endgeneration %}{{ a }}"
+    "{% endfor %}{% set ns = namespace(self=1, b=2) %}{% set ns.c = 3 %}{{ ns.self + ns.b + ns.c }}"
 )
 PIECES = [
     *(QUERY, f"{{{{-{QUERY[2:]}", f"{QUERY[:-2]}-}}}}", f"{{{{-{DOCUMENT[2:-2]}-}}}}"),
@@ -46,7 +47,12 @@ PIECES = [
     *("{{ a }}", "{{ missing }}", "{{ missing|default('dd') }}", "{{ ''|default('ee', true) }}", "{{ ''|d('f') }}"),
     *("{{ messages[0]['content'] }}", "{{ messages|map(attribute='content')|first|trim }}", "{{ bos_token }}"),
     *("{{ 'x' }}", "{{ missing|first }}", "{{ (messages|first).role }}", "{{ (a) | trim }}", "{{ messages[0].no }}"),
-    *("{{ messages | tojson }}", "{{ {'é<': [1]} | tojson(indent=2) }}", "{% if tools is none %}t{% endif %}"),
+    *(
+        "{{ messages | tojson(true, 2) }}",
+        "{{ messages | tojson }}",
+        "{{ {'é<': [1]} | tojson(indent=2) }}",
+        "{% if tools is none %}t{% endif %}",
+    ),
     *("{{ add_generation_prompt }}", "{{ documents }}", "{{ dict(a=1).a }}", "{{ '%s' % 3 ~ 'x' }}"),
 ]
 
@@ -79,6 +85,9 @@ def test_templates_beside_transformers():
         (f"{QUERY}{DOCUMENT}{{{{ messages[7].content }}}}", "it fails for a pair: list object has no element 7"),
         (f"{QUERY}{DOCUMENT}{{{{ 1 // 0 }}}}", "it fails for a pair: .*by zero"),
         (f"{QUERY}{DOCUMENT}{{{{ messages.__class__.__mro__ }}}}", "it fails for a pair: .*unsafe"),
+        (f"{QUERY}{DOCUMENT}{{{{ namespace(__class__=1) }}}}", "it fails for a pair: .*'__class__'"),
+        (f"{QUERY}{DOCUMENT}{{% set n = namespace() %}}{{% set n._a = 1 %}}", "it fails for a pair: .*'_a'"),
+        (f"{QUERY}{DOCUMENT}{{{{ 1 | tojson(default=dict) }}}}", "it fails for a pair: .*'default'"),
         (f"{QUERY}{DOCUMENT}{{{{ messages.append(1) }}}}", "it fails for a pair: .*'append'.* is unsafe"),
     ],
 )
@@ -269,6 +278,8 @@ def test_what_cannot_be_honoured(folder, reference, tmp_path):
     refused("its pairs are chats, and it has no chat template")
     edit(saved / "tokenizer_config.json", chat_template=[{"name": "default", "template": QUERY + DOCUMENT}])
     assert CrossEncoder(saved).predict(("a", "b")).shape == ()
+    edit(saved / "tokenizer_config.json", chat_template=[{"name": "rag", "template": QUERY}, {"name": "tool"}])
+    refused("chat_template: found rag, tool, expected one named 'default'")
     edit(saved / "tokenizer_config.json", chat_template=7)
     refused("chat_template: found 7, expected a string")
     assert CrossEncoder(folder, max_length=201).max_seq_length == 201

@@ -96,8 +96,11 @@ def chat_template(source: Source, modules: RerankerModules, tokenizer: Tokenizer
     if modules.message_format is None:
         return None
     path, text = find_template(source, modules, tokenizer) or (source.name, None)
-    if isinstance(text, list):
-        text = next((each.get("template") for each in text if each.get("name") == "default"), None)
+    named = {each.get("name"): each.get("template") for each in text} if isinstance(text, list) else None
+    if named is not None:
+        if "default" not in named:
+            raise ConfigError(f"{path}: found {', '.join(map(str, named)) or 'none'}, expected one named 'default'")
+        text = named["default"]
     if text is None:
         if modules.message_format == "auto":
             return None
@@ -106,7 +109,7 @@ def chat_template(source: Source, modules: RerankerModules, tokenizer: Tokenizer
         raise ConfigError(f"{path}: found {text!r:.100}, expected a string")
     structured = modules.message_format == "structured"
     if modules.message_format == "auto":
-        structured = any(part in text for part in _PARTS)
+        structured = named is not None or any(part in text for part in _PARTS)
     return ChatTemplate(path, text, structured, tokenizer.special_tokens_map)
 
 
