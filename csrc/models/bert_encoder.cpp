@@ -74,7 +74,7 @@ std::unique_ptr<Head> bert_head(Task task, const ConfigReader& config, Tensors& 
   if (task == Task::masked_lm) {
     const std::string name = "cls.predictions.";
     return words(config, tensors,
-                 inner_layer(tensors, name + "transform.dense", hidden, hidden, sizes.activation,
+                 inner_layer(tensors, name + "transform.dense", hidden, sizes.embedding, sizes.activation,
                              name + "transform.LayerNorm", sizes.eps),
                  {"embeddings.word_embeddings.weight", name + "decoder", name + "bias"}, sizes.vocabulary);
   }

@@ -98,14 +98,15 @@ void require_shared(const ConfigReader& config, const LlamaSizes& sizes) {
 }
 
 // A number a layer, as older files of UltraBERT list them.
-std::vector<double> read_listed(const ConfigReader& config, const std::string& field, std::size_t layers,
-                                const std::string& expected, std::optional<double> (*number)(const JsonValue&)) {
+template <typename Number>
+std::vector<Number> read_listed(const ConfigReader& config, const std::string& field, std::size_t layers,
+                                const std::string& expected, std::optional<Number> (*number)(const JsonValue&)) {
   const JsonValue::Array* const list = config.find(field)->array();
   if (list == nullptr || list->size() != layers)
     config.fail(field, "an array of num_hidden_layers (" + std::to_string(layers) + ") numbers");
-  std::vector<double> result;
+  std::vector<Number> result;
   for (const JsonValue& item : *list) {
-    const std::optional<double> found = number(item);
+    const std::optional<Number> found = number(item);
     if (!found)
       config.fail_with(field + ": found " + item.describe() + " at " + std::to_string(result.size()) + ", expected " +
                        expected);
@@ -115,11 +116,11 @@ std::vector<double> read_listed(const ConfigReader& config, const std::string& f
 }
 
 // Of a layer that sees all, it is null or 0.
-std::optional<double> listed_window(const JsonValue& item) {
+std::optional<std::size_t> listed_window(const JsonValue& item) {
   if (item.is_null()) return 0;
   const std::optional<std::int64_t> window = item.int64();
   if (!window || *window < 0 || *window > kPositions) return std::nullopt;
-  return static_cast<double>(*window);
+  return size(*window);
 }
 
 std::optional<double> listed_theta(const JsonValue& item) {
@@ -128,22 +129,26 @@ std::optional<double> listed_theta(const JsonValue& item) {
   return theta && *theta >= kMin && *theta <= kMax ? theta : std::nullopt;
 }
 
+bool has_layers(const LlamaSizes& sizes, bool sliding) {
+  return std::find(sizes.is_sliding.begin(), sizes.is_sliding.end(), sliding) != sizes.is_sliding.end();
+}
+
 // UltraBERT's windows: of two layers in three, or as layer_types or the older attention_windows says.
 void read_ultrabert_windows(const ConfigReader& config, LlamaSizes& sizes) {
-  std::vector<double> listed;
+  std::vector<std::size_t> listed;
   if (config.has("attention_windows"))
     listed = read_listed(config, "attention_windows", sizes.layers, "an integer from 0 on, or null", listed_window);
-  for (const double window : listed) {
+  for (const std::size_t window : listed) {
     if (window == 0) continue;
-    if (sizes.window != 0 && size(static_cast<std::int64_t>(window)) != sizes.window)
+    if (sizes.window != 0 && window != sizes.window)
       config.fail("attention_windows", "windows of one size: transformers gives all layers the first one");
-    sizes.window = size(static_cast<std::int64_t>(window));
+    sizes.window = window;
   }
   sizes.is_sliding = read_sliding_layers(
       config, sizes.layers, [&](std::size_t i) { return listed.empty() ? (i + 1) % 3 != 0 : listed[i] != 0; });
   if (sizes.window == 0 && !config.is_null("sliding_window"))
     sizes.window = size(config.non_negative_int("sliding_window", 128, kPositions));
-  if (sizes.window == 0 && std::find(sizes.is_sliding.begin(), sizes.is_sliding.end(), true) != sizes.is_sliding.end())
+  if (sizes.window == 0 && has_layers(sizes, true))
     config.fail("sliding_window", "an integer above 0: some layers see only what is near");
 }
 
@@ -154,9 +159,8 @@ Rotation read_ultrabert_rotation(const ConfigReader& config, const LlamaSizes& s
   double theta = sliding ? 10000 : 2560000;
   if (const std::optional<ConfigReader> parameters = config.object("rope_parameters")) {
     theta = 10000;  // where it leaves that out, of either kind
-    const bool is_needed =
-        std::find(sizes.is_sliding.begin(), sizes.is_sliding.end(), sliding) != sizes.is_sliding.end();
-    if (is_needed && !parameters->has(kind)) parameters->fail(kind, "an object: some layers are of this kind");
+    if (has_layers(sizes, sliding) && !parameters->has(kind))
+      parameters->fail(kind, "an object: some layers are of this kind");
   } else if (config.has("rope_theta")) {
     const std::vector<double> listed =
         read_listed(config, "rope_theta", sizes.layers, "a number above 0 that fits in float32", listed_theta);

@@ -90,14 +90,7 @@ std::unique_ptr<Head> roformer_head(Task task, const ConfigReader& config, Tenso
   if (task == Task::sequence_classification)
     return labels(config, tensors, Over::first,
                   inner_layer(tensors, "classifier.dense", hidden, hidden, sizes.activation), "classifier.out_proj");
-  if (task == Task::masked_lm) {
-    const std::string name = "cls.predictions.";
-    return words(config, tensors,
-                 inner_layer(tensors, name + "transform.dense", hidden, sizes.embedding, sizes.activation,
-                             name + "transform.LayerNorm", sizes.eps),
-                 {"embeddings.word_embeddings.weight", name + "decoder", name + "bias"}, sizes.vocabulary);
-  }
-  return token_head(task, config, tensors, hidden);
+  return task == Task::masked_lm ? bert_head(task, config, tensors, sizes) : token_head(task, config, tensors, hidden);
 }
 
 }  // namespace

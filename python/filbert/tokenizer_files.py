@@ -18,7 +18,7 @@ SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token
 # The class of a model of each type, where no file names one. Where it is generic, no file does.
 _CLASS_OF = {
     **dict.fromkeys(("bert", "distilbert", "electra", "ernie", "convbert", "nomic_bert"), "BertTokenizer"),
-    **dict.fromkeys(("modernbert", "eurobert", "mistral", "umt5", "xlm-roberta-xl"), "TokenizersBackend"),
+    **dict.fromkeys(("modernbert", "eurobert", "mistral", "ultrabert", "umt5", "xlm-roberta-xl"), "TokenizersBackend"),
     **dict.fromkeys(("mt5", "t5"), "T5Tokenizer"),
     "albert": "AlbertTokenizer",
     "camembert": "CamembertTokenizer",
@@ -124,8 +124,9 @@ def load(source: Source, overrides: dict[str, Any]) -> TokenizerFiles:
     name = of_model if of_model in _GENERIC_CLASSES else class_name(config) or of_model
     if name == "RoFormerTokenizer":
         raise ConfigError(
-            f"{config_path or source.name}: tokenizer_class: found {name}, which looks for Chinese words with jieba, "
-            "also where there is a tokenizer.json; filbert has no jieba, and takes ids from elsewhere"
+            f"{config_path or source.name}: the tokenizer is a {name}, by name or as one of roformer is, which looks "
+            "for Chinese words with jieba even where there is a tokenizer.json; filbert has no jieba. Pass "
+            "tokenizer_class='BertTokenizer' where pieces are characters, or take ids from elsewhere"
         )
 
     path = source.find("tokenizer.json")

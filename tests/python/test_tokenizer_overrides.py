@@ -260,7 +260,7 @@ def test_a_class_that_no_file_names_is_not_saved(tmp_path):
 def test_the_model_type_names_the_class(tmp_path):
     byte_pairs(tmp_path / "model")
     write_json(tmp_path / "model" / "tokenizer_config.json", {"model_max_length": 24})
-    for model_type, typed in (("roberta", False), ("distilbert", True)):
+    for model_type, typed in (("roberta", False), ("ultrabert", False), ("distilbert", True)):
         write_json(tmp_path / "model" / "config.json", {"model_type": model_type})
         assert ("token_type_ids" in AutoTokenizer.from_pretrained(tmp_path / "model")("the")) == typed
 
