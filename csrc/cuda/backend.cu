@@ -6,7 +6,9 @@ namespace filbert::cuda {
 
 const filbert_backend* backend() {
   static const filbert_backend table = [] {
-    filbert_backend made = {.abi = FILBERT_BACKEND_ABI, .name = "cuda"};
+    filbert_backend made = {};
+    made.abi = FILBERT_BACKEND_ABI;
+    made.name = "cuda";
     add_context(made);
     add_memory(made);
     add_ops(made);
